@@ -1,0 +1,144 @@
+"""The only cattrs converters: JSON text to attrs classes and back, strictly.
+
+Nothing is coerced (``5`` is no string), unknown fields are refused, and every failure becomes
+one :class:`~protocol.errors.Refused` that names the field.
+"""
+
+import unicodedata
+from typing import Any, Final, NoReturn, TypeVar
+
+from cattrs.errors import (
+    AttributeValidationNote,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+)
+from cattrs.preconf.orjson import OrjsonConverter, make_converter
+
+from protocol.errors import ErrorCode, Refused
+from protocol.ids import RoomId, is_room_id
+from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.messages import TicketId
+
+T = TypeVar("T")
+
+
+def clean_line(text: str, longest: int) -> str:
+    """Trim ``text`` and make sure that it can stand in a line shown to people.
+
+    Raises:
+        ValueError: if it is empty, longer than ``longest`` characters, or contains control
+            or line-separating characters or lone surrogates.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("must not be empty")
+    if len(text) > longest:
+        raise ValueError(f"must be at most {longest} characters long")
+    # Cc and the separators forge lines; Cs cannot be encoded as UTF-8 again.
+    if not text.isprintable() and any(
+        unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text
+    ):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def clean_name(text: str) -> str:
+    """Judge a member's name; see :func:`clean_line`."""
+    return clean_line(text, NAME_LENGTH)
+
+
+def _string(value: object, _: object = None) -> str:
+    if type(value) is not str:
+        raise ValueError("must be a string")  # noqa: TRY004 - all failures are of one class
+    return value
+
+
+def _exactly(kind: type, article: str) -> Any:
+    def structure(value: object, _: object) -> object:
+        if type(value) is not kind:
+            raise ValueError(f"must be {article}")
+        return value
+
+    return structure
+
+
+def _ticket_id(value: object, _: object) -> TicketId:
+    return TicketId(clean_line(_string(value), TICKET_LENGTH))
+
+
+def _room_id(value: object, _: object) -> RoomId:
+    text = _string(value)
+    if not is_room_id(text):
+        raise ValueError("must be a room id: 6 ASCII letters or digits")
+    return RoomId(text)
+
+
+def _make_converter() -> OrjsonConverter:
+    converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
+    converter.register_structure_hook(str, _string)
+    for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
+        converter.register_structure_hook(kind, _exactly(kind, article))
+    converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
+    converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    return converter
+
+
+CONVERTER: Final = _make_converter()
+"""Structures what comes from outside; registering more on it is for this file alone."""
+
+
+def loads(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        Refused: if ``text`` is no JSON, is nested too deeply or contains a lone surrogate.
+    """
+    try:
+        return CONVERTER.loads(text, Any)
+    except ValueError:
+        raise Refused(ErrorCode.MALFORMED, "the message is not valid JSON") from None
+
+
+def dumps(value: object) -> bytes:
+    """Write JSON of plain dicts, lists, strings and numbers, compact, in UTF-8."""
+    data = CONVERTER.dumps(value)
+    return data if isinstance(data, bytes) else data.encode()
+
+
+def structure(value: object, wanted: type[T], path: str) -> T:
+    """Make a ``wanted`` of plain data.
+
+    Args:
+        value: what :func:`loads` gave.
+        wanted: an attrs class.
+        path: where in the message ``value`` stood, such as ``data``.
+
+    Raises:
+        Refused: naming the first offending field below ``path``.
+    """
+    try:
+        return CONVERTER.structure(value, wanted)
+    except Exception as error:  # noqa: BLE001 - cattrs raises many kinds on data of a wrong shape
+        _refuse(error, path)
+
+
+def _refuse(error: BaseException, path: str) -> NoReturn:
+    if isinstance(error, ClassValidationError):
+        noted, others = error.group_exceptions()
+        if noted:
+            inner, note = noted[0]
+            name = note.name if isinstance(note, AttributeValidationNote) else str(note)
+            _refuse(inner, f"{path}.{name}")
+        error = others[0]
+    if isinstance(error, ForbiddenExtraKeysError):
+        name = sorted(map(str, error.extra_fields))[0][:TICKET_LENGTH]
+        _complain(f"{path}.{name}", "is not known")
+    if isinstance(error, KeyError):
+        _complain(path, "is missing")
+    if isinstance(error, ValueError):
+        _complain(path, str(error))
+    _complain(path, "must be an object")
+
+
+def _complain(field: str, complaint: str) -> NoReturn:
+    raise Refused(ErrorCode.MALFORMED, f"{field} {complaint}", field) from None

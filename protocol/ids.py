@@ -1,0 +1,20 @@
+"""Identifiers of rooms and members, and how a room id looks."""
+
+import re
+from typing import Final, NewType
+
+RoomId = NewType("RoomId", str)
+"""Six ASCII letters or digits, drawn by the server from a secure random source."""
+
+MemberId = NewType("MemberId", str)
+"""Opaque; unique over all rooms and never used again, so that a rejoiner is somebody new."""
+
+ROOM_ID_LENGTH: Final = 6
+ROOM_ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+_ROOM_ID = re.compile(rf"[A-Za-z0-9]{{{ROOM_ID_LENGTH}}}")
+
+
+def is_room_id(text: str) -> bool:
+    """Tell whether ``text`` has the form of a room id (not whether such a room exists)."""
+    return _ROOM_ID.fullmatch(text) is not None

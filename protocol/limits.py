@@ -1,0 +1,86 @@
+"""The numbers that both sides of a connection, or the server and its operator, agree on."""
+
+from typing import Final
+
+import attrs
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+NAME_LENGTH: Final = 50
+"""Characters in a member's name at the most."""
+
+TICKET_LENGTH: Final = 100
+"""Characters in a ticket id at the most."""
+
+SMALLEST_CAPACITY: Final = 2
+"""Seats in a room at the least: nobody estimates alone."""
+
+CLOSE_REASON_BYTES: Final = 123
+"""A control frame carries 125 bytes (RFC 6455 section 5.5), two of them the close code."""
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Every bound that an operator may move; each default is the documented one."""
+
+    first_request_seconds: float = 5.0
+    """From accepting a connection to the end of its first request's head (slowloris)."""
+
+    first_request_bytes: int = 16 * KIB
+    """Bytes in the head of a request."""
+
+    body_bytes: int = 64 * KIB
+    """Bytes in the body of an HTTP request."""
+
+    message_bytes: int = 16 * KIB
+    """Bytes in one inbound WebSocket message; a larger one closes with 1009."""
+
+    echo_message_bytes: int = 16 * MIB
+    """The same on the diagnostic route ``/ws/echo``."""
+
+    inbound_rate: float = 20.0
+    """Messages a second that a member may send for ever."""
+
+    inbound_burst: int = 40
+    """Messages that a member who was quiet may send at once."""
+
+    strikes: int = 10
+    """Refused messages (malformed, binary, too fast) within ``strike_seconds`` that close with 1008."""
+
+    strike_seconds: float = 10.0
+
+    announce_seconds: float = 10.0
+    """From taking a seat to announcing oneself in the room; then the seat is given up."""
+
+    heartbeat_seconds: float = 25.0
+    """Between pings; idle proxies cut at 60 s."""
+
+    heartbeat_timeout: float = 10.0
+    """A peer that sends nothing, not even a pong, for so long after a ping is dead."""
+
+    outbox_bytes: int = 1 * MIB
+    """Waiting for one member's socket; above it the member is closed as too slow."""
+
+    outbox_messages: int = 1024
+
+    write_seconds: float = 10.0
+    """In which a socket must take what was handed to it; else it is closed as too slow."""
+
+    close_seconds: float = 2.0
+    """In which a peer must answer a close frame; then its socket is aborted."""
+
+    inbox_commands: int = 1024
+    """Waiting for one room; above it its members' sockets are not read."""
+
+    room_capacity: int = 500
+    """Seats that the creator of a room may ask for."""
+
+    rooms: int = 10_000
+    connections: int = 20_000
+
+    kept_results: int = 10_000
+    """Finished rooms whose results are kept; the oldest go first."""
+
+    drain_seconds: float = 30.0
+    """From the first stop signal to the end of the process, at the most."""

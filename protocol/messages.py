@@ -1,0 +1,222 @@
+"""What members say to an estimation room (commands) and what it says to them (events)."""
+
+from typing import NewType
+
+import attrs
+
+from protocol.errors import Problem
+from protocol.ids import MemberId, RoomId
+
+TicketId = NewType("TicketId", str)
+"""What is estimated: 1 to 100 characters, trimmed, without control characters."""
+
+# --- commands -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Enter:
+    """A connection takes a seat; the first to enter is the admin."""
+
+    name: str
+
+
+@attrs.frozen
+class Announce:
+    """A seated member makes itself known to the room."""
+
+    room_id: RoomId
+
+
+@attrs.frozen
+class BeginVoting:
+    """The admin opens the vote on a ticket."""
+
+    ticket_id: TicketId
+
+
+@attrs.frozen
+class CastVote:
+    """A member puts down, or changes, its card."""
+
+    ticket_id: TicketId
+    vote: str
+
+
+@attrs.frozen
+class RevealVotes:
+    """The admin turns the cards over."""
+
+    ticket_id: TicketId
+
+
+@attrs.frozen
+class Leave:
+    """A member's connection has ended."""
+
+
+@attrs.frozen
+class TimeUp:
+    """The timer of this member, set by the rules earlier, has run out."""
+
+
+@attrs.frozen
+class Reject:
+    """A message that was refused before it became a command; only its sender is told."""
+
+    problem: Problem
+    final: bool = False
+    """It was one too many: the sender is dismissed."""
+
+
+Command = (
+    Enter | Announce | BeginVoting | CastVote | RevealVotes | Leave | TimeUp | Reject
+)
+
+# --- events ---------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class RoomCreated:
+    """To the creator, first of all."""
+
+    room_id: RoomId
+
+
+@attrs.frozen
+class Welcome:
+    """To a member that has announced itself, before it learns who is there."""
+
+    room_id: RoomId
+
+
+@attrs.frozen
+class MemberPresent:
+    """To a member that has announced itself, once per member already there."""
+
+    name: str
+    admin: bool
+
+
+@attrs.frozen
+class MemberJoined:
+    """To everybody, the newcomer included."""
+
+    name: str
+    admin: bool
+
+
+@attrs.frozen
+class MemberLeft:
+    """To everybody who stays."""
+
+    name: str
+
+
+@attrs.frozen
+class CapacityReached:
+    """To everybody, once: every seat is taken and announced."""
+
+    capacity: int
+
+
+@attrs.frozen
+class TicketPrompt:
+    """To the admin: name the next ticket."""
+
+    first: bool
+
+
+@attrs.frozen
+class VoteRequested:
+    """To everybody, the admin included: put down a card."""
+
+    ticket_id: TicketId
+
+
+@attrs.frozen
+class VoteCast:
+    """To everybody: who voted, never what."""
+
+    name: str
+    ticket_id: TicketId
+
+
+@attrs.frozen
+class VotingCompleted:
+    """To everybody, once per round: all who are present have voted."""
+
+    ticket_id: TicketId
+
+
+@attrs.frozen
+class RevealPrompt:
+    """To the admin: confirm that the cards may be turned over."""
+
+    ticket_id: TicketId
+
+
+@attrs.frozen
+class Vote:
+    """One card on the table."""
+
+    member_id: MemberId
+    name: str
+    value: str
+
+
+@attrs.frozen
+class VotesRevealed:
+    """To everybody: every vote of the round, those of members who left since included."""
+
+    ticket_id: TicketId
+    votes: tuple[Vote, ...]
+
+
+@attrs.frozen
+class AwaitingTicket:
+    """To everybody but the admin: the next ticket is the admin's to name."""
+
+
+@attrs.frozen
+class Refusal:
+    """To the sender of something that was refused."""
+
+    problem: Problem
+
+
+@attrs.frozen
+class RoomClosed:
+    """To everybody, last of all."""
+
+    reason: str
+
+
+Event = (
+    RoomCreated
+    | Welcome
+    | MemberPresent
+    | MemberJoined
+    | MemberLeft
+    | CapacityReached
+    | TicketPrompt
+    | VoteRequested
+    | VoteCast
+    | VotingCompleted
+    | RevealPrompt
+    | VotesRevealed
+    | AwaitingTicket
+    | Refusal
+    | RoomClosed
+)
+
+# --- results --------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class TicketResult:
+    """One revealed round: what was voted on, by whom and how."""
+
+    ticket_id: TicketId
+    votes: tuple[Vote, ...]
+    seconds: float
+    """From the opening of the vote to its reveal."""

@@ -1,0 +1,46 @@
+"""What a round's votes say: mean, median, mode, spread and consensus."""
+
+import statistics as stdlib
+from collections.abc import Iterable
+
+import attrs
+
+from protocol.deck import card_value
+
+
+@attrs.frozen
+class Summary:
+    """Figures over the numeric cards of one round, in points.
+
+    Cards that are no estimate (``?``, ``coffee``) count in none of the figures; if there is
+    no numeric card at all, every figure is ``None``.
+    """
+
+    mean: float | None
+    median: float | None
+    mode: float | None
+    """The most frequent value; ``None`` where several are equally frequent."""
+    modes: tuple[float, ...]
+    """All of the most frequent values, ascending."""
+    min: float | None
+    max: float | None
+    consensus: bool
+    """Everybody put down the same card, and it is an estimate."""
+
+
+def summarize(cards: Iterable[str]) -> Summary:
+    """Sum up the cards of one round."""
+    values = [card_value(card) for card in cards]
+    points = sorted(value for value in values if value is not None)
+    if not points:
+        return Summary(None, None, None, (), None, None, consensus=False)
+    modes = tuple(stdlib.multimode(points))
+    return Summary(
+        mean=stdlib.fmean(points),
+        median=stdlib.median(points),
+        mode=modes[0] if len(modes) == 1 else None,
+        modes=modes,
+        min=points[0],
+        max=points[-1],
+        consensus=len(points) == len(values) and points[0] == points[-1],
+    )

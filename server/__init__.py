@@ -1,0 +1,1 @@
+"""Parley's server: one process, one port, one Trio run."""

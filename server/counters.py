@@ -1,0 +1,31 @@
+"""What the server counts; plain numbers that a hot path can afford to raise."""
+
+import attrs
+
+
+@attrs.define(slots=True)
+class Counters:
+    """Totals since the start, but for those called current; each is exported as a metric."""
+
+    connections_current: int = 0
+    """Open TCP connections, of any kind."""
+    connections_accepted: int = 0
+    connections_refused: int = 0
+    """Turned away at the door: over the cap, bad or late first request, handshake refused."""
+    websockets_opened: int = 0
+    websockets_current: int = 0
+    rooms_opened: int = 0
+    rooms_closed: int = 0
+    rooms_crashed: int = 0
+    rooms_current: int = 0
+    members_current: int = 0
+    """Connections that rooms own, those in the middle of a handshake included."""
+    messages_received: int = 0
+    messages_refused: int = 0
+    """Malformed, too fast or against the rules."""
+    rounds_revealed: int = 0
+    closed_too_slow: int = 0
+    closed_silent: int = 0
+    """No pong in time."""
+    closed_unanswered: int = 0
+    """Aborted because the close frame was not answered in time."""

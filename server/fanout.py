@@ -1,0 +1,138 @@
+"""One turn's frames: encoded once for all, joined once for most, flushed once per member."""
+
+from typing import Protocol
+
+from protocol.dialects.base import Dialect
+from protocol.errors import CloseCode
+from protocol.ids import MemberId
+from protocol.messages import Event
+
+
+class Member(Protocol):
+    """What a room needs of a member; a session is one."""
+
+    @property
+    def id(self) -> MemberId:
+        """Unique over all rooms and times."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How to speak to it."""
+
+    def push(self, frames: bytes, count: int) -> None:
+        """Send ``count`` whole frames, without waiting; never raises."""
+
+    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
+        """Send ``last`` and a close frame, then nothing; never raises, also when repeated."""
+
+    async def run(self) -> None:
+        """Live until the connection has ended, and leave nothing of it open."""
+
+
+class _Script:
+    """The frames of a member that does not simply hear what all hear."""
+
+    __slots__ = ("frames", "heard")
+
+    def __init__(self, heard: int | None) -> None:
+        self.frames: list[bytes] = []
+        self.heard = heard  # shared frames taken over so far; None: not in the audience
+
+
+class Fanout:
+    """Collects what a room says in one turn and flushes it, once per member.
+
+    Frames for the whole audience are kept apart per dialect, in step; a member that is told
+    something of its own gets a script, in which the shared frames keep their place. All others
+    are sent the very same bytes.
+    """
+
+    __slots__ = ("_audience", "_scripts", "_shared", "_spoken")
+
+    def __init__(self) -> None:
+        """Begin with an empty audience."""
+        self._audience: dict[MemberId, Member] = {}
+        self._scripts: dict[Member, _Script] = {}
+        self._shared: dict[Dialect, list[bytes]] = {}
+        self._spoken = 0  # length of each list in _shared
+
+    def attend(self, member: Member) -> None:
+        """From now on ``member`` hears what all are told."""
+        self._audience[member.id] = member
+        if member.dialect not in self._shared:
+            # Nobody of this dialect heard the frames before: their place is all that matters.
+            self._shared[member.dialect] = [b""] * self._spoken
+        self._script(member).heard = self._spoken
+
+    def remove(self, member: Member) -> None:
+        """Forget ``member`` and whatever it has not been sent yet."""
+        self._audience.pop(member.id, None)
+        self._scripts.pop(member, None)
+        if not self._audience:
+            self._shared.clear()
+            self._spoken = 0
+
+    def tell(self, member: Member, event: Event) -> None:
+        """Say something to one member, whether in the audience or not."""
+        script = self._script(member)
+        self._catch_up(member, script, self._spoken)
+        script.frames.append(member.dialect.encode(event))
+
+    def tell_all(self, event: Event) -> None:
+        """Say something to the whole audience."""
+        for dialect, frames in self._shared.items():
+            frames.append(dialect.encode(event))
+        self._spoken += 1
+
+    def tell_others(self, member: Member, event: Event) -> None:
+        """Say something to the whole audience but ``member``."""
+        if member.id in self._audience:
+            script = self._script(member)
+            self._catch_up(member, script, self._spoken)
+            script.heard = self._spoken + 1
+        self.tell_all(event)
+
+    def flush(self) -> None:
+        """Send all that was said since the last time."""
+        scripts = self._scripts
+        spoken = self._spoken
+        if spoken:
+            joined = {dialect: b"".join(frames) for dialect, frames in self._shared.items()}
+            # push() may end a member's connection, but never changes the audience here: a
+            # room hears of it through its own task only.
+            for member in self._audience.values():
+                if member not in scripts:
+                    member.push(joined[member.dialect], spoken)
+        for member, script in scripts.items():
+            self._catch_up(member, script, spoken)
+            member.push(b"".join(script.frames), len(script.frames))
+        if scripts:
+            self._scripts = {}
+        if spoken:
+            self._spoken = 0
+            for frames in self._shared.values():
+                frames.clear()
+
+    def flush_one(self, member: Member) -> None:
+        """Send ``member`` now what it has not been sent yet, because it is about to be closed."""
+        script = self._script(member)
+        self._catch_up(member, script, self._spoken)
+        frames, script.frames = script.frames, []
+        if frames:
+            member.push(b"".join(frames), len(frames))
+
+    def _script(self, member: Member) -> _Script:
+        script = self._scripts.get(member)
+        if script is None:
+            script = _Script(0 if member.id in self._audience else None)
+            self._scripts[member] = script
+        return script
+
+    def _catch_up(self, member: Member, script: _Script, spoken: int) -> None:
+        if script.heard is not None and script.heard < spoken:
+            script.frames += self._shared[member.dialect][script.heard : spoken]
+            script.heard = spoken

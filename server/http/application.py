@@ -1,0 +1,89 @@
+"""The Litestar application: puts the handlers together, with one form for all errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+from litestar import Litestar, Response, Router
+from litestar.datastructures import MutableScopeHeaders
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.status_codes import HTTP_404_NOT_FOUND
+from litestar.types import Message, Scope
+
+from protocol.limits import Limits
+from server.counters import Counters
+from server.http.errors import answer_error
+from server.http.health import Health, health_handler
+from server.http.metrics import metrics_handler
+from server.http.pages import HOW_TO_CONNECT, HOW_TO_ECHO, index_handler, upgrade_handler
+from server.http.results import results_handler
+from server.store.results import ResultsStore
+
+
+def make_application(
+    *,
+    store: ResultsStore,
+    counters: Counters,
+    limits: Limits,
+    version: str,
+    health: Callable[[], Health],
+    echo: bool = False,
+) -> Litestar:
+    """Make the application that answers every request that asks for no WebSocket.
+
+    Args:
+        store: where results are read from.
+        counters: what ``/metrics`` shows.
+        limits: the bound on bodies.
+        version: of the server.
+        health: tells how the server is; called for each look at ``/health``.
+        echo: whether ``/ws/echo`` exists.
+    """
+    handlers = [
+        index_handler(version),
+        health_handler(health),
+        metrics_handler(counters, version),
+        results_handler(store),
+        upgrade_handler("/ws", HOW_TO_CONNECT),
+    ]
+    if echo:
+        handlers.append(upgrade_handler("/ws/echo", HOW_TO_ECHO))
+    return Litestar(
+        handlers,
+        before_send=[_finish_headers],
+        exception_handlers={HTTPException: answer_error, Exception: answer_error},
+        logging_config=None,
+        request_max_body_size=limits.body_bytes,
+        openapi_config=OpenAPIConfig(
+            title="Parley",
+            version=version,
+            description="Planning poker and chat for a team, self-hosted.",
+            openapi_router=Router(
+                "/schema", route_handlers=[], include_in_schema=False, after_request=_no_html
+            ),
+            # Plain JSON only: each of the pages Litestar offers loads its scripts from a CDN.
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            use_handler_docstrings=True,
+        ),
+    )
+
+
+async def _no_html(response: Response[Any]) -> Response[Any]:
+    """Replace the page that Litestar has for unknown paths below the schema's."""
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise NotFoundException
+    return response
+
+
+async def _finish_headers(message: Message, _: Scope) -> None:
+    """Add what every answer carries, errors included."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    headers["X-Content-Type-Options"] = "nosniff"
+    allowed = headers.get("Allow")
+    if allowed is not None:
+        # HEAD is answered wherever GET is, below the application.
+        methods = {method.strip() for method in allowed.split(",")}
+        headers["Allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

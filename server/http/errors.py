@@ -1,0 +1,47 @@
+"""The one form of every error: a fitting status and ``{"error": …, "field": …?}``."""
+
+from typing import Any
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
+
+from server.observe import get_logger
+
+
+class NotHere(NotFoundException):
+    """A path that exists in general has nothing for these parameters."""
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+    """Answer what a handler, or the way to it, raised; log it if the fault is ours."""
+    if not isinstance(error, HTTPException) or error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR:
+        # Not the query string, which may hold what should not be kept.
+        get_logger("http").error(
+            "request failed", method=request.method, path=request.url.path, exc_info=error
+        )
+        return _answer(
+            HTTP_500_INTERNAL_SERVER_ERROR, {"error": "something went wrong on the server"}
+        )
+    if isinstance(error, MethodNotAllowedException):
+        content = {"error": f"{request.method} is not possible here, see the header Allow"}
+    elif isinstance(error, NotFoundException) and not isinstance(error, NotHere):
+        content = {"error": "there is nothing at this path, see / for what there is"}
+    else:
+        content = _describe(error)
+    return _answer(error.status_code, content, error.headers)
+
+
+def _describe(error: HTTPException) -> dict[str, str]:
+    """Name the field at fault if Litestar found one; only the first of several is told."""
+    extra = error.extra
+    if isinstance(extra, list) and extra and isinstance(extra[0], dict) and "key" in extra[0]:
+        field = str(extra[0]["key"])
+        return {"error": f"{field}: {extra[0]['message']}", "field": field}
+    return {"error": error.detail}
+
+
+def _answer(
+    status: int, content: dict[str, str], headers: dict[str, str] | None = None
+) -> Response[dict[str, str]]:
+    return Response(content, status_code=status, headers=headers, media_type=MediaType.JSON)

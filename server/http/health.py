@@ -1,0 +1,46 @@
+"""``GET /health``: whether the server takes work, for load balancers and people."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import attrs
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """How the server is, at one moment."""
+
+    status: Annotated[
+        Literal["ok", "draining"],
+        Parameter(description="draining: it is about to stop and takes no new rooms"),
+    ]
+    uptime: Annotated[float, Parameter(description="Seconds since the start")]
+    rooms: Annotated[int, Parameter(description="Live rooms")]
+    connections: Annotated[int, Parameter(description="Open TCP connections, this one included")]
+
+
+def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
+    """Make the handler of ``GET /health``; ``look`` is called for each request."""
+
+    @get(
+        "/health",
+        summary="Whether the server takes work",
+        tags=["server"],
+        responses={
+            HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(
+                Health, generate_examples=False, description="Draining"
+            )
+        },
+    )
+    async def health() -> Response[Health]:
+        """Status, uptime in seconds and what is going on; 503 while draining."""
+        now = look()
+        status = HTTP_200_OK if now.status == "ok" else HTTP_503_SERVICE_UNAVAILABLE
+        return Response(now, status_code=status, headers={"Cache-Control": "no-store"})
+
+    return health

@@ -1,0 +1,65 @@
+"""A stream on which sending has a deadline, and which tells when there is no more to read."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from protocol.limits import KIB
+
+CHUNK_BYTES: Final = 64 * KIB
+
+
+class BoundedStream(trio.abc.HalfCloseableStream):
+    """Passes everything on, but gives up on a peer that does not take what it is sent.
+
+    Hypercorn sends inside a shield and without a deadline: a peer that stops reading would hold
+    its task for ever, whatever is cancelled. It also goes on waiting for its idle timer when the
+    peer has left; ``on_end`` is there to stop it.
+    """
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, write_seconds: float) -> None:
+        """Bound the sending on ``stream``, which has a ``socket``: so long for each 64 KiB."""
+        self.on_end: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        """Called when either side has ended the stream; may be called again."""
+        self._stream = stream
+        self._write_seconds = write_seconds
+        self.socket: trio.socket.SocketType = getattr(stream, "socket")  # noqa: B009
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, in pieces.
+
+        Raises:
+            trio.BrokenResourceError: if the peer is gone, or has not taken a piece in time; the
+                stream is closed then.
+        """
+        with memoryview(data) as view:
+            for start in range(0, len(view), CHUNK_BYTES):
+                with trio.move_on_after(self._write_seconds) as deadline:
+                    await self._stream.send_all(view[start : start + CHUNK_BYTES])
+                if deadline.cancelled_caught:
+                    await trio.aclose_forcefully(self._stream)
+                    raise trio.BrokenResourceError("the peer does not read")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the peer takes something."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Send no more."""
+        await self._stream.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive what there is."""
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                await self.on_end()
+        return data
+
+    async def aclose(self) -> None:
+        """Close the stream below."""
+        await self._stream.aclose()
+        await self.on_end()

@@ -1,0 +1,124 @@
+"""A small HTTP client for tests: raw bytes in, whole answers out, on any Trio stream."""
+
+import json
+import socket
+from typing import Any
+
+import attrs
+import h11
+import trio
+import trio.testing
+
+from protocol.limits import Limits
+from server.counters import Counters
+from server.http.application import make_application
+from server.http.health import Health
+from server.http.serve import HttpServer
+from server.store.results import MemoryResults, ResultsStore
+
+UP = Health(status="ok", uptime=1.5, rooms=2, connections=3)
+
+
+class FakeSocket:
+    """What Hypercorn asks a socket for."""
+
+    family = socket.AF_INET
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("192.0.2.1", 1234)
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("192.0.2.2", 8080)
+
+
+@attrs.frozen
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """One connection to a server."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
+        self.stream = stream
+        self._h11 = h11.Connection(h11.CLIENT)
+        self._buffer = b""
+
+    async def send(self, *pieces: str | bytes) -> None:
+        for piece in pieces:
+            await self.stream.send_all(piece.encode() if isinstance(piece, str) else piece)
+
+    async def answer(self, method: str = "GET") -> Answer:
+        """Read one answer; ``method`` is that of the request, for HEAD has no body."""
+        parser = h11.Connection(h11.CLIENT)
+        parser.send(h11.Request(method=method, target="/", headers=[("host", "t")]))
+        parser.send(h11.EndOfMessage())
+        parser.receive_data(self._buffer)
+        head: h11.Response | None = None
+        body = bytearray()
+        while True:
+            event = parser.next_event()
+            if event is h11.NEED_DATA:
+                parser.receive_data(await self.stream.receive_some())
+            elif isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                assert isinstance(event, h11.InformationalResponse), event
+        self._buffer = parser.trailing_data[0]
+        assert head is not None
+        headers = {name.decode(): value.decode() for name, value in head.headers}
+        return Answer(head.status_code, headers, bytes(body))
+
+    async def ask(self, target: str, method: str = "GET", *, head: str = "") -> Answer:
+        await self.send(f"{method} {target} HTTP/1.1\r\nHost: t\r\n{head}\r\n")
+        return await self.answer(method)
+
+    async def ended(self) -> bytes:
+        """Read until the server ends the connection; return what came that was no answer."""
+        rest = self._buffer
+        try:
+            while more := await self.stream.receive_some():
+                rest += more
+        except trio.BrokenResourceError:
+            pass
+        return rest
+
+
+def make_server(
+    store: ResultsStore | None = None,
+    *,
+    health: Health = UP,
+    limits: Limits | None = None,
+    counters: Counters | None = None,
+    echo: bool = False,
+) -> HttpServer:
+    limits = limits or Limits()
+    application = make_application(
+        store=store or MemoryResults(10),
+        counters=counters or Counters(),
+        limits=limits,
+        version="1.2.3",
+        health=lambda: health,
+        echo=echo,
+    )
+    return HttpServer(application, limits)
+
+
+def connect(
+    nursery: trio.Nursery, server: HttpServer, *, max_bytes: int | None = None
+) -> Client:
+    """Start serving one end of a memory stream; with ``max_bytes`` the other reads by itself."""
+    client, other = trio.testing.memory_stream_pair()
+    other.socket = FakeSocket()  # type: ignore[attr-defined]
+    nursery.start_soon(server.serve_connection, other)
+    return Client(client)
