@@ -7,11 +7,7 @@ one :class:`~protocol.errors.Refused` that names the field.
 import unicodedata
 from typing import Any, Final, NoReturn, TypeVar
 
-from cattrs.errors import (
-    AttributeValidationNote,
-    ClassValidationError,
-    ForbiddenExtraKeysError,
-)
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.errors import ErrorCode, Refused
@@ -49,7 +45,7 @@ def clean_name(text: str) -> str:
 
 def _string(value: object, _: object = None) -> str:
     if type(value) is not str:
-        raise ValueError("must be a string")  # noqa: TRY004 - all failures are of one class
+        raise ValueError("must be a string")
     return value
 
 
@@ -101,8 +97,7 @@ def loads(text: str) -> Any:
 
 def dumps(value: object) -> bytes:
     """Write JSON of plain dicts, lists, strings and numbers, compact, in UTF-8."""
-    data = CONVERTER.dumps(value)
-    return data if isinstance(data, bytes) else data.encode()
+    return CONVERTER.dumps(value)
 
 
 def structure(value: object, wanted: type[T], path: str) -> T:
@@ -127,8 +122,7 @@ def _refuse(error: BaseException, path: str) -> NoReturn:
         noted, others = error.group_exceptions()
         if noted:
             inner, note = noted[0]
-            name = note.name if isinstance(note, AttributeValidationNote) else str(note)
-            _refuse(inner, f"{path}.{name}")
+            _refuse(inner, f"{path}.{note.name}")
         error = others[0]
     if isinstance(error, ForbiddenExtraKeysError):
         name = sorted(map(str, error.extra_fields))[0][:TICKET_LENGTH]

@@ -25,9 +25,8 @@ while a vote is running is asked to vote and counts from then on. Whoever voted 
 still listed in the reveal.
 """
 
-from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -166,11 +165,27 @@ class Estimation:
         """
         if self._ended:
             return []
-        return _HANDLERS[type(command)](self, command, member, now)
+        match command:  # the most frequent first
+            case CastVote():
+                return self._cast(command, member)
+            case BeginVoting():
+                return self._begin(command, member, now)
+            case RevealVotes():
+                return self._reveal(command, member, now)
+            case Enter():
+                return self._enter(command, member)
+            case Announce():
+                return self._announce(command, member)
+            case Leave():
+                return self._leave(member)
+            case TimeUp():
+                return self._time_up(member)
+            case Reject():
+                return self._reject(command, member)
 
     # --- coming and going -------------------------------------------------------------------
 
-    def _enter(self, command: Enter, member: MemberId, now: float) -> list[Effect]:
+    def _enter(self, command: Enter, member: MemberId) -> list[Effect]:
         if len(self._seats) >= self.capacity:
             problem = Problem(
                 ErrorCode.ROOM_FULL, f"room {self.room_id} is full, all {self.capacity} seats taken"
@@ -183,7 +198,7 @@ class Estimation:
             effects.append(Tell(member, RoomCreated(self.room_id)))
         return effects
 
-    def _announce(self, command: Announce, member: MemberId, now: float) -> list[Effect]:
+    def _announce(self, command: Announce, member: MemberId) -> list[Effect]:
         seat = self._seats.get(member)
         if seat is None:
             return []
@@ -214,7 +229,7 @@ class Estimation:
             effects.append(Tell(member, VoteRequested(self._ticket)))
         return effects + self._judge_capacity()
 
-    def _leave(self, command: Leave, member: MemberId, now: float) -> list[Effect]:
+    def _leave(self, member: MemberId) -> list[Effect]:
         seat = self._seats.pop(member, None)
         if seat is None:
             return []
@@ -228,13 +243,15 @@ class Estimation:
             effects.append(TellAll(MemberLeft(seat.name)))
         return effects + self._judge_round()
 
-    def _time_up(self, command: TimeUp, member: MemberId, now: float) -> list[Effect]:
+    def _time_up(self, member: MemberId) -> list[Effect]:
         seat = self._seats.get(member)
         if seat is None or seat.announced:
             return []
-        message = f"you did not join within {self._announce_seconds:g} seconds; the seat is free again"
+        message = (
+            f"you did not join within {self._announce_seconds:g} seconds; the seat is free again"
+        )
         effects = _turn_away(member, Problem(ErrorCode.NOT_ANNOUNCED, message))
-        return effects + self._leave(Leave(), member, now)
+        return effects + self._leave(member)
 
     def _judge_capacity(self) -> list[Effect]:
         """Say once that every seat is taken and announced, and prompt if nothing else did."""
@@ -263,7 +280,7 @@ class Estimation:
         self._began = now
         return [TellAll(VoteRequested(self._ticket))]
 
-    def _cast(self, command: CastVote, member: MemberId, now: float) -> list[Effect]:
+    def _cast(self, command: CastVote, member: MemberId) -> list[Effect]:
         seat = self._seats.get(member)
         if seat is None or not seat.announced:
             return self._refuse_unannounced(member)
@@ -316,7 +333,7 @@ class Estimation:
 
     # --- refusals ---------------------------------------------------------------------------
 
-    def _reject(self, command: Reject, member: MemberId, now: float) -> list[Effect]:
+    def _reject(self, command: Reject, member: MemberId) -> list[Effect]:
         effects: list[Effect] = [Tell(member, Refusal(command.problem))]
         if command.final:
             effects.append(Dismiss(member, CloseCode.POLICY, "too many refused messages"))
@@ -351,16 +368,3 @@ def _refuse(
 
 def _turn_away(member: MemberId, problem: Problem) -> list[Effect]:
     return [Tell(member, Refusal(problem)), Dismiss(member, CloseCode.NORMAL, problem.message)]
-
-
-_Handler = Callable[[Estimation, Any, MemberId, float], list[Effect]]
-_HANDLERS: Final[dict[type, _Handler]] = {
-    Enter: Estimation._enter,
-    Announce: Estimation._announce,
-    Leave: Estimation._leave,
-    TimeUp: Estimation._time_up,
-    BeginVoting: Estimation._begin,
-    CastVote: Estimation._cast,
-    RevealVotes: Estimation._reveal,
-    Reject: Estimation._reject,
-}

@@ -114,7 +114,7 @@ class Splitter:
 
     def _fast(self, data: bytes, at: int, end: int, texts: list[str]) -> int:
         """Append the text of the frame at ``at`` if it is fast; return its size, else 0."""
-        if end - at < 6 or data[at] != _FIN_TEXT:  # noqa: PLR2004 - two bytes and the mask
+        if end - at < 6 or data[at] != _FIN_TEXT:
             return 0
         size = data[at + 1] - _MASKED
         body = at + 6
@@ -172,7 +172,7 @@ class Splitter:
 
 def _pong(data: bytes, at: int, end: int) -> int:
     """Size of the frame at ``at`` if it is a complete and correct pong, else 0."""
-    if end - at < 6 or data[at] != _FIN_PONG:  # noqa: PLR2004 - two bytes and the mask
+    if end - at < 6 or data[at] != _FIN_PONG:
         return 0
     size = data[at + 1] - _MASKED
     return 6 + size if 0 <= size <= _SHORT and at + 6 + size <= end else 0
@@ -180,7 +180,7 @@ def _pong(data: bytes, at: int, end: int) -> int:
 
 def _head_size(seen: bytes) -> int:
     """Bytes in the head that begins with ``seen``, as far as ``seen`` tells."""
-    if len(seen) < 2:  # noqa: PLR2004 - the fixed part
+    if len(seen) < 2:
         return 2
     extended = {_LENGTH_16: 2, _LENGTH_64: 8}.get(seen[1] & 0x7F, 0)
     return 2 + extended + (4 if seen[1] & _MASKED else 0)

@@ -46,9 +46,10 @@ class Limits:
     """Messages that a member who was quiet may send at once."""
 
     strikes: int = 10
-    """Refused messages (malformed, binary, too fast) within ``strike_seconds`` that close with 1008."""
+    """Refused messages (malformed, binary, too fast) that close with 1008."""
 
     strike_seconds: float = 10.0
+    """In which so many strikes must fall."""
 
     announce_seconds: float = 10.0
     """From taking a seat to announcing oneself in the room; then the seat is given up."""

@@ -68,9 +68,7 @@ class Reject:
     """It was one too many: the sender is dismissed."""
 
 
-Command = (
-    Enter | Announce | BeginVoting | CastVote | RevealVotes | Leave | TimeUp | Reject
-)
+Command = Enter | Announce | BeginVoting | CastVote | RevealVotes | Leave | TimeUp | Reject
 
 # --- events ---------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """The composition root: the one file that knows all others, and the order in which they end."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -69,43 +68,44 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             ),
             limits,
         )
+        work = trio.CancelScope()
         async with trio.open_nursery() as services:
+            await services.start(lifecycle.watch, work.cancel)
             if poller is not None:
                 services.start_soon(poller.run)
             services.start_soon(heartbeat.run)
-            async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
-                await services.start(lifecycle.watch, rooms.cancel_scope.cancel)
-                hub = Hub(rooms, limits=limits, results=results, counters=counters)
-                admission = Admission(
-                    hub=hub,
-                    limits=limits,
-                    poller=poller,
-                    heartbeat=heartbeat,
-                    counters=counters,
-                )
-                door = Door(
-                    limits=limits,
-                    routes=admission.routes(echo=settings.echo),
-                    http=http,
-                    counters=counters,
-                )
-                listener = Listener(
-                    door.serve, handlers, most=limits.connections, counters=counters
-                )
-                async with trio.open_nursery() as accepting:
-                    for sock in sockets:
-                        accepting.start_soon(listener.run, sock)
-                    announce(_url(settings.host, sockets[0].getsockname()[1]))
-                    await lifecycle.draining.wait()
-                    accepting.cancel_scope.cancel()
-                began = trio.current_time()
-                rooms.cancel_scope.deadline = began + limits.drain_seconds
-                door.draining = True
-                hub.drain(_GOING_AWAY)
-                admission.drain(_GOING_AWAY)
-                await http.begin_drain()
+            with work:
+                async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
+                    hub = Hub(rooms, limits=limits, results=results, counters=counters)
+                    admission = Admission(
+                        hub=hub,
+                        limits=limits,
+                        poller=poller,
+                        heartbeat=heartbeat,
+                        counters=counters,
+                    )
+                    door = Door(
+                        limits=limits,
+                        routes=admission.routes(echo=settings.echo),
+                        http=http,
+                        counters=counters,
+                    )
+                    listener = Listener(
+                        door.serve, handlers, most=limits.connections, counters=counters
+                    )
+                    async with trio.open_nursery() as accepting:
+                        for sock in sockets:
+                            accepting.start_soon(listener.run, sock)
+                        announce(_url(settings.host, sockets[0].getsockname()[1]))
+                        await lifecycle.draining.wait()
+                        accepting.cancel_scope.cancel()
+                    work.deadline = trio.current_time() + limits.drain_seconds
+                    door.draining = True
+                    hub.drain(_GOING_AWAY)
+                    admission.drain(_GOING_AWAY)
+                    await http.begin_drain()
             services.cancel_scope.cancel()
-    log.info("stopped", seconds=round(trio.current_time() - began, 3))
+    log.info("stopped", late=work.cancelled_caught)
     return 0 if lifecycle.killed_by is None else 128 + lifecycle.killed_by
 
 

@@ -13,7 +13,7 @@ def raise_limit(connections: int) -> int:
         How many connections fit now, ``connections`` at the most.
     """
     try:
-        import resource  # noqa: PLC0415 - POSIX only
+        import resource
     except ImportError:
         return connections
     wanted = connections + _SPARE

@@ -159,9 +159,7 @@ class Door:
     async def _turn_away(self, peer: Peer, connection: h11.Connection, turned: _Turned) -> None:
         """Answer with an error and close; the peer may still be sending."""
         self._counters.connections_refused += 1
-        self._log.info(
-            "refused", status=int(turned.status), why=str(turned), address=peer.address
-        )
+        self._log.info("refused", status=int(turned.status), why=str(turned), address=peer.address)
         body = orjson.dumps({"error": str(turned)})
         response = h11.Response(
             status_code=turned.status,

@@ -11,8 +11,9 @@ _SLOTS: Final = 25  # pings of one interval are spread over so many ticks
 class Pulse(Protocol):
     """What the heartbeat needs of a connection."""
 
-    heard: float
-    """When its peer last sent anything, on Trio's clock."""
+    @property
+    def heard(self) -> float:
+        """When its peer last sent anything, on Trio's clock."""
 
     def ping(self) -> None:
         """Send a ping, without waiting."""
@@ -28,7 +29,10 @@ class Heartbeat:
     """
 
     def __init__(self, interval: float, timeout: float) -> None:
-        """Ping each connection every ``interval`` s; report it if nothing came ``timeout`` s later."""
+        """Ping each connection every ``interval`` seconds.
+
+        One from which nothing has come ``timeout`` seconds after a ping is reported.
+        """
         self._interval = interval
         self._timeout = timeout
         self._slots: list[set[Pulse]] = [set() for _ in range(_SLOTS)]

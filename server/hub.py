@@ -67,7 +67,7 @@ class Hub:
         for room in list(self._rooms.values()):
             room.end(reason)
 
-    async def _keep(
+    async def _keep(  # noqa: ASYNC128 - the room calls started()
         self, room: Room, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Run a room such that nothing that goes wrong in it reaches the others."""

@@ -12,7 +12,6 @@ from typing import Final, Protocol
 import trio
 
 from protocol.frames import Splitter
-from protocol.frames import Splitter
 from server.outbox import Outbox
 from server.poller import Poller
 
@@ -247,7 +246,7 @@ class Lane(trio.abc.Stream):
             await self._sleep()
             return
         await self._sink.wait_for_space()
-        data = await self._stream.receive_some(READ_BYTES)
+        data = bytes(await self._stream.receive_some(READ_BYTES))
         self.heard = trio.current_time()
         if data:
             self._take(data, self.heard)

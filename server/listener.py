@@ -1,5 +1,6 @@
 """Accepts connections, up to the cap, and starts a handler for each."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import Awaitable, Callable
@@ -33,9 +34,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     Raises:
         OSError: if ``host`` has no address or one of them cannot be listened on.
     """
-    found = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -93,12 +92,9 @@ class Listener:
         if self._counters.connections_current >= self._most:
             self._counters.connections_refused += 1
             self._log.warning("refused", why="too many connections", address=str(address[0]))
-            with sock:
+            with sock, contextlib.suppress(OSError):  # it may have gone already
                 sock.setblocking(False)
-                try:
-                    sock.send(_FULL)
-                except OSError:
-                    pass  # it has gone already
+                sock.send(_FULL)
             return
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._counters.connections_accepted += 1

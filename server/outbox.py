@@ -116,10 +116,7 @@ class Outbox:
         if not self._writing:
             self._writing = True
             self._spawn(self._write)
-        if (
-            self._bytes > self._limits.outbox_bytes
-            or self._messages > self._limits.outbox_messages
-        ):
+        if self._bytes > self._limits.outbox_bytes or self._messages > self._limits.outbox_messages:
             self._on_stuck()
 
     def truncate(self) -> None:

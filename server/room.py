@@ -104,9 +104,7 @@ class Room:
         """Connections the room owns, those in the middle of a handshake included."""
         return len(self._members)
 
-    async def run(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the room ends; then part from the members, and own nothing.
 
         Owns the nursery in which all connections of the room live. Returns when the last of
@@ -131,9 +129,7 @@ class Room:
                         self._counters.rooms_crashed += 1
                         self.end("internal error", CloseCode.INTERNAL)
                     self._part()
-                    nursery.cancel_scope.deadline = (
-                        trio.current_time() + self._limits.close_seconds
-                    )
+                    nursery.cancel_scope.deadline = trio.current_time() + self._limits.close_seconds
         finally:
             self.inbox.close()
             self._counters.rooms_current -= 1

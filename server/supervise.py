@@ -32,7 +32,8 @@ class contain:  # noqa: N801 - reads as a statement, like contextlib.suppress
         """Log and swallow an :class:`Exception`; of a mixed group, raise the rest."""
         if error is None:
             return False
-        rest: BaseException | None = None
+        failures: Exception | None
+        rest: BaseException | None
         if isinstance(error, BaseExceptionGroup):
             failures, rest = error.split(Exception)
         else:

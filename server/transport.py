@@ -178,7 +178,8 @@ class Connection:
                         await self._linger(websocket)
                     nursery.cancel_scope.cancel()
         finally:
-            await self._cut()
+            with trio.move_on_after(self._limits.close_seconds, shield=True):
+                await self._cut()
 
     async def _shake_hands(
         self, nursery: trio.Nursery, request: bytes, *, deaf: bool

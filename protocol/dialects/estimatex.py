@@ -107,7 +107,9 @@ class EstimateX:
         kind = message.get("type")
         wanted = _COMMANDS.get(kind) if type(kind) is str else None
         if wanted is None:
-            complaint = "must be one of " + ", ".join(_COMMANDS) if "type" in message else "is missing"
+            complaint = (
+                "must be one of " + ", ".join(_COMMANDS) if "type" in message else "is missing"
+            )
             raise Refused(ErrorCode.MALFORMED, f"type {complaint}", "type")
         if "data" not in message:
             raise Refused(ErrorCode.MALFORMED, "data is missing", "data")
@@ -217,7 +219,7 @@ def _refusal(event: messages.Refusal) -> bytes:
 
 
 def _closed(event: messages.RoomClosed) -> bytes:
-    return f"* The room is closed: {event.reason}.".encode()
+    return _update(f"The room is closed: {event.reason}")
 
 
 _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {

@@ -56,13 +56,15 @@ class HttpServer:
             last=lambda: self._is_last(connection),
             abort=connection.scope.cancel,
         )
-        bounded = BoundedStream(stream, self._limits.write_seconds)
+        bounded = BoundedStream(stream, self._limits.write_seconds, connection.scope.cancel)
         server = _Http1Server(guard, self._config, connection.context, {}, bounded)  # type: ignore[arg-type]  # declared for TLS only
         bounded.on_end = server.idle_task.stop
         self._connections.add(connection)
         try:
             with connection.scope:
                 await server.run()
+            if connection.scope.cancelled_caught:
+                await trio.aclose_forcefully(stream)
         finally:
             self._connections.discard(connection)
 
@@ -134,10 +136,9 @@ def _origin_form(target: bytes) -> bytes:
     """Reduce the other forms of RFC 9112 section 3.2 to a path; there is one host only."""
     if target == b"*":
         return b"/"
-    _, scheme, rest = target.partition(b"http://")
-    if not scheme or not target.startswith(scheme):
+    if not target.startswith(b"http://"):
         return target
-    return b"/" + rest.partition(b"/")[2]
+    return b"/" + target.removeprefix(b"http://").partition(b"/")[2]
 
 
 class _Log(Logger):

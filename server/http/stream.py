@@ -18,28 +18,40 @@ class BoundedStream(trio.abc.HalfCloseableStream):
     peer has left; ``on_end`` is there to stop it.
     """
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream, write_seconds: float) -> None:
-        """Bound the sending on ``stream``, which has a ``socket``: so long for each 64 KiB."""
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        write_seconds: float,
+        abort: Callable[[], None],
+    ) -> None:
+        """Bound the sending on ``stream``, which has a ``socket``.
+
+        Args:
+            stream: what is read from and sent to.
+            write_seconds: for each 64 KiB.
+            abort: called when sending has failed, so that nothing waits for the peer any more.
+        """
         self.on_end: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         """Called when either side has ended the stream; may be called again."""
         self._stream = stream
         self._write_seconds = write_seconds
+        self._abort = abort
         self.socket: trio.socket.SocketType = getattr(stream, "socket")  # noqa: B009
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send, in pieces.
 
         Raises:
-            trio.BrokenResourceError: if the peer is gone, or has not taken a piece in time; the
-                stream is closed then.
+            trio.BrokenResourceError: if the peer is gone, or has not taken a piece in time.
         """
         with memoryview(data) as view:
             for start in range(0, len(view), CHUNK_BYTES):
-                with trio.move_on_after(self._write_seconds) as deadline:
-                    await self._stream.send_all(view[start : start + CHUNK_BYTES])
-                if deadline.cancelled_caught:
-                    await trio.aclose_forcefully(self._stream)
-                    raise trio.BrokenResourceError("the peer does not read")
+                try:
+                    with trio.fail_after(self._write_seconds):
+                        await self._stream.send_all(view[start : start + CHUNK_BYTES])
+                except (trio.TooSlowError, trio.BrokenResourceError) as error:
+                    self._abort()
+                    raise trio.BrokenResourceError("the peer does not read") from error
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the peer takes something."""
@@ -51,12 +63,13 @@ class BoundedStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive what there is."""
-        data: bytes | bytearray = b""
         try:
             data = await self._stream.receive_some(max_bytes)
-        finally:
-            if not data:
-                await self.on_end()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            await self.on_end()
+            raise
+        if not data:
+            await self.on_end()
         return data
 
     async def aclose(self) -> None:

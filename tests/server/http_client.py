@@ -47,7 +47,6 @@ class Client:
 
     def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
         self.stream = stream
-        self._h11 = h11.Connection(h11.CLIENT)
         self._buffer = b""
 
     async def send(self, *pieces: str | bytes) -> None:
@@ -59,7 +58,8 @@ class Client:
         parser = h11.Connection(h11.CLIENT)
         parser.send(h11.Request(method=method, target="/", headers=[("host", "t")]))
         parser.send(h11.EndOfMessage())
-        parser.receive_data(self._buffer)
+        if self._buffer:
+            parser.receive_data(self._buffer)
         head: h11.Response | None = None
         body = bytearray()
         while True:
@@ -76,7 +76,10 @@ class Client:
                 assert isinstance(event, h11.InformationalResponse), event
         self._buffer = parser.trailing_data[0]
         assert head is not None
-        headers = {name.decode(): value.decode() for name, value in head.headers}
+        headers: dict[str, str] = {}
+        for name, value in head.headers:
+            before = headers.get(name.decode())
+            headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
         return Answer(head.status_code, headers, bytes(body))
 
     async def ask(self, target: str, method: str = "GET", *, head: str = "") -> Answer:
@@ -114,11 +117,10 @@ def make_server(
     return HttpServer(application, limits)
 
 
-def connect(
-    nursery: trio.Nursery, server: HttpServer, *, max_bytes: int | None = None
-) -> Client:
-    """Start serving one end of a memory stream; with ``max_bytes`` the other reads by itself."""
-    client, other = trio.testing.memory_stream_pair()
+def connect(nursery: trio.Nursery, server: HttpServer, *, lockstep: bool = False) -> Client:
+    """Serve one end of a memory stream; in lockstep, sending waits until the other end reads."""
+    make = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
+    client, other = make()
     other.socket = FakeSocket()  # type: ignore[attr-defined]
     nursery.start_soon(server.serve_connection, other)
     return Client(client)
