@@ -196,10 +196,10 @@ class Lane(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Give trio-websocket the greeting, and later the next slow bytes."""
-        await trio.lowlevel.checkpoint()
         if self._greeting:
             greeting, self._greeting = self._greeting, b""
             return greeting
+        await trio.lowlevel.checkpoint()
         while self._greeting is not None and not self._let_go:
             await self._sleep()
         while not self._slow:
@@ -276,7 +276,6 @@ class Lane(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send what trio-websocket says, and wait until the socket has taken it."""
-        await trio.lowlevel.checkpoint()
         if self._deaf:
             return
         self._outbox.push(bytes(data))

@@ -139,7 +139,10 @@ def _event(kind: str, **data: object) -> bytes:
 
 def refusal_text(problem: Problem) -> str:
     """Word a refusal for people."""
-    return f"! {problem.message[:1].upper()}{problem.message[1:]}."
+    message = problem.message
+    if not (problem.field and message.startswith(problem.field)):  # names keep their case
+        message = message[:1].upper() + message[1:]
+    return f"! {message}."
 
 
 def _named(name: str, *, admin: bool) -> str:

@@ -1,14 +1,15 @@
 """One WebSocket connection of a bot, with a second look at the bytes that the server sends."""
 
 import ssl
+from typing import Final
 from urllib.parse import SplitResult
 
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
-RECEIVE_BYTES = 64 * 1024  # trio-websocket's 4 KiB cost several reads per burst of votes
-_LARGEST_HEAD = 64 * 1024  # of the handshake's answer, arbitrary
-_CLOSE = 0x8
+RECEIVE_BYTES: Final = 64 * 1024  # trio-websocket's 4 KiB cost several reads per burst of votes
+_LARGEST_HEAD: Final = 64 * 1024  # of the handshake's answer, arbitrary
+_CLOSE: Final = 0x8
 
 
 class HandshakeCut(Exception):

@@ -7,12 +7,11 @@ request is refused, read on and thrown away.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
 from hypercorn.typing import (
-    ASGIFramework,
     ASGIReceiveCallable,
     ASGIReceiveEvent,
     ASGISendCallable,
@@ -22,6 +21,9 @@ from hypercorn.typing import (
 )
 
 from protocol.limits import KIB, MIB
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""As of ASGI. Litestar and Hypercorn have types of their own for it, which do not fit together."""
 
 BODY_SECONDS: Final = 10.0
 """For a whole body: 64 KiB in this time is slower than any line that is meant to work."""
@@ -56,7 +58,7 @@ class RequestGuard:
 
     def __init__(
         self,
-        application: ASGIFramework,
+        application: Application,
         *,
         body_bytes: int,
         body_seconds: float,

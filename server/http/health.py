@@ -19,7 +19,9 @@ class Health:
         Literal["ok", "draining"],
         Parameter(description="draining: it is about to stop and takes no new rooms"),
     ]
-    uptime: Annotated[float, Parameter(description="Seconds since the start")]
+    uptime: Annotated[float, Parameter(description="Seconds since the start")] = attrs.field(
+        converter=lambda seconds: round(seconds, 3)
+    )
     rooms: Annotated[int, Parameter(description="Live rooms")]
     connections: Annotated[int, Parameter(description="Open TCP connections, this one included")]
 

@@ -10,10 +10,10 @@ from hypercorn.logging import Logger
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ResponseSummary, WWWScope
+from hypercorn.typing import ResponseSummary, WWWScope
 
 from protocol.limits import Limits
-from server.http.guard import BODY_SECONDS, RequestGuard
+from server.http.guard import BODY_SECONDS, Application, RequestGuard
 from server.http.stream import BoundedStream
 from server.observe import get_logger
 
@@ -30,7 +30,7 @@ class HttpServer:
     ``BODY_SECONDS``, an answer by ``limits.write_seconds`` for each 64 KiB.
     """
 
-    def __init__(self, application: ASGIFramework, limits: Limits) -> None:
+    def __init__(self, application: Application, limits: Limits) -> None:
         """Serve ``application``, which sees no request with a body above the limit."""
         self._application = application
         self._limits = limits

@@ -63,13 +63,16 @@ class BoundedStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive what there is."""
+        data: bytes | bytearray = b""
+        failure = None
         try:
             data = await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.on_end()
-            raise
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            failure = error
         if not data:
             await self.on_end()
+        if failure is not None:
+            raise failure
         return data
 
     async def aclose(self) -> None:

@@ -65,7 +65,7 @@ class Client:
         while True:
             event = parser.next_event()
             if event is h11.NEED_DATA:
-                parser.receive_data(await self.stream.receive_some())
+                parser.receive_data(bytes(await self.stream.receive_some()))
             elif isinstance(event, h11.Response):
                 head = event
             elif isinstance(event, h11.Data):
@@ -119,8 +119,12 @@ def make_server(
 
 def connect(nursery: trio.Nursery, server: HttpServer, *, lockstep: bool = False) -> Client:
     """Serve one end of a memory stream; in lockstep, sending waits until the other end reads."""
-    make = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
-    client, other = make()
-    other.socket = FakeSocket()  # type: ignore[attr-defined]
+    client: trio.abc.HalfCloseableStream
+    other: trio.abc.HalfCloseableStream
+    if lockstep:
+        client, other = trio.testing.lockstep_stream_pair()
+    else:
+        client, other = trio.testing.memory_stream_pair()
+    other.socket = FakeSocket()  # type: ignore[union-attr]
     nursery.start_soon(server.serve_connection, other)
     return Client(client)

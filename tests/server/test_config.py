@@ -19,7 +19,7 @@ def value_of(settings: Settings, option: Option) -> object:
 
 def other_than(option: Option) -> str:
     """Some valid text for an option that is not its default."""
-    for text in ("on", "json", "error", "example.org", "4097", "2000000"):
+    for text in ("on", "json", "error", "example.org", "2000000", "4097"):
         try:
             if option.read(text) != option.default:
                 return text
@@ -97,8 +97,10 @@ def test_a_bad_variable_that_the_command_line_overrides_does_not_matter() -> Non
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [("1", True), ("TRUE", True), ("yes", True), ("On", True)]
-    + [("0", False), ("false", False), ("NO", False), ("off", False)],
+    [
+        *(("1", True), ("TRUE", True), ("yes", True), ("On", True)),
+        *(("0", False), ("false", False), ("NO", False), ("off", False)),
+    ],
 )
 def test_a_switch_in_the_environment_takes_the_usual_words(text: str, meant: bool) -> None:
     assert parse([], {"PARLEY_ECHO": text}).echo is meant
@@ -151,6 +153,12 @@ def test_nonsense_is_one_line_that_names_the_option_or_the_variable(
     assert re.match(rf"parley: (--{name} \()?{variable}", by_variable)
     assert by_option.isprintable()
     assert len(by_option) < 200
+
+
+def test_a_switch_in_the_environment_takes_no_other_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert complaint(capsys, [], {"PARLEY_ECHO": "maybe"}).startswith("parley: PARLEY_ECHO: ")
 
 
 def test_zero_is_a_time_to_drain() -> None:

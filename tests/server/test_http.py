@@ -20,7 +20,7 @@ from server.counters import Counters
 from server.http.health import Health
 from server.http.results import LARGE
 from server.store.results import MemoryResults, RoomResults
-from tests.server.http_client import Answer, Client, connect, make_server
+from tests.server.http_client import Answer, connect, make_server
 
 ROOM = RoomId("a1B2c3")
 
@@ -314,7 +314,7 @@ async def test_every_field_is_described() -> None:
 async def test_a_small_body_is_accepted_and_a_large_one_is_413() -> None:
     limits = Limits(body_bytes=10)
     async with trio.open_nursery() as nursery:
-        client = Client(connect(nursery, make_server(limits=limits)).stream)
+        client = connect(nursery, make_server(limits=limits))
         await client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n" + "x" * 10)
         small = await client.answer()
         await client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n" + "x" * 11)

@@ -1,5 +1,6 @@
 """Results in memory: what is kept, for how long, and what goes first."""
 
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,8 +146,6 @@ def test_forgetting_never_miscounts(rounds: list[tuple[int, int]]) -> None:
     store.close(B, 5.0)
     store.open(C, 6.0)
     store.record(C, ticket("last", 6))
-
-    import trio
 
     assert ids(trio.run(store.results, C)) == ["last"]
     assert trio.run(store.results, A) is None

@@ -12,7 +12,7 @@ from server.http.report import RoomReport
 from server.http.spreadsheet import COLUMNS, to_csv
 from server.store.results import RoomResults
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 USERS = ("ticket_id", "member_id", "name", "vote")
 
 
