@@ -19,9 +19,7 @@ class Health:
         Literal["ok", "draining"],
         Parameter(description="draining: it is about to stop and takes no new rooms"),
     ]
-    uptime: Annotated[float, Parameter(description="Seconds since the start")] = attrs.field(
-        converter=lambda seconds: round(seconds, 3)
-    )
+    uptime: Annotated[float, Parameter(description="Seconds since the start")]
     rooms: Annotated[int, Parameter(description="Live rooms")]
     connections: Annotated[int, Parameter(description="Open TCP connections, this one included")]
 
@@ -42,6 +40,7 @@ def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
     async def health() -> Response[Health]:
         """Status, uptime in seconds and what is going on; 503 while draining."""
         now = look()
+        now = attrs.evolve(now, uptime=round(now.uptime, 3))
         status = HTTP_200_OK if now.status == "ok" else HTTP_503_SERVICE_UNAVAILABLE
         return Response(now, status_code=status, headers={"Cache-Control": "no-store"})
 
