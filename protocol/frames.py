@@ -167,7 +167,8 @@ class Splitter:
             self._open = not head[0] & _FIN
         else:  # a close frame, or what is no frame
             self._raw = True
-            self.closed = opcode == _CLOSE and _well_formed(head, size)
+            whole = bool(head[0] & _FIN) and size <= _SHORT
+            self.closed = opcode == _CLOSE and whole and _well_formed(head, size)
 
 
 def _pong(data: bytes, at: int, end: int) -> int:

@@ -55,14 +55,14 @@ def parse_query(query: str, largest_capacity: int) -> CreateRoom | JoinRoom:
             ErrorCode.MALFORMED, "the query of the address is not valid UTF-8 or too long", "query"
         ) from None
     parameters = {key: values[0].strip() for key, values in given.items()}
-    action = parameters.get("action", "").upper()
-    if action not in {"CREATE_ROOM", "JOIN_ROOM"}:
+    action = parameters.get("action", "").lower()  # upper() would take a dotless i for an I
+    if action not in {"create_room", "join_room"}:
         raise Refused(ErrorCode.MALFORMED, "action must be CREATE_ROOM or JOIN_ROOM", "action")
     try:
         name = codec.clean_name(parameters.get("name", ""))
     except ValueError as error:
         raise Refused(ErrorCode.MALFORMED, f"name {error}", "name") from None
-    if action == "CREATE_ROOM":
+    if action == "create_room":
         return CreateRoom(name, _capacity(parameters, largest_capacity))
     room_id = parameters.get("room_id", "")
     if not room_id:
@@ -80,8 +80,8 @@ def no_such_room(room_id: str) -> Refused:
 
 def _capacity(parameters: Mapping[str, str], largest: int) -> int:
     text = parameters.get("max_room_capacity", "")
-    digits = text.removeprefix("+")
-    if digits.isascii() and digits.isdigit() and len(digits.lstrip("0")) <= _LONGEST_INTEGER:
+    digits = text.removeprefix("+").lstrip("0")
+    if digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_INTEGER:
         capacity = int(digits)
         if SMALLEST_CAPACITY <= capacity <= largest:
             return capacity
