@@ -47,6 +47,7 @@ from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.limits import Limits
 from protocol.messages import (
+    ADMIN_LEFT,
     Announce,
     AwaitingTicket,
     BeginVoting,
@@ -235,7 +236,7 @@ class Estimation:
             return []
         if member == self._admin:
             self._ended = True
-            return [End(f"the admin, {seat.name}, has left")]
+            return [End(ADMIN_LEFT)]
         effects: list[Effect] = [ClearTimer(member)]
         if seat.announced:
             self._announced -= 1

@@ -1,6 +1,6 @@
 """What members say to an estimation room (commands) and what it says to them (events)."""
 
-from typing import NewType
+from typing import Final, NewType
 
 import attrs
 
@@ -9,6 +9,9 @@ from protocol.ids import MemberId, RoomId
 
 TicketId = NewType("TicketId", str)
 """What is estimated: 1 to 100 characters, trimmed, without control characters."""
+
+ADMIN_LEFT: Final = "the admin has left"
+"""Why most rooms end."""
 
 # --- commands -------------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
                         await lifecycle.draining.wait()
                         accepting.cancel_scope.cancel()
                     work.deadline = trio.current_time() + limits.drain_seconds
-                    door.draining = True
+                    door.drain()
                     hub.drain(_GOING_AWAY)
                     admission.drain(_GOING_AWAY)
                     await http.begin_drain()

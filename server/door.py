@@ -73,8 +73,14 @@ class Door:
         self._http = http
         self._counters = counters
         self._log = get_logger("door")
-        self.draining = False
-        """The server is going away; whoever comes now is turned away with 503."""
+        self._draining = False
+        self._reading: set[trio.CancelScope] = set()
+
+    def drain(self) -> None:
+        """Turn away with 503 whoever comes now, and hang up on those who have not asked yet."""
+        self._draining = True
+        for scope in self._reading:
+            scope.cancel()
 
     async def serve(self, peer: Peer) -> None:
         """Read the first request and pass the connection on; nothing of it is left then.
@@ -108,39 +114,47 @@ class Door:
     async def _read(
         self, peer: Peer, connection: h11.Connection
     ) -> tuple[h11.Request | None, bytes]:
-        """Read until the head of a request is complete; ``None`` if the peer goes before."""
+        """Read until the head of a request is complete; ``None`` if nobody waits for an answer."""
         raw = b""
         largest = self._limits.first_request_bytes
-        with trio.move_on_after(self._limits.first_request_seconds):
-            while True:
-                if len(raw) >= largest:
-                    raise _Turned(
-                        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                        f"the head of the request has more than {largest} bytes",
-                    )
-                data = bytes(await peer.stream.receive_some(largest - len(raw)))
-                if not data:
-                    return None, raw
-                raw += data
-                try:
-                    connection.receive_data(data)
-                    event = connection.next_event()
-                except h11.RemoteProtocolError as error:
-                    raise _Turned(HTTPStatus(error.error_status_hint), str(error)) from None
-                if isinstance(event, h11.Request):
-                    return event, raw
-        if not raw:
+        patience = trio.move_on_after(self._limits.first_request_seconds)
+        self._reading.add(patience)
+        try:
+            with patience:
+                while len(raw) < largest:
+                    data = bytes(await peer.stream.receive_some(largest - len(raw)))
+                    if not data:
+                        return None, raw
+                    raw += data
+                    request = self._parse(connection, data)
+                    if request is not None:
+                        return request, raw
+                raise _Turned(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"the head of the request has more than {largest} bytes",
+                )
+        finally:
+            self._reading.discard(patience)
+        if not raw or self._draining:
             return None, raw
         raise _Turned(
             HTTPStatus.REQUEST_TIMEOUT,
             f"no complete request within {self._limits.first_request_seconds:g} seconds",
         )
 
+    def _parse(self, connection: h11.Connection, data: bytes) -> h11.Request | None:
+        try:
+            connection.receive_data(data)
+            event = connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise _Turned(HTTPStatus(error.error_status_hint), str(error)) from None
+        return event if isinstance(event, h11.Request) else None
+
     def _judge(
         self, peer: Peer, connection: h11.Connection, request: h11.Request, raw: bytes
     ) -> Upgrade | None:
         """Tell an upgrade to WebSocket, which must be a valid one, from any other request."""
-        if self.draining:
+        if self._draining:
             raise _Turned(
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", {"Retry-After": "5"}
             )

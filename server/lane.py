@@ -147,10 +147,13 @@ class Lane(trio.abc.Stream):
         if self._socket is not None and self._poller is not None:
             self._poller.add(self._socket.fileno(), self)
 
-    async def wait_for_slow(self) -> None:
-        """Return when there are bytes for trio-websocket, or the connection is lost."""
-        while not (self._slow or self.lost):
+    async def wait_for_slow(self) -> bool:
+        """Wait for bytes for trio-websocket; False if the connection is lost without any."""
+        while not self._slow:
+            if self.lost:
+                return False
             await self._progress()
+        return True
 
     def dealt_with(self) -> None:
         """The sink has taken one message that came through trio-websocket."""

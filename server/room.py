@@ -21,7 +21,7 @@ from protocol.effects import (
 from protocol.errors import CloseCode
 from protocol.ids import MemberId, RoomId
 from protocol.limits import Limits
-from protocol.messages import Command, Leave, RoomClosed, TicketResult, TimeUp
+from protocol.messages import ADMIN_LEFT, Command, Leave, RoomClosed, TicketResult, TimeUp
 from server.alarm import Alarm
 from server.counters import Counters
 from server.fanout import Fanout, Member
@@ -181,7 +181,7 @@ class Room:
         self._fanout.remove(member)
         self._counters.members_current -= 1
         if member.id == self._owner:
-            self.end(f"the admin, {member.name}, has left")
+            self.end(ADMIN_LEFT)
         else:
             self.inbox.put(member.id, _LEAVE)
             self.inbox.settle()

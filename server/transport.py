@@ -4,6 +4,7 @@ trio-websocket does the opening handshake, control frames, fragmentation, the cl
 and every error; complete text frames and everything outbound go past it, see ``lane``.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from protocol.limits import Limits
 from server.counters import Counters
 from server.heartbeat import Heartbeat
 from server.lane import READ_BYTES, Lane, Sink
+from server.observe import get_logger
 from server.outbox import Outbox
 from server.peer import Peer
 from server.poller import Poller
@@ -116,6 +118,7 @@ class Connection:
     def silent(self) -> None:
         """Give up a peer that answers no ping."""
         self._counters.closed_silent += 1
+        self._log("silent")
         self.close(CloseCode.GOING_AWAY, _SILENT)
         self.scope.cancel()
 
@@ -146,8 +149,12 @@ class Connection:
             self.scope.cancel()
             return
         self._counters.closed_too_slow += 1
+        self._log("too slow")
         self._outbox.truncate()
         self.close(CloseCode.POLICY, _TOO_SLOW)
+
+    def _log(self, why: str) -> None:
+        get_logger("connection").info("closed", why=why, address=self._peer.address)
 
     def _set_deadline(self) -> None:
         deadline = trio.current_time() + self._limits.close_seconds
@@ -168,18 +175,29 @@ class Connection:
             with self.scope:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    await self._shake_hands(nursery, self._request, deaf=False)
-                    self._lane.let_go()
-                    self._open(sink)
-                    await self._lane.wait_for_slow()
-                    if not self._lane.lost:
-                        websocket = await self._shake_hands(nursery, _GREETING, deaf=True)
-                        await self._receive(websocket, sink)
-                        await self._linger(websocket)
+                    await self._converse(nursery, sink)
                     nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()
+
+    async def _converse(self, nursery: trio.Nursery, sink: Sink) -> None:
+        """Be a WebSocket from the first to the last byte."""
+        websocket = None
+        try:
+            await self._shake_hands(nursery, self._request, deaf=False)
+            self._lane.let_go()
+            self._open(sink)
+            if await self._lane.wait_for_slow():
+                websocket = await self._shake_hands(nursery, _GREETING, deaf=True)
+                while True:
+                    message = await websocket.get_message()
+                    if not self._outbox.closing:
+                        await sink.receive_slow(message, trio.current_time())
+                    self._lane.dealt_with()
+        except ConnectionClosed:
+            if websocket is not None:
+                await self._linger(websocket)
 
     async def _shake_hands(
         self, nursery: trio.Nursery, request: bytes, *, deaf: bool
@@ -211,17 +229,6 @@ class Connection:
         self._lane.open(sink, self._leftover)
         self._request = self._leftover = b""
 
-    async def _receive(self, websocket: WebSocketConnection, sink: Sink) -> None:
-        """Pass on what comes through trio-websocket until it says that it is over."""
-        try:
-            while True:
-                message = await websocket.get_message()
-                if not self._outbox.closing:
-                    await sink.receive_slow(message, trio.current_time())
-                self._lane.dealt_with()
-        except ConnectionClosed:
-            pass
-
     async def _linger(self, websocket: WebSocketConnection) -> None:
         """See to it that the peer learns why, if the connection was failed on this side.
 
@@ -236,11 +243,13 @@ class Connection:
         self._set_deadline()
         await self._outbox.flushed()
         if not self._lane.peer_closed:
-            await self._peer.stream.send_eof()
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._peer.stream.send_eof()
             await self._lane.drain()
 
     async def _cut(self) -> None:
         """Close the socket; the last thing that happens to a connection."""
+        self._nursery = None  # it is closed: what is pushed from now on finds no writer
         self._lane.stop_reading()
         self._heartbeat.discard(self)
         if self._opened:
@@ -250,5 +259,4 @@ class Connection:
             else:
                 self._outbox.push(encode_close(CloseCode.GOING_AWAY, _CUT))
         unsent = self._outbox.abandon()
-        self._nursery = None
         await self._peer.aclose(reset=unsent)
