@@ -20,6 +20,10 @@ from server.replay import ReplayStream
 
 _WEBSOCKET_VERSION: Final = b"13"  # RFC 6455 section 4.2.1
 _KEY_BYTES: Final = 16
+_HEAD: Final = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 class HttpSide(Protocol):
@@ -37,7 +41,7 @@ class Upgrade:
     path: str
     query: str
     head: bytes
-    """Of the request, as it came."""
+    """A request that trio-websocket accepts, with the key of the one that came."""
     leftover: bytes
     """What came behind the head."""
 
@@ -91,14 +95,16 @@ class Door:
         connection = h11.Connection(
             h11.SERVER, max_incomplete_event_size=self._limits.first_request_bytes
         )
+        request = None
         try:
             try:
                 request, raw = await self._read(peer, connection)
                 if request is None:
                     return
-                upgrade = self._judge(peer, connection, request, raw)
+                upgrade = self._judge(peer, connection, request)
             except _Turned as turned:
-                await self._turn_away(peer, connection, turned)
+                bare = request is not None and request.method == b"HEAD"
+                await self._turn_away(peer, connection, turned, bare=bare)
                 return
             if upgrade is not None:
                 owned = False
@@ -151,7 +157,7 @@ class Door:
         return event if isinstance(event, h11.Request) else None
 
     def _judge(
-        self, peer: Peer, connection: h11.Connection, request: h11.Request, raw: bytes
+        self, peer: Peer, connection: h11.Connection, request: h11.Request
     ) -> Upgrade | None:
         """Tell an upgrade to WebSocket, which must be a valid one, from any other request."""
         if self._draining:
@@ -162,15 +168,20 @@ class Door:
             return None
         if "upgrade" not in _tokens(request, b"connection"):
             return None
-        target = urlsplit(request.target.decode("ascii"))
+        try:
+            target = urlsplit(request.target.decode("ascii"))
+        except ValueError:  # such as //[
+            _turn("the target of the request is no address")
         if target.path not in self._routes:
             raise _Turned(HTTPStatus.NOT_FOUND, f"there is no WebSocket at {target.path}")
-        judge_handshake(request)
-        leftover = connection.trailing_data[0]
-        head = raw[: len(raw) - len(leftover)]
-        return Upgrade(peer, target.path, target.query, head, leftover)
+        # Not as it came: wsproto reads lists and repeated headers less liberally than RFC 9110
+        # and this file do, and raises on bytes that are no ASCII.
+        head = _HEAD % judge_handshake(request)
+        return Upgrade(peer, target.path, target.query, head, connection.trailing_data[0])
 
-    async def _turn_away(self, peer: Peer, connection: h11.Connection, turned: _Turned) -> None:
+    async def _turn_away(
+        self, peer: Peer, connection: h11.Connection, turned: _Turned, *, bare: bool
+    ) -> None:
         """Answer with an error and close; the peer may still be sending."""
         self._counters.connections_refused += 1
         self._log.info("refused", status=int(turned.status), why=str(turned), address=peer.address)
@@ -187,7 +198,7 @@ class Door:
         )
         answer = b"".join(
             connection.send(event) or b""
-            for event in (response, h11.Data(data=body), h11.EndOfMessage())
+            for event in (response, h11.Data(data=b"" if bare else body), h11.EndOfMessage())
         )
         with trio.move_on_after(self._limits.close_seconds):
             await peer.stream.send_all(answer)
@@ -197,11 +208,10 @@ class Door:
                 pass
 
 
-def judge_handshake(request: h11.Request) -> None:
-    """Make sure that trio-websocket will accept an upgrade request.
+def judge_handshake(request: h11.Request) -> bytes:
+    """Make sure that an upgrade request is a valid one, and give its key.
 
-    RFC 6455 section 4.2.1. Also refuses a Host that is no domain name, which would make the
-    library's reader fail.
+    RFC 6455 section 4.2.1. Also refuses a Host that is no domain name.
     """
     if request.method != b"GET":
         raise _Turned(
@@ -237,6 +247,7 @@ def judge_handshake(request: h11.Request) -> None:
         size = 0
     if size != _KEY_BYTES:
         _turn("Sec-WebSocket-Key must be 16 bytes in base64")
+    return keys[0]
 
 
 def _turn(message: str) -> NoReturn:

@@ -109,7 +109,8 @@ class Fanout:
                     member.push(joined[member.dialect], spoken)
         for member, script in scripts.items():
             self._catch_up(member, script, spoken)
-            member.push(b"".join(script.frames), len(script.frames))
+            if script.frames:
+                member.push(b"".join(script.frames), len(script.frames))
         if scripts:
             self._scripts = {}
         if spoken:

@@ -73,6 +73,7 @@ class Inbox:
         self._send.close()
         self._receive.close()
         self._batch.clear()
+        self._offered = False
         self._make_space()
 
     def statistics(self) -> trio.MemoryChannelStatistics:

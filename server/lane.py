@@ -249,7 +249,11 @@ class Lane(trio.abc.Stream):
             await self._sleep()
             return
         await self._sink.wait_for_space()
-        data = bytes(await self._stream.receive_some(READ_BYTES))
+        try:
+            data = bytes(await self._stream.receive_some(READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._broken = True
+            return
         self.heard = trio.current_time()
         if data:
             self._take(data, self.heard)

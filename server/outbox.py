@@ -163,18 +163,17 @@ class Outbox:
                         self._fail()  # torn inside a frame, see trio.abc.SendStream.send_all
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             self._fail()
-        finally:
-            self._writing = False
+        self._writing = False  # stays true when cancelled, so that nothing torn is sent again
         self._queue = None
         self._wake()
 
     async def _write_stream(self) -> None:
-        # Meanwhile more may be queued, and truncate() or abandon() may take away.
         queue = self._queue or deque()
-        size = len(queue)
-        await self._stream.send_all(b"".join(rest for rest, _ in queue))
-        for _ in range(min(size, len(self._queue or ()))):
-            self._shift()
+        data = b"".join(rest for rest, _ in queue)
+        # One element: meanwhile more may be queued, and truncate() leaves nothing but the first.
+        self._queue = deque(((data, sum(count for _, count in queue)),))
+        await self._stream.send_all(data)
+        self._shift()
 
     async def _write_socket(self) -> None:
         """Send the head of the queue, or as much of it as the socket takes at once."""

@@ -234,6 +234,7 @@ class Room:
     def _part(self) -> None:
         """Hand in the results and say goodbye to everybody, all without a checkpoint."""
         self.end("cancelled")  # if nobody else did, its scope was cancelled from outside
+        self.inbox.close()  # frees whoever waits for space: answers are still to be read
         self._alarm.stop()
         self._keeper.close(self.id, time.time())
         self._fanout.flush()

@@ -39,11 +39,10 @@ class contain:  # noqa: N801 - reads as a statement, like contextlib.suppress
         else:
             failures = error if isinstance(error, Exception) else None
             rest = None if failures else error
-        if failures is not None:
-            self.failed = True
-            get_logger(self._component).error("failed", exc_info=failures, **self._context)
-        if rest is error:
+        if failures is None:
             return False
+        self.failed = True
+        get_logger(self._component).error("failed", exc_info=failures, **self._context)
         if rest is not None:
             raise rest
         return True

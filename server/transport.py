@@ -175,29 +175,37 @@ class Connection:
             with self.scope:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    await self._converse(nursery, sink)
-                    nursery.cancel_scope.cancel()
+                    try:
+                        await self._converse(nursery, sink)
+                        nursery.cancel_scope.cancel()
+                    finally:
+                        self._nursery = None  # it closes: what is pushed now finds no writer
         finally:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()
 
     async def _converse(self, nursery: trio.Nursery, sink: Sink) -> None:
         """Be a WebSocket from the first to the last byte."""
-        websocket = None
         try:
             await self._shake_hands(nursery, self._request, deaf=False)
             self._lane.let_go()
             self._open(sink)
             if await self._lane.wait_for_slow():
-                websocket = await self._shake_hands(nursery, _GREETING, deaf=True)
-                while True:
-                    message = await websocket.get_message()
-                    if not self._outbox.closing:
-                        await sink.receive_slow(message, trio.current_time())
-                    self._lane.dealt_with()
-        except ConnectionClosed:
-            if websocket is not None:
+                async with trio.open_nursery() as reading:  # trio-websocket's reader
+                    websocket = await self._shake_hands(reading, _GREETING, deaf=True)
+                    with contextlib.suppress(ConnectionClosed):
+                        await self._receive(websocket, sink)
+                    reading.cancel_scope.cancel()
                 await self._linger(websocket)
+        except (ConnectionClosed, trio.TooSlowError):
+            pass  # the peer broke off its handshake, or does not take the answer
+
+    async def _receive(self, websocket: WebSocketConnection, sink: Sink) -> None:
+        while True:
+            message = await websocket.get_message()
+            if not self._outbox.closing:
+                await sink.receive_slow(message, trio.current_time())
+            self._lane.dealt_with()
 
     async def _shake_hands(
         self, nursery: trio.Nursery, request: bytes, *, deaf: bool
@@ -249,7 +257,6 @@ class Connection:
 
     async def _cut(self) -> None:
         """Close the socket; the last thing that happens to a connection."""
-        self._nursery = None  # it is closed: what is pushed from now on finds no writer
         self._lane.stop_reading()
         self._heartbeat.discard(self)
         if self._opened:

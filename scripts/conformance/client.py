@@ -1,4 +1,6 @@
-"""Autobahn's fuzzing client as ported by ``port.py``: client.py SPECIFICATION
+"""Autobahn's fuzzing client as ported by ``port.py``.
+
+Usage: client.py SPECIFICATION
 
 The cases speak of byte strings as ``str`` (see there), autobahn of ``bytes``. Everything here
 converts between the two.
@@ -57,7 +59,11 @@ class _Outward(WebSocketClientProtocol):  # type: ignore[misc]  # of an unknown 
         return super().sendMessageFrameData(_to_bytes(payload), *args, **options)
 
     def sendCloseFrame(  # noqa: N802
-        self, code: Any = None, reasonUtf8: Any = None, *args: Any, **options: Any  # noqa: N803
+        self,
+        code: Any = None,
+        reasonUtf8: Any = None,  # noqa: N803 - the cases name it so
+        *args: Any,
+        **options: Any,
     ) -> Any:
         return super().sendCloseFrame(code, _to_bytes(reasonUtf8), *args, **options)
 

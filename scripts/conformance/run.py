@@ -42,12 +42,10 @@ class CannotRun(Exception):
 def parley(python: str) -> Iterator[str]:
     """Run a server with an echo; gives the address of that."""
     command = [python, "-P", "-m", "server", "--host", "127.0.0.1", "--port", "0", "--echo"]
-    command += ["--log-level", "warning"]
+    command += ["--log-level", "warning", "--max-connections", "100"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
-            assert server.stdout is not None
-            ready, _, _ = select.select([server.stdout], [], [], _START_SECONDS)
-            line = server.stdout.readline() if ready else ""
+            line = _first_line(server)
             scheme, found, address = line.rstrip().partition("http://")
             if not found:
                 raise CannotRun(f"the server did not start: {scheme!r}")
@@ -60,6 +58,14 @@ def parley(python: str) -> Iterator[str]:
                 server.kill()
     if server.returncode:
         raise CannotRun(f"the server ended with exit code {server.returncode}")
+
+
+def _first_line(server: "subprocess.Popen[str]") -> str:
+    """Read what the server says when it is ready; nothing if that is not in time."""
+    output = server.stdout
+    if output is None or not select.select([output], [], [], _START_SECONDS)[0]:
+        return ""
+    return output.readline()
 
 
 def run_suite(suite: Path, url: str, reports: Path, cases: Sequence[str]) -> Verdicts:

@@ -1,0 +1,119 @@
+"""The measured servers as processes of their own, on a processor of their own."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Final
+
+import attrs
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 3.0
+_UNBOUNDED: Final = {"PARLEY_INBOUND_RATE": "1000000", "PARLEY_INBOUND_BURST": "1000000"}
+
+
+class Kind(StrEnum):
+    """Which server."""
+
+    PARLEY = "parley"
+    PEER = "peer"
+
+
+_COMMANDS: Final = {
+    Kind.PARLEY: ["-m", "server", "--host", "127.0.0.1", "--port", "0"],
+    Kind.PEER: ["-m", "scripts.benchlib.peer"],
+}
+
+
+class NotStarted(Exception):
+    """A server did not come up."""
+
+
+@attrs.frozen
+class Processors:
+    """Which processor is whose; the same one twice if there is no other."""
+
+    server: int
+    generator: int
+
+
+def share_out() -> Processors:
+    """Choose a processor for the server and move this process to another one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    processors = Processors(allowed[0], allowed[-1] if len(allowed) == 1 else allowed[1])
+    os.sched_setaffinity(0, {processors.generator})
+    return processors
+
+
+@attrs.frozen
+class Server:
+    """A running server."""
+
+    pid: int
+    port: int
+
+
+@contextlib.contextmanager
+def running(kind: Kind, processors: Processors) -> Iterator[Server]:
+    """Run a server; it has ended when the block is left.
+
+    Raises:
+        NotStarted: with the last line of its log.
+    """
+    with tempfile.TemporaryFile() as log:
+        process = _spawn(kind, processors, log)
+        try:
+            yield Server(process.pid, _port(kind, process, log))
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _spawn(kind: Kind, processors: Processors, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    # As a user starts it: no settings but these, whatever the caller's environment says.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    os.sched_setaffinity(0, {processors.server})  # inherited, from the first instruction on
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", *_COMMANDS[kind]],
+            env={**kept, **_UNBOUNDED, "PYTHONPATH": path},
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    finally:
+        os.sched_setaffinity(0, {processors.generator})
+
+
+def _port(kind: Kind, process: "subprocess.Popen[bytes]", log: IO[bytes]) -> int:
+    """Wait for the line that says where it listens."""
+    if process.stdout is None:
+        raise AssertionError("started with a pipe")
+    deadline = time.monotonic() + _START_SECONDS
+    line = b""
+    while not line.endswith(b"\n"):
+        left = max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([process.stdout], [], [], left)
+        more = os.read(process.stdout.fileno(), 1000) if ready else b""
+        if not more:
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise NotStarted(f"{kind} did not start: {''.join(said) or 'it said nothing'}")
+        line += more
+    return int(line.rpartition(b":")[2])

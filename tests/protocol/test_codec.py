@@ -1,0 +1,251 @@
+"""JSON in: strictly, whatever comes, and with the offending field named."""
+
+import json
+import sys
+
+import attrs
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import codec
+from protocol.errors import ErrorCode, Problem, Refused
+from protocol.ids import RoomId
+from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.messages import TicketId
+
+CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029"]
+SURROGATES = [chr(0xD800), chr(0xDFFF)]
+
+
+@attrs.frozen
+class Inner:
+    ticket: TicketId
+
+
+AAAAAA, T = RoomId("aaaaaa"), Inner(TicketId("T"))
+
+
+@attrs.frozen
+class Sample:
+    """Has a field of every kind that a message may have."""
+
+    text: str
+    count: int = 0
+    flag: bool = False
+    share: float = 0.0
+    room: RoomId = AAAAAA
+    inner: Inner = T
+    many: list[Inner] = attrs.field(factory=list)
+
+
+def problem_of(value: object) -> Problem:
+    with pytest.raises(Refused) as caught:
+        codec.structure(value, Sample, "data")
+    assert caught.value.problem.code is ErrorCode.MALFORMED
+    return caught.value.problem
+
+
+# --- loads and dumps ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            " ",
+            "{",
+            "}",
+            "nul",
+            "'a'",
+            "{a: 1}",
+            "[1,]",
+            '{"a":1,}',
+            "1 2",
+            "// no\n1",
+            "\0",
+            "01",
+        ),
+        *("+1", "NaN", "Infinity", "-Infinity", '"\t"', '"\\x41"', "\ufeff{}", '"\\ud800"'),
+        *('"\\udc00\\ud800"', "\ud800", '"\udfff"', '{"\\ud800": 1}'),
+    ],
+)
+def test_what_is_no_json_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="not valid JSON") as caught:
+        codec.loads(text)
+
+    assert caught.value.problem.code is ErrorCode.MALFORMED
+
+
+@pytest.mark.parametrize("depth", [1025, 8000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")])
+def test_deep_nesting_is_refused_or_read_but_never_exhausts_the_stack(
+    depth: int, begin: str, end: str
+) -> None:
+    text = begin * depth + "1" + end * depth
+
+    assert depth > sys.getrecursionlimit()
+    with pytest.raises(Refused):
+        codec.loads(text)
+
+
+def test_of_a_key_given_twice_the_last_counts() -> None:
+    assert codec.loads('{"a": 1, "a": 2}') == {"a": 2}
+
+
+@given(st.text() | st.text('{}[]",:\\u0d8tfnrasle1-.e ', max_size=60))
+def test_reading_any_text_raises_nothing_but_refused(text: str) -> None:
+    try:
+        value = codec.loads(text)
+    except Refused:
+        return
+    assert codec.loads(codec.dumps(value).decode()) == value
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_what_is_written_is_compact_utf_8_and_reads_the_same(text: str) -> None:
+    written = codec.dumps({"a": [text, 1]})
+
+    assert json.loads(written) == {"a": [text, 1]}
+    assert written.startswith(b'{"a":["')
+    assert orjson.loads(written)["a"][0] == text
+
+
+# --- structure ------------------------------------------------------------------------------
+
+
+def test_a_complete_value_becomes_its_class() -> None:
+    value = {
+        "text": " as it is ",
+        "count": -3,
+        "flag": True,
+        "share": 0.5,
+        "room": "Room42",
+        "inner": {"ticket": " T-1 "},
+        "many": [{"ticket": "T-2"}],
+    }
+
+    assert codec.structure(value, Sample, "data") == Sample(
+        " as it is ",
+        -3,
+        flag=True,
+        share=0.5,
+        room=RoomId("Room42"),
+        inner=Inner(TicketId("T-1")),
+        many=[Inner(TicketId("T-2"))],
+    )
+
+
+NO_OBJECTS = [None, True, 0, 1.5, "text", "", [], ["text"], [["text", "x"]]]
+
+
+@pytest.mark.parametrize("value", NO_OBJECTS)
+def test_what_is_no_object_is_said_to_be_none(value: object) -> None:
+    assert problem_of(value) == Problem(ErrorCode.MALFORMED, "data must be an object", "data")
+
+
+@pytest.mark.parametrize("value", NO_OBJECTS)
+def test_what_is_no_object_further_in_is_named_with_its_path(value: object) -> None:
+    problem = problem_of({"text": "", "inner": value})
+
+    assert problem.field == "data.inner"
+    assert problem.message == "data.inner must be an object"
+
+
+WRONG: dict[str, list[object]] = {
+    "text": [None, 5, 1.5, True, [], {}, ["a"]],
+    "count": [None, "5", 1.5, 1.0, True, [], {}],
+    "flag": [None, "true", 0, 1, [], {}],
+    "share": [None, "0.5", 1, True, [], {}],
+    "room": [None, 5, True, [], {}, "", "abc", "abcdefg", "abcde\n", "abcdé1", "abcde ", "٣٣٣٣٣٣"],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field in WRONG for value in WRONG[field]]
+)
+def test_nothing_is_coerced_and_the_field_is_named(field: str, value: object) -> None:
+    problem = problem_of({"text": "", field: value})
+
+    assert problem.field == f"data.{field}"
+    assert problem.message.startswith(f"data.{field} must be ")
+
+
+def test_a_missing_field_is_named() -> None:
+    assert problem_of({}) == Problem(ErrorCode.MALFORMED, "data.text is missing", "data.text")
+    assert problem_of({"text": "", "inner": {}}).field == "data.inner.ticket"
+
+
+def test_an_unknown_field_is_named_the_first_of_several_and_cut_when_long() -> None:
+    assert problem_of({"text": "", "z": 1, "b": 2, "": 3}).field == "data."
+    assert problem_of({"text": "", "z": 1, "b": 2}).field == "data.b"
+    assert problem_of({"text": "", "inner": {"ticket": "T", "x": 1}}).field == "data.inner.x"
+    assert problem_of({"text": "", "x" * 16_000: 1}).field == "data." + "x" * TICKET_LENGTH
+
+
+def test_a_wrong_field_comes_before_an_unknown_one() -> None:
+    assert problem_of({"text": 5, "b": 2}).field == "data.text"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*attrs.fields_dict(Sample), "ticket", "odd"]), JSON)
+    | st.fixed_dictionaries({"text": st.just("")}, optional={"inner": JSON, "many": JSON})
+    | JSON
+)
+def test_any_data_at_all_is_structured_or_refused_with_a_field(value: object) -> None:
+    try:
+        codec.structure(value, Sample, "data")
+    except Refused as refused:
+        problem = refused.problem
+        assert problem.field is not None
+        assert problem.field.startswith("data")
+        assert problem.message.startswith(problem.field)
+
+
+# --- lines for people -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\r\n", "\u3000", "\u00a0", "\u2003"])
+def test_a_line_is_trimmed_on_both_sides_before_it_is_judged(blank: str) -> None:
+    assert codec.clean_line(f"{blank}a b{blank}", 3) == "a b"
+    with pytest.raises(ValueError, match="must not be empty"):
+        codec.clean_line(blank, 3)
+
+
+def test_a_line_is_measured_in_characters() -> None:
+    assert codec.clean_name("😀" * NAME_LENGTH) == "😀" * 50
+    with pytest.raises(ValueError, match="at most 50 characters"):
+        codec.clean_name("a" * (NAME_LENGTH + 1))
+
+
+@pytest.mark.parametrize("control", [*CONTROLS, *SURROGATES], ids=ascii)
+def test_no_control_character_gets_into_a_line(control: str) -> None:
+    with pytest.raises(ValueError, match="control characters"):
+        codec.clean_line(f"a{control}b", 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["Zoë", "李小龍", "👩\u200d👩\u200d👧", "a\u00adb", "عمر", '<b>"&', "\\n"]
+)
+def test_names_from_all_over_the_world_are_taken_as_they_are(text: str) -> None:
+    assert codec.clean_name(text) == text
+
+
+@given(st.text(st.characters(codec=None), max_size=8))
+def test_a_clean_line_can_be_printed_and_encoded_and_stays_clean(text: str) -> None:
+    try:
+        line = codec.clean_line(text, 8)
+    except ValueError:
+        return
+    assert line.splitlines() == [line]
+    assert line.encode().decode() == line
+    assert codec.clean_line(line, 8) == line
