@@ -19,12 +19,16 @@ from protocol.messages import TicketId
 T = TypeVar("T")
 
 
+# Bidirectional embeddings, overrides and isolates: they reach beyond the name that holds them.
+_REORDERING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
 def clean_line(text: str, longest: int) -> str:
     """Trim ``text`` and make sure that it can stand in a line shown to people.
 
     Raises:
-        ValueError: if it is empty, longer than ``longest`` characters, or contains control
-            or line-separating characters or lone surrogates.
+        ValueError: if it is empty, longer than ``longest`` characters, or contains control or
+            line-separating characters, marks that reorder text, or lone surrogates.
     """
     text = text.strip()
     if not text:
@@ -33,7 +37,8 @@ def clean_line(text: str, longest: int) -> str:
         raise ValueError(f"must be at most {longest} characters long")
     # Cc and the separators forge lines; Cs cannot be encoded as UTF-8 again.
     if not text.isprintable() and any(
-        unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text
+        character in _REORDERING or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+        for character in text
     ):
         raise ValueError("must not contain control characters")
     return text

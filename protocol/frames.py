@@ -72,7 +72,7 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
 class Splitter:
     """Splits one client's byte stream into fast texts and slow bytes."""
 
-    __slots__ = ("_head", "_longest", "_open", "_raw", "_skip", "_slow", "closed")
+    __slots__ = ("_head", "_longest", "_open", "_raw", "_skip", "_slow", "closed", "slow_frames")
 
     def __init__(self, longest: int) -> None:
         """Hand out texts whose payload has at most ``longest`` bytes."""
@@ -84,6 +84,8 @@ class Splitter:
         self._raw = False  # nothing is fast ever again
         self.closed = False
         """A close frame has begun."""
+        self.slow_frames = 0
+        """Begun so far; each costs its receiver many times what a fast one does."""
 
     def dealt_with(self) -> None:
         """Count one slow message as dealt with by its receiver."""
@@ -99,7 +101,7 @@ class Splitter:
         texts: list[str] = []
         end = len(data)
         at = 0
-        slow = b""
+        slow: list[bytes] = []
         while at < end:
             if not (self._skip or self._head or self._raw):
                 taken = 0 if self._slow else self._fast(data, at, end, texts)
@@ -108,9 +110,9 @@ class Splitter:
                     at += taken
                     continue
             taken = self._follow(data, at, end)
-            slow += data[at : at + taken]
+            slow.append(data[at : at + taken])
             at += taken
-        return texts, slow
+        return texts, b"".join(slow)
 
     def _fast(self, data: bytes, at: int, end: int, texts: list[str]) -> int:
         """Append the text of the frame at ``at`` if it is fast; return its size, else 0."""
@@ -156,6 +158,7 @@ class Splitter:
         opcode = head[0] & 0x0F
         size = _payload_size(head)
         self._skip = size
+        self.slow_frames += 1
         if opcode in {_PING, _PONG}:
             self._raw = not _well_formed(head, size) or size > _SHORT or not head[0] & _FIN
         elif opcode in {_TEXT, _BINARY} and not self._open:

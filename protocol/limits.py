@@ -45,6 +45,13 @@ class Limits:
     inbound_burst: int = 40
     """Messages that a member who was quiet may send at once."""
 
+    frame_rate: float = 200.0
+    """Frames a second, beside whole text messages, that a peer may send for ever: pings,
+    fragments, binary ones. Above it the connection is closed with 1008."""
+
+    frame_burst: int = 400
+    """The same at once."""
+
     strikes: int = 10
     """Refused messages (malformed, binary, too fast) that close with 1008."""
 

@@ -29,6 +29,7 @@ from server.sinks import Deaf, Echo
 from server.transport import Connection
 
 _MEMBER_ID_BYTES: Final = 8
+_ECHO_FRAMES: Final = 1_000_000  # conformance tests send what no client would
 _ECHO_BACKLOG: Final = 2  # largest messages in an echo's outbox
 
 
@@ -56,6 +57,8 @@ class Admission:
             limits,
             message_bytes=limits.echo_message_bytes,
             outbox_bytes=_ECHO_BACKLOG * limits.echo_message_bytes,
+            frame_rate=_ECHO_FRAMES,
+            frame_burst=_ECHO_FRAMES,
         )
 
     def routes(self, *, echo: bool) -> Mapping[str, Route]:

@@ -12,6 +12,8 @@ from typing import Final, Protocol
 import trio
 
 from protocol.frames import Splitter
+from protocol.limits import Limits
+from server.bucket import TokenBucket
 from server.outbox import Outbox
 from server.poller import Poller
 
@@ -58,10 +60,14 @@ class Lane(trio.abc.Stream):
 
     __slots__ = (
         "_broken",
+        "_bucket",
         "_deaf",
         "_ended",
+        "_flooded",
         "_greeting",
         "_let_go",
+        "_limits",
+        "_on_flood",
         "_outbox",
         "_poller",
         "_sink",
@@ -80,7 +86,8 @@ class Lane(trio.abc.Stream):
         *,
         outbox: Outbox,
         poller: Poller | None,
-        longest: int,
+        limits: Limits,
+        on_flood: Callable[[], None],
     ) -> None:
         """Make a lane on which nothing has happened yet.
 
@@ -89,13 +96,18 @@ class Lane(trio.abc.Stream):
             sock: the non-blocking socket below it; ``None`` without ``poller``.
             outbox: of the connection.
             poller: reads the socket, if there is one.
-            longest: payload of a fast text in bytes.
+            limits: of messages and slow frames.
+            on_flood: called when there are too many slow frames; what comes after is dropped.
         """
         self._stream = stream
         self._socket = sock if poller is not None else None
         self._outbox = outbox
         self._poller = poller
-        self._splitter = Splitter(longest)
+        self._splitter = Splitter(limits.message_bytes)
+        self._limits = limits
+        self._on_flood = on_flood
+        self._bucket: TokenBucket | None = None  # of slow frames; most peers never send one
+        self._flooded = False
         self._sink: Sink | None = None  # until :meth:`open`
         self._slow = b""
         self._greeting: bytes | None = None  # for trio-websocket, in a handshake
@@ -232,6 +244,9 @@ class Lane(trio.abc.Stream):
             self._broken = True
 
     def _take(self, data: bytes, now: float) -> None:
+        if self._flooded:
+            return
+        before = self._splitter.slow_frames
         texts, slow = self._splitter.feed(data)
         sink = self._sink
         # What a peer says after our close frame is nobody's (RFC 6455 section 1.4).
@@ -240,8 +255,18 @@ class Lane(trio.abc.Stream):
                 sink.receive(text, now)
             sink.settle()
         if slow:
+            if not self._afford(self._splitter.slow_frames - before, now):
+                self._flooded = True
+                self._on_flood()
+                return
             self._slow += slow
             self._wake()
+
+    def _afford(self, frames: int, now: float) -> bool:
+        """Judge how many slow frames came: each costs a hundred times what a fast one does."""
+        if self._bucket is None:
+            self._bucket = TokenBucket(self._limits.frame_rate, self._limits.frame_burst, now)
+        return self._bucket.take(frames, now)
 
     async def _progress(self) -> None:
         """Wait until something may have come, or read it oneself where nobody else does."""

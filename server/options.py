@@ -135,6 +135,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "messages a second that a member may send for ever", "MESSAGES", number(0, 1e6)),
         ("inbound_burst", "inbound_burst",
          "messages that a member who was quiet may send at once", "MESSAGES", whole(1, _MANY)),
+        ("frame_rate", "frame_rate",
+         "frames a second that are no whole text message: pings, fragments, binary ones; more "
+         "close with 1008", "FRAMES", number(0, 1e6)),
+        ("frame_burst", "frame_burst", "the same at once", "FRAMES", whole(1, _MANY)),
         ("max_strikes", "strikes",
          "refused messages within --strike-seconds that close with 1008",
          "MESSAGES", whole(1, _MANY)),

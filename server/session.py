@@ -11,6 +11,7 @@ from protocol.errors import CloseCode, ErrorCode, Problem, Refused
 from protocol.ids import MemberId
 from protocol.limits import Limits
 from protocol.messages import Enter, Reject
+from server.bucket import TokenBucket
 from server.counters import Counters
 from server.inbox import Inbox
 from server.supervise import contain
@@ -42,14 +43,13 @@ class Session:
     """
 
     __slots__ = (
+        "_bucket",
         "_connection",
         "_counters",
         "_inbox",
         "_limits",
-        "_refilled",
         "_strikes",
         "_struck_out",
-        "_tokens",
         "dialect",
         "id",
         "name",
@@ -74,8 +74,7 @@ class Session:
         self._connection = connection
         self._limits = limits
         self._counters = counters
-        self._tokens = float(limits.inbound_burst)
-        self._refilled = 0.0
+        self._bucket = TokenBucket(limits.inbound_rate, limits.inbound_burst, trio.current_time())
         self._strikes: deque[float] | None = None  # when; most members never have one
         self._struck_out = False
 
@@ -145,15 +144,10 @@ class Session:
     def _admit(self, now: float) -> bool:
         """Judge one message by the inbound rate."""
         self._counters.messages_received += 1
-        limits = self._limits
-        tokens = self._tokens + (now - self._refilled) * limits.inbound_rate
-        self._refilled = now
-        if tokens >= 1.0:
-            # The first message finds the bucket overfull, whatever the clock began with.
-            self._tokens = min(tokens, limits.inbound_burst) - 1.0
+        if self._bucket.take(1, now):
             return not self._struck_out
-        self._tokens = tokens
-        message = f"too many messages: {limits.inbound_rate:g} a second are taken at the most"
+        rate = self._limits.inbound_rate
+        message = f"too many messages: {rate:g} a second are taken at the most"
         self._strike(Problem(ErrorCode.TOO_FAST, message), now)
         return False
 

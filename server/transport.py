@@ -25,6 +25,7 @@ from server.poller import Poller
 _SLOW_QUEUE: Final = 8  # messages of trio-websocket; while it is full, no close is seen
 _TOO_SLOW: Final = "too slow: messages were not taken in time"
 _SILENT: Final = "no sign of life"
+_TOO_MANY: Final = "too many pings, fragments or binary messages"
 _CUT: Final = "the connection was cut"
 
 # Any valid request brings a second trio-websocket connection into the open state.
@@ -98,7 +99,8 @@ class Connection:
             peer.sock,
             outbox=self._outbox,
             poller=poller if peer.sock is not None else None,
-            longest=limits.message_bytes,
+            limits=limits,
+            on_flood=self._flooded,
         )
         self._nursery: trio.Nursery | None = None
         self._opened = False
@@ -153,6 +155,11 @@ class Connection:
         self._outbox.truncate()
         self.close(CloseCode.POLICY, _TOO_SLOW)
 
+    def _flooded(self) -> None:
+        """Close a peer that keeps trio-websocket too busy."""
+        self._log("too many frames")
+        self.close(CloseCode.POLICY, _TOO_MANY)
+
     def _log(self, why: str) -> None:
         get_logger("connection").info("closed", why=why, address=self._peer.address)
 
@@ -190,7 +197,7 @@ class Connection:
             await self._shake_hands(nursery, self._request, deaf=False)
             self._lane.let_go()
             self._open(sink)
-            if await self._lane.wait_for_slow():
+            if await self._lane.wait_for_slow() and not self._parted:
                 async with trio.open_nursery() as reading:  # trio-websocket's reader
                     websocket = await self._shake_hands(reading, _GREETING, deaf=True)
                     with contextlib.suppress(ConnectionClosed):
@@ -199,6 +206,11 @@ class Connection:
                 await self._linger(websocket)
         except (ConnectionClosed, trio.TooSlowError):
             pass  # the peer broke off its handshake, or does not take the answer
+
+    @property
+    def _parted(self) -> bool:
+        """Both sides have sent a close frame: nothing is left to be said or judged."""
+        return self._outbox.closing and self._lane.peer_closed
 
     async def _receive(self, websocket: WebSocketConnection, sink: Sink) -> None:
         while True:
@@ -262,7 +274,8 @@ class Connection:
         if self._opened:
             self._counters.websockets_current -= 1
             if self._outbox.closing:
-                self._counters.closed_unanswered += self.scope.cancelled_caught
+                # Not by who was cancelled: the deadline of its room may come at the same moment.
+                self._counters.closed_unanswered += not self._lane.peer_closed
             else:
                 self._outbox.push(encode_close(CloseCode.GOING_AWAY, _CUT))
         unsent = self._outbox.abandon()

@@ -18,7 +18,7 @@ ORDER: Final = [
     *("__main__", "app", "config", "options", "values", "lifecycle", "listener", "admission"),
     *("door", "replay", "transport", "lane", "poller", "heartbeat", "peer", "sinks", "session"),
     *("outbox", "hub", "room", "fanout", "alarm", "inbox", "http", "store", "descriptors"),
-    *("supervise", "observe", "counters"),
+    *("supervise", "observe", "bucket", "counters"),
 ]
 """The modules and packages of ``server``, topmost first; they import downwards only."""
 

@@ -174,8 +174,7 @@ def _left(event: messages.MemberLeft) -> bytes:
 
 
 def _capacity_reached(event: messages.CapacityReached) -> bytes:
-    message = f"All {event.capacity} seats are taken; the admin may name the first ticket"
-    return _event("ROOM_CAPACITY_REACHED", message=message)
+    return _event("ROOM_CAPACITY_REACHED", message=f"All {event.capacity} seats are taken")
 
 
 def _ticket_prompt(event: messages.TicketPrompt) -> bytes:

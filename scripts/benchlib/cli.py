@@ -28,6 +28,7 @@ INTERRUPTED: Final = 130  # as a shell reports a death by SIGINT
 _COLOURS: Final = {Kind.PARLEY: "#1f77b4", Kind.PEER: "#d62728"}
 _ONE_SHAPE: Final = ("rounds", "connect", "latency")
 _SPARE_DESCRIPTORS: Final = 100
+_MOST_CONNECTIONS: Final = 20_000  # what a server grants without being asked for more
 
 
 class _Parser(argparse.ArgumentParser):
@@ -148,6 +149,8 @@ def _check_machine(parser: _Parser, plan: Plan, files: Sequence[Path | None]) ->
     for file in filter(None, files):
         if file.is_dir() or not file.parent.is_dir():
             parser.error(f"cannot write {file}")
+    if plan.most_connections > _MOST_CONNECTIONS:
+        parser.error(f"rooms times members must be {_MOST_CONNECTIONS} at the most")
     needed = plan.most_connections + _SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -192,7 +195,7 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _members(text: str) -> int:
     value = _whole(2)(text)
-    if value > 500:  # what a server grants without being asked for more
+    if value > 500:  # seats, likewise
         raise argparse.ArgumentTypeError(f"must be 500 at the most, not {text!r}")
     return value
 

@@ -88,8 +88,10 @@ async def standing(wire: Wire = "memory", *, limits: Limits | None = None) -> As
 
     async def route(upgrade: Upgrade) -> None:
         upgrades.append(upgrade)
-        await upgrade.peer.stream.send_all(b"upgraded")
-        await upgrade.peer.aclose()
+        try:
+            await upgrade.peer.stream.send_all(b"upgraded")
+        finally:
+            await upgrade.peer.aclose()
 
     door = Door(
         limits=limits or Limits(), routes={"/ws": route}, http=http, counters=counters
