@@ -330,8 +330,7 @@ class Wired:
 
     async def opened(self) -> None:
         """Wait until the connection is open on the server's side, too."""
-        while not self.counters.websockets_opened:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: bool(self.counters.websockets_opened))
 
     async def gone(self) -> None:
         """Wait until the connection has ended, and look for what it left."""
@@ -383,10 +382,10 @@ async def wired(
 
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(poller.run)
-                nursery.start_soon(heartbeat.run)
+                nursery.start_soon(poller.run)  # noqa: ASYNC113
+                nursery.start_soon(heartbeat.run)  # noqa: ASYNC113
                 before(connection)
-                nursery.start_soon(run)
+                nursery.start_soon(run)  # noqa: ASYNC113
                 if shaken:
                     assert (await client.head()).startswith(b"HTTP/1.1 101 ")
                 yield Wired(
@@ -499,6 +498,12 @@ class Cutter(trio.abc.Instrument):
         if self._left == 0:
             self.cut = True
             self._scope.cancel()
+
+
+async def until(condition: Callable[[], object], *, every: float = 0) -> None:
+    """Let the others go on until ``condition`` holds; look again after so many virtual seconds."""
+    while not condition():  # noqa: ASYNC110 - there is no event for what tests look at
+        await trio.sleep(every)
 
 
 def tasks() -> int:

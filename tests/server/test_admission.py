@@ -12,9 +12,9 @@ import trio.testing
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from protocol.effects import Effect
 from protocol.errors import CloseCode, ErrorCode, Refused
 from protocol.estimation import Estimation
-from protocol.effects import Effect
 from protocol.ids import MemberId, RoomId, is_room_id
 from protocol.limits import KIB, Limits
 from protocol.messages import Command
@@ -42,6 +42,7 @@ from tests.server.support import (
     said,
     sweep,
     tasks,
+    until,
 )
 
 BOTH = pytest.mark.parametrize("wire", WIRES)
@@ -88,16 +89,18 @@ class Site:
     async def join(self, room_id: RoomId, name: str) -> Client:
         client = await self.dial(f"action=join_room&name={name}&room_id={room_id}")
         await client.send(said("JOIN_ROOM", room_id=room_id))
-        while f"{name} has joined" not in (
-            (await client.until("ROOM_JOIN_UPDATES")).data["message"]
+        while (
+            f"{name} has joined" not in ((await client.until("ROOM_JOIN_UPDATES")).data["message"])
         ):
             pass
         return client
 
-    async def all_gone(self) -> None:
+    async def all_gone(self, every: float = 0.01) -> None:
         """Wait for the last connection and room to go, and look for what they left."""
-        while self.counters.rooms_current or any(not r.count for _, _, r in self.peers):
-            await trio.sleep(0.01)
+        await until(
+            lambda: not (self.counters.rooms_current or any(not r.count for _, _, r in self.peers)),
+            every=every,
+        )
         self.check()
 
     def check(self) -> None:
@@ -121,8 +124,8 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
     before = tasks()
     with Poller() as poller:
         async with trio.open_nursery() as services:
-            services.start_soon(poller.run)
-            services.start_soon(heartbeat.run)
+            services.start_soon(poller.run)  # noqa: ASYNC113
+            services.start_soon(heartbeat.run)  # noqa: ASYNC113
             it = None
             try:
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
@@ -139,8 +142,9 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
                     handlers.cancel_scope.cancel()
                     rooms.cancel_scope.cancel()
             finally:
-                for _, client, _ in it.peers if it else []:
-                    await trio.aclose_forcefully(client.stream)
+                with trio.CancelScope(shield=True):
+                    for _, client, _ in it.peers if it is not None else []:
+                        await trio.aclose_forcefully(client.stream)
                 services.cancel_scope.cancel()
         assert len(poller) == 0
     it.check()
@@ -151,7 +155,9 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
 
 
 @BOTH
-async def test_a_round_is_played_and_ends_with_the_admin(wire: Wire) -> None:
+async def test_a_round_is_played_and_ends_with_the_admin(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with site(wire) as it:
         ada, room_id = await it.create(capacity=2)
         bob = await it.join(room_id, "Bob")
@@ -164,7 +170,10 @@ async def test_a_round_is_played_and_ends_with_the_admin(wire: Wire) -> None:
         await ada.send(said("REVEAL_VOTES", ticket_id="T-1"))
         revealed = await bob.until("VOTES_REVEALED")
         votes = revealed.data["client_vote_choice_map"].values()
-        assert {(vote["MemberName"], vote["Value"]) for vote in votes} == {("Ada", "3"), ("Bob", "5")}
+        assert {(vote["MemberName"], vote["Value"]) for vote in votes} == {
+            ("Ada", "3"),
+            ("Bob", "5"),
+        }
         assert len(it.hub) == 1
         assert it.counters.members_current == 2
 
@@ -215,7 +224,7 @@ async def test_those_who_do_not_answer_the_end_of_a_room_are_counted(
         assert it.counters.closed_unanswered == 5
 
 
-async def test_a_hard_stop_still_sends_close_frames() -> None:
+async def test_a_hard_stop_still_sends_close_frames(autojump_clock: MockClock) -> None:
     async with site() as it:
         ada, room_id = await it.create()
         bob = await it.join(room_id, "Bob")
@@ -229,7 +238,9 @@ async def test_a_hard_stop_still_sends_close_frames() -> None:
         await it.all_gone()
 
 
-async def test_a_hard_stop_with_members_that_do_not_read_leaves_nothing() -> None:
+async def test_a_hard_stop_with_members_that_do_not_read_leaves_nothing(
+    autojump_clock: MockClock,
+) -> None:
     async with site() as it:
         _, room_id = await it.create()
         await it.join(room_id, "Bob")
@@ -248,7 +259,7 @@ async def test_a_hard_stop_with_members_that_do_not_read_leaves_nothing() -> Non
 
 @BOTH
 async def test_a_defect_in_one_room_closes_that_room_only(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     cursed: RoomId | None = None
     apply = Estimation.apply
@@ -273,7 +284,9 @@ async def test_a_defect_in_one_room_closes_that_room_only(
 
 
 @BOTH
-async def test_draining_ends_every_room_and_opens_no_other(wire: Wire) -> None:
+async def test_draining_ends_every_room_and_opens_no_other(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with site(wire) as it:
         (ada, _), (eve, _) = await it.create("Ada"), await it.create("Eve")
         echo = await it.dial("", path="/ws/echo")
@@ -293,19 +306,24 @@ async def test_draining_ends_every_room_and_opens_no_other(wire: Wire) -> None:
 
 
 @BOTH
-async def test_a_member_in_the_middle_of_its_handshake_is_parted_from_as_well(wire: Wire) -> None:
+async def test_a_member_in_the_middle_of_its_handshake_is_parted_from_as_well(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with site(wire) as it:
         _, room_id = await it.create()
         late = it.knock(f"action=JOIN_ROOM&name=Late&room_id={room_id}")
-        await trio.lowlevel.checkpoint()
+        await until(lambda: not (it.counters.members_current < 2))
         it.hub.drain("over")
-        assert (await late.head()).startswith(b"HTTP/1.1 101 ") or late.ended
-        frames = await late.rest()
-        assert [frame.code for frame in frames[-1:]] in ([1001], [])
+        assert it.counters.websockets_opened == 1
+        assert (await late.head()).startswith(b"HTTP/1.1 101 ")
+        *_, close = await late.rest()
+        assert (close.code, close.reason) == (1001, "over")
 
 
 @BOTH
-async def test_too_many_refused_messages_end_with_1008(wire: Wire) -> None:
+async def test_too_many_refused_messages_end_with_1008(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with site(wire) as it:
         _, room_id = await it.create()
         bob = await it.join(room_id, "Bob")
@@ -319,7 +337,9 @@ async def test_too_many_refused_messages_end_with_1008(wire: Wire) -> None:
 
 
 @BOTH
-async def test_messages_with_the_request_are_heard_after_the_seat_is_taken(wire: Wire) -> None:
+async def test_messages_with_the_request_are_heard_after_the_seat_is_taken(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with site(wire) as it:
         _, room_id = await it.create()
         bob = await it.dial(
@@ -350,7 +370,7 @@ async def test_messages_with_the_request_are_heard_after_the_seat_is_taken(wire:
 )
 @BOTH
 async def test_a_refusal_is_told_in_words_and_closed_with_1000(
-    wire: Wire, query: str, word: str
+    wire: Wire, query: str, word: str, autojump_clock: MockClock
 ) -> None:
     async with site(wire) as it:
         client = await it.dial(query)
@@ -368,15 +388,14 @@ async def test_a_refusal_is_told_in_words_and_closed_with_1000(
 
 
 @BOTH
-async def test_there_are_only_so_many_rooms(wire: Wire) -> None:
+async def test_there_are_only_so_many_rooms(wire: Wire, autojump_clock: MockClock) -> None:
     async with site(wire, limits=Limits(rooms=1)) as it:
         ada, _ = await it.create("Ada")
         eve = await it.dial("action=CREATE_ROOM&name=Eve&max_room_capacity=5")
         assert "no room left" in (await eve.rest())[0].text
         await ada.send(masked_close())
         await ada.all()
-        while it.counters.rooms_current:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: not (it.counters.rooms_current))
         await it.create("Eve")
         with pytest.raises(Refused) as refused:
             await it.hub.open(5)
@@ -384,7 +403,9 @@ async def test_there_are_only_so_many_rooms(wire: Wire) -> None:
 
 
 @BOTH
-async def test_a_room_that_has_just_ended_is_not_joined(wire: Wire) -> None:
+async def test_a_room_that_has_just_ended_is_not_joined(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with site(wire) as it:
         _, room_id = await it.create()
         room = it.hub.find(room_id)
@@ -396,11 +417,12 @@ async def test_a_room_that_has_just_ended_is_not_joined(wire: Wire) -> None:
         assert close.code == 1000
 
 
-async def test_a_room_that_ends_while_it_opens_refuses_its_creator() -> None:
+async def test_a_room_that_ends_while_it_opens_refuses_its_creator(
+    autojump_clock: MockClock,
+) -> None:
     async with site() as it:
         client = it.knock("action=CREATE_ROOM&name=Ada&max_room_capacity=5")
-        while not len(it.hub):
-            await trio.lowlevel.checkpoint()
+        await until(lambda: bool(len(it.hub)))
         it.hub.drain("over")
         assert (await client.head()).startswith(b"HTTP/1.1 101 ")
         assert (await client.rest())[-1].code in {1000, 1001}
@@ -408,7 +430,7 @@ async def test_a_room_that_ends_while_it_opens_refuses_its_creator() -> None:
 
 
 @BOTH
-async def test_a_full_room_refuses_with_1000(wire: Wire) -> None:
+async def test_a_full_room_refuses_with_1000(wire: Wire, autojump_clock: MockClock) -> None:
     async with site(wire) as it:
         _, room_id = await it.create(capacity=2)
         await it.join(room_id, "Bob")
@@ -418,7 +440,7 @@ async def test_a_full_room_refuses_with_1000(wire: Wire) -> None:
         assert close.code == 1000
 
 
-async def test_room_ids_are_random_and_never_those_of_live_rooms() -> None:
+async def test_room_ids_are_random_and_never_those_of_live_rooms(autojump_clock: MockClock) -> None:
     async with site() as it:
         rooms = [await it.hub.open(5) for _ in range(50)]
         assert len({room.id for room in rooms}) == 50
@@ -426,7 +448,9 @@ async def test_room_ids_are_random_and_never_those_of_live_rooms() -> None:
         assert len(it.hub) == 50
 
 
-async def test_an_id_that_is_taken_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_id_that_is_taken_is_drawn_again(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
     drawn = iter("aaaaaa" + "aaaaaa" + "bbbbbb")
     async with site() as it:
         monkeypatch.setattr("secrets.choice", lambda _: next(drawn))
@@ -438,7 +462,7 @@ async def test_an_id_that_is_taken_is_drawn_again(monkeypatch: pytest.MonkeyPatc
 
 
 @BOTH
-async def test_the_echo_sends_back_whatever_comes(wire: Wire) -> None:
+async def test_the_echo_sends_back_whatever_comes(wire: Wire, autojump_clock: MockClock) -> None:
     async with site(wire) as it:
         client = await it.dial("", path="/ws/echo", leftover=masked("0"))
         big = b"x" * (100 * KIB)
@@ -458,7 +482,7 @@ async def test_the_echo_sends_back_whatever_comes(wire: Wire) -> None:
         await it.all_gone()
 
 
-async def test_the_echo_is_only_there_if_asked_for() -> None:
+async def test_the_echo_is_only_there_if_asked_for(autojump_clock: MockClock) -> None:
     async with site() as it:
         assert set(it.admission.routes(echo=False)) == {"/ws"}
         assert set(it.admission.routes(echo=True)) == {"/ws", "/ws/echo"}
@@ -468,7 +492,9 @@ async def test_the_echo_is_only_there_if_asked_for() -> None:
 
 
 @BOTH
-async def test_nothing_keeps_a_connection_that_has_ended_alive(wire: Wire) -> None:
+async def test_nothing_keeps_a_connection_that_has_ended_alive(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     references: list[weakref.ref[object]] = []
     async with site(wire) as it:
 
@@ -523,6 +549,6 @@ def test_cancelled_at_any_step_nothing_is_left(wire: Wire, what: str) -> None:
                         await bob.rest()
                     except (AssertionError, trio.BrokenResourceError):
                         assert cutter.cut
-                    await it.all_gone()
+                    await it.all_gone(every=0.4)
 
     sweep(scenario, least=30)

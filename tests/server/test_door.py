@@ -80,7 +80,9 @@ class Standing:
 
 
 @asynccontextmanager
-async def standing(wire: Wire = "memory", *, limits: Limits | None = None) -> AsyncIterator[Standing]:
+async def standing(
+    wire: Wire = "memory", *, limits: Limits | None = None
+) -> AsyncIterator[Standing]:
     peer, client, released = make_peer(wire)
     counters = Counters()
     http = FakeHttp()
@@ -93,9 +95,7 @@ async def standing(wire: Wire = "memory", *, limits: Limits | None = None) -> As
         finally:
             await upgrade.peer.aclose()
 
-    door = Door(
-        limits=limits or Limits(), routes={"/ws": route}, http=http, counters=counters
-    )
+    door = Door(limits=limits or Limits(), routes={"/ws": route}, http=http, counters=counters)
     done = trio.Event()
 
     async def serve() -> None:
@@ -106,7 +106,7 @@ async def standing(wire: Wire = "memory", *, limits: Limits | None = None) -> As
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
+            nursery.start_soon(serve)  # noqa: ASYNC113
             yield Standing(door, client, http, upgrades, counters, released, done, nursery)
             nursery.cancel_scope.cancel()
     finally:
@@ -120,7 +120,9 @@ async def standing(wire: Wire = "memory", *, limits: Limits | None = None) -> As
 
 
 @BOTH
-async def test_a_request_for_a_page_is_served_from_its_first_byte(wire: Wire) -> None:
+async def test_a_request_for_a_page_is_served_from_its_first_byte(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with standing(wire) as it:
         await it.client.send(GET)
         assert await it.client.all() == b"served"
@@ -130,7 +132,9 @@ async def test_a_request_for_a_page_is_served_from_its_first_byte(wire: Wire) ->
 
 
 @BOTH
-async def test_a_request_for_a_websocket_goes_to_its_route(wire: Wire) -> None:
+async def test_a_request_for_a_websocket_goes_to_its_route(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with standing(wire) as it:
         request = REQUEST.replace(b"/ws ", b"/ws?action=CREATE_ROOM&name=%20A ")
         await it.client.send(request + b"\x81\x80left over")
@@ -161,7 +165,7 @@ async def test_a_request_for_a_websocket_goes_to_its_route(wire: Wire) -> None:
     ],
 )
 async def test_a_request_may_be_worded_as_the_standard_permits(
-    change: tuple[bytes, bytes],
+    change: tuple[bytes, bytes], autojump_clock: MockClock
 ) -> None:
     async with standing() as it:
         await it.client.send(REQUEST.replace(*change))
@@ -170,10 +174,14 @@ async def test_a_request_may_be_worded_as_the_standard_permits(
 
 @pytest.mark.parametrize(
     "change",
-    [(b"Upgrade: websocket\r\n", b""), (b"Upgrade: websocket", b"Upgrade: h2c"), (b"Connection: Upgrade", b"Connection: close")],
+    [
+        (b"Upgrade: websocket\r\n", b""),
+        (b"Upgrade: websocket", b"Upgrade: h2c"),
+        (b"Connection: Upgrade", b"Connection: close"),
+    ],
 )
 async def test_what_does_not_ask_for_a_websocket_is_served_as_a_page(
-    change: tuple[bytes, bytes],
+    change: tuple[bytes, bytes], autojump_clock: MockClock
 ) -> None:
     async with standing() as it:
         await it.client.send(REQUEST.replace(*change))
@@ -181,7 +189,9 @@ async def test_what_does_not_ask_for_a_websocket_is_served_as_a_page(
 
 
 @settings(max_examples=60)
-@given(st.lists(st.integers(1, 400), max_size=30), st.sampled_from([GET, REQUEST + b"\x81\x80rest"]))
+@given(
+    st.lists(st.integers(1, 400), max_size=30), st.sampled_from([GET, REQUEST + b"\x81\x80rest"])
+)
 def test_a_head_may_come_in_any_pieces(sizes: list[int], request: bytes) -> None:
     async def main() -> None:
         async with standing() as it:
@@ -236,7 +246,7 @@ def changed(old: bytes, new: bytes) -> bytes:
     ],
 )
 async def test_a_bad_request_is_answered_with_what_is_wrong(
-    request_: bytes, status: int, word: str
+    request_: bytes, status: int, word: str, autojump_clock: MockClock
 ) -> None:
     with capture_logs() as logs:
         async with standing() as it:
@@ -255,7 +265,7 @@ async def test_a_bad_request_is_answered_with_what_is_wrong(
 
 
 @pytest.mark.parametrize("size", [1, 1000, 5000])
-async def test_a_head_that_is_too_large_is_431(size: int) -> None:
+async def test_a_head_that_is_too_large_is_431(size: int, autojump_clock: MockClock) -> None:
     async with standing(limits=Limits(first_request_bytes=2000)) as it:
         with contextlib.suppress(trio.BrokenResourceError):
             await it.client.send(b"GET / HTTP/1.1\r\n")
@@ -294,7 +304,9 @@ async def test_whoever_says_nothing_is_hung_up_on(autojump_clock: MockClock) -> 
 
 @pytest.mark.parametrize("sent", [b"", GET[:20]])
 @BOTH
-async def test_whoever_goes_before_asking_is_forgotten(wire: Wire, sent: bytes) -> None:
+async def test_whoever_goes_before_asking_is_forgotten(
+    wire: Wire, sent: bytes, autojump_clock: MockClock
+) -> None:
     async with standing(wire) as it:
         await it.client.send(sent)
         await it.client.stream.send_eof()
@@ -302,7 +314,7 @@ async def test_whoever_goes_before_asking_is_forgotten(wire: Wire, sent: bytes) 
         assert await it.client.all() == b""
 
 
-async def test_whoever_resets_is_forgotten_without_a_word() -> None:
+async def test_whoever_resets_is_forgotten_without_a_word(autojump_clock: MockClock) -> None:
     with capture_logs() as logs:
         async with standing("socket") as it:
             await it.client.send(b"half")
@@ -330,7 +342,9 @@ async def test_whoever_goes_on_sending_gets_the_answer_nevertheless(
 
 
 @pytest.mark.parametrize("request_", [GET, REQUEST, GET.replace(b"GET", b"HEAD")])
-async def test_while_draining_everybody_is_turned_away(request_: bytes) -> None:
+async def test_while_draining_everybody_is_turned_away(
+    request_: bytes, autojump_clock: MockClock
+) -> None:
     async with standing() as it:
         it.door.drain()
         await it.client.send(request_)
@@ -340,7 +354,9 @@ async def test_while_draining_everybody_is_turned_away(request_: bytes) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", GET[:10]])
-async def test_draining_hangs_up_on_whoever_has_not_asked_yet(sent: bytes) -> None:
+async def test_draining_hangs_up_on_whoever_has_not_asked_yet(
+    sent: bytes, autojump_clock: MockClock
+) -> None:
     async with standing() as it:
         await it.client.send(sent)
         await settled()
@@ -371,5 +387,3 @@ def test_cancelled_at_any_step_the_connection_is_closed(wire: Wire, request_: by
         assert tasks() == before
 
     sweep(scenario, least=5)
-
-

@@ -60,12 +60,12 @@ async def test_a_batch_that_is_put_while_the_room_waits_wakes_it() -> None:
 
 async def test_it_is_full_at_its_limit_and_takes_more_nevertheless() -> None:
     inbox = Inbox(2)
-    called = []
-    inbox.put(ADA, LEAVE)
-    assert not inbox.full
-    inbox.put(ADA, LEAVE)
-    assert inbox.full
-    inbox.put(ADA, LEAVE)
+    called: list[int] = []
+    full = []
+    for _ in range(3):
+        inbox.put(ADA, LEAVE)
+        full.append(inbox.full)
+    assert full == [False, True, True]
     inbox.settle()
     inbox.on_space(lambda: called.append(1))
     assert called == []
@@ -84,7 +84,7 @@ async def test_it_is_full_at_its_limit_and_takes_more_nevertheless() -> None:
 
 async def test_whoever_waits_for_space_goes_on_when_there_is_some() -> None:
     inbox = Inbox(1)
-    done = []
+    done: list[int] = []
 
     async def wait() -> None:
         await inbox.wait_for_space()
@@ -107,7 +107,7 @@ async def test_whoever_waits_waits_on_if_it_is_full_again() -> None:
     inbox = Inbox(1)
     inbox.put(ADA, LEAVE)
     inbox.settle()
-    done = []
+    done: list[int] = []
 
     async def wait() -> None:
         await inbox.wait_for_space()
@@ -127,7 +127,7 @@ async def test_whoever_waits_waits_on_if_it_is_full_again() -> None:
 
 async def test_closing_frees_everybody_and_leaves_no_end_open() -> None:
     inbox = Inbox(1)
-    called = []
+    called: list[int] = []
     inbox.put(ADA, LEAVE)
     inbox.settle()
     inbox.on_space(lambda: called.append(1))

@@ -8,7 +8,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from server.lifecycle import Lifecycle
-from tests.server.support import Cutter, sweep
+from tests.server.support import Cutter, sweep, until
 
 settled = trio.testing.wait_all_tasks_blocked
 
@@ -28,12 +28,12 @@ async def test_the_first_signal_drains_and_the_second_one_kills(
             signal.raise_signal(first)
             await lifecycle.draining.wait()
             assert kills == []
-            assert lifecycle.killed_by is None
+            numbers = [lifecycle.killed_by]
 
             signal.raise_signal(second)
-            while not kills:
-                await trio.lowlevel.checkpoint()
-            assert lifecycle.killed_by == second
+            await until(lambda: kills)
+            numbers.append(lifecycle.killed_by)
+            assert numbers == [None, second]
             nursery.cancel_scope.cancel()
 
     assert [(entry["event"], entry["signal"]) for entry in logs] == [

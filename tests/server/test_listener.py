@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from server.counters import Counters
 from server.listener import Listener, open_sockets
 from server.peer import Peer
-from tests.server.support import Cutter, as_stream, local_pair, sweep, tasks
+from tests.server.support import Cutter, as_stream, local_pair, sweep, tasks, until
 
 settled = trio.testing.wait_all_tasks_blocked
 
@@ -53,7 +53,7 @@ async def listening(most: int = 10, sock: socket.socket | None = None) -> AsyncI
     async with trio.open_nursery() as handlers, trio.open_nursery() as accepting:
         listener = Listener(handle, handlers, most=most, counters=counters)
         address = sock.getsockname()
-        accepting.start_soon(listener.run, sock)
+        accepting.start_soon(listener.run, sock)  # noqa: ASYNC113
         it = Listening(counters, peers, address, sock, accepting, handlers)
         yield it
         accepting.cancel_scope.cancel()
@@ -66,14 +66,12 @@ async def listening(most: int = 10, sock: socket.socket | None = None) -> AsyncI
 async def test_each_connection_gets_a_handler_and_is_counted() -> None:
     async with listening() as it:
         streams = [await it.dial() for _ in range(5)]
-        while len(it.peers) < 5:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: not (len(it.peers) < 5))
         assert it.counters.connections_current == it.counters.connections_accepted == 5
         assert {peer.address for peer in it.peers} == {"127.0.0.1"}
         for stream in streams:
             await stream.aclose()
-        while it.counters.connections_current:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: not (it.counters.connections_current))
         assert it.counters.connections_accepted == 5
 
 
@@ -81,8 +79,7 @@ async def test_above_the_cap_the_answer_is_503() -> None:
     with capture_logs() as logs:
         async with listening(most=2) as it:
             streams = [await it.dial() for _ in range(2)]
-            while len(it.peers) < 2:
-                await trio.lowlevel.checkpoint()
+            await until(lambda: not (len(it.peers) < 2))
             refused = await it.dial()
             answer = b""
             while data := await refused.receive_some():
@@ -95,11 +92,9 @@ async def test_above_the_cap_the_answer_is_503() -> None:
             await refused.aclose()
 
             await streams.pop().aclose()
-            while it.counters.connections_current == 2:
-                await trio.lowlevel.checkpoint()
+            await until(lambda: it.counters.connections_current < 2)
             streams.append(await it.dial())
-            while len(it.peers) < 3:
-                await trio.lowlevel.checkpoint()
+            await until(lambda: not (len(it.peers) < 3))
             for stream in streams:
                 await stream.aclose()
     assert [entry["event"] for entry in logs] == ["refused"]
@@ -111,12 +106,10 @@ async def test_a_handler_that_fails_is_logged_and_the_others_go_on() -> None:
             it.fail = True
             async with await it.dial():
                 pass
-            while not it.peers or it.counters.connections_current:
-                await trio.lowlevel.checkpoint()
+            await until(lambda: not (not it.peers or it.counters.connections_current))
             it.fail = False
             async with await it.dial():
-                while len(it.peers) < 2:
-                    await trio.lowlevel.checkpoint()
+                await until(lambda: not (len(it.peers) < 2))
     [entry] = logs
     assert (entry["event"], entry["address"]) == ("failed", "127.0.0.1")
 
@@ -158,8 +151,7 @@ async def test_a_system_without_resources_is_given_a_rest(
     faulty = Faulty([number] * 3 + [errno.EAGAIN])
     with capture_logs() as logs:
         async with listening(sock=faulty) as it:
-            while not it.peers:
-                await trio.sleep(0.01)
+            await until(lambda: bool(it.peers), every=0.01)
             assert faulty.calls == pytest.approx([0, 0.1, 0.2, 0.3, 0.3, 0.3])
             assert faulty.given is not None
             faulty.given.close()

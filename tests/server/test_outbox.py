@@ -79,7 +79,9 @@ async def boxed(
         await trio.aclose_forcefully(there)
 
 
-async def test_a_socket_that_takes_all_gets_it_without_waiting_and_without_a_task() -> None:
+async def test_a_socket_that_takes_all_gets_it_without_waiting_and_without_a_task(
+    autojump_clock: MockClock,
+) -> None:
     async with boxed("socket") as box:
         box.outbox.push(b"abc")
         box.outbox.push(b"def", 2)
@@ -92,7 +94,9 @@ async def test_a_socket_that_takes_all_gets_it_without_waiting_and_without_a_tas
 
 
 @BOTH
-async def test_all_arrives_whole_and_in_order_however_slowly_it_is_read(wire: Wire) -> None:
+async def test_all_arrives_whole_and_in_order_however_slowly_it_is_read(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     pushed = [encode_text(b"%d " % n * (n % 700)) for n in range(400)]
     async with boxed(wire, limits=Limits(outbox_bytes=10**8, outbox_messages=10**6)) as box:
         found = bytearray()
@@ -120,7 +124,9 @@ async def test_all_arrives_whole_and_in_order_however_slowly_it_is_read(wire: Wi
 
 
 @BOTH
-async def test_more_bytes_than_the_bound_are_reported(wire: Wire) -> None:
+async def test_more_bytes_than_the_bound_are_reported(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with boxed(wire, limits=Limits(outbox_bytes=100 * KIB)) as box:
         while not box.stuck:
             assert box.outbox.waiting <= 100 * KIB
@@ -131,7 +137,9 @@ async def test_more_bytes_than_the_bound_are_reported(wire: Wire) -> None:
 
 
 @BOTH
-async def test_more_messages_than_the_bound_are_reported(wire: Wire) -> None:
+async def test_more_messages_than_the_bound_are_reported(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with boxed(wire, limits=Limits(outbox_messages=50)) as box:
         box.outbox.push(b"x" * 200_000)
         box.outbox.push(b"x" * 48, 48)
@@ -144,7 +152,9 @@ async def test_more_messages_than_the_bound_are_reported(wire: Wire) -> None:
 
 
 @BOTH
-async def test_truncated_it_sends_what_it_has_begun_and_then_a_close_frame(wire: Wire) -> None:
+async def test_truncated_it_sends_what_it_has_begun_and_then_a_close_frame(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     """Also when much has been handed to the stream at once already."""
     async with boxed(wire, limits=Limits(outbox_bytes=100 * KIB)) as box:
 
@@ -173,19 +183,20 @@ async def test_truncated_it_sends_what_it_has_begun_and_then_a_close_frame(wire:
         assert box.outbox.waiting == 0
 
 
-async def test_truncating_an_empty_outbox_is_harmless() -> None:
+async def test_truncating_an_empty_outbox_is_harmless(autojump_clock: MockClock) -> None:
     async with boxed("memory") as box:
         box.outbox.truncate()
         assert box.outbox.waiting == 0
 
 
 @BOTH
-async def test_nothing_follows_a_close_frame(wire: Wire) -> None:
+async def test_nothing_follows_a_close_frame(wire: Wire, autojump_clock: MockClock) -> None:
     async with boxed(wire, small=False) as box:
-        box.outbox.push(b"\x81\x01a")
-        assert not box.outbox.closing
-        box.outbox.push(CLOSE)
-        assert box.outbox.closing
+        closing = []
+        for frame in (b"\x81\x01a", CLOSE):
+            box.outbox.push(frame)
+            closing.append(box.outbox.closing)
+        assert closing == [False, True]
         box.outbox.push(b"\x81\x01b")
         box.outbox.push(CLOSE)
         await box.outbox.flushed()
@@ -224,7 +235,9 @@ async def test_a_peer_that_takes_a_little_now_and_then_is_not_stuck(
 
 
 @BOTH
-async def test_a_broken_peer_is_noticed_and_wakes_whoever_waits(wire: Wire) -> None:
+async def test_a_broken_peer_is_noticed_and_wakes_whoever_waits(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with boxed(wire) as box:
         box.outbox.push(b"x" * 500_000)
         await settled()
@@ -241,7 +254,7 @@ async def test_a_broken_peer_is_noticed_and_wakes_whoever_waits(wire: Wire) -> N
         assert not box.nursery.child_tasks
 
 
-async def test_a_peer_that_is_found_broken_at_once_needs_no_task() -> None:
+async def test_a_peer_that_is_found_broken_at_once_needs_no_task(autojump_clock: MockClock) -> None:
     async with boxed("socket") as box:
         await box.client.stream.aclose()
         box.outbox.push(b"x")
@@ -253,7 +266,9 @@ async def test_a_peer_that_is_found_broken_at_once_needs_no_task() -> None:
 
 
 @BOTH
-async def test_abandoned_it_tells_whether_anything_was_left(wire: Wire) -> None:
+async def test_abandoned_it_tells_whether_anything_was_left(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
     async with boxed(wire) as box:
         assert not box.outbox.abandon()
     async with boxed(wire) as box:
@@ -272,7 +287,9 @@ async def test_abandoned_it_tells_whether_anything_was_left(wire: Wire) -> None:
         await settled()
 
 
-async def test_abandoned_in_the_middle_of_a_write_the_writer_ends_with_it() -> None:
+async def test_abandoned_in_the_middle_of_a_write_the_writer_ends_with_it(
+    autojump_clock: MockClock,
+) -> None:
     async with boxed("memory") as box:
         box.outbox.push(b"abc")
         box.outbox.push(b"def")

@@ -122,7 +122,9 @@ async def opened(
         forget=forget,
     )
 
-    async def run(*, task_status: trio.TaskStatus[None]) -> None:
+    async def run(  # noqa: ASYNC128 - the room calls started()
+        *, task_status: trio.TaskStatus[None]
+    ) -> None:
         try:
             await room.run(task_status=task_status)
         finally:
@@ -142,7 +144,9 @@ async def opened(
 # --- serving --------------------------------------------------------------------------------
 
 
-async def test_a_round_is_played_from_the_first_seat_to_the_reveal() -> None:
+async def test_a_round_is_played_from_the_first_seat_to_the_reveal(
+    autojump_clock: MockClock,
+) -> None:
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     async with opened(capacity=2) as it:
         it.seat(ada, bob)
@@ -175,7 +179,7 @@ async def test_a_round_is_played_from_the_first_seat_to_the_reveal() -> None:
         assert it.counters.members_current == it.room.members == 2
 
 
-async def test_each_member_is_pushed_once_in_a_turn() -> None:
+async def test_each_member_is_pushed_once_in_a_turn(autojump_clock: MockClock) -> None:
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     async with opened() as it:
         it.seat(ada, bob)
@@ -187,7 +191,7 @@ async def test_each_member_is_pushed_once_in_a_turn() -> None:
         assert [len(member.pushes) for member in (ada, bob)] == [1, 1]
 
 
-async def test_who_leaves_is_forgotten_and_the_others_hear_of_it() -> None:
+async def test_who_leaves_is_forgotten_and_the_others_hear_of_it(autojump_clock: MockClock) -> None:
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     async with opened() as it:
         it.seat(ada, bob)
@@ -236,7 +240,7 @@ async def test_a_room_that_is_full_turns_away(autojump_clock: MockClock) -> None
         assert it.room.members == 2
 
 
-async def test_effects_for_somebody_who_has_gone_do_nothing() -> None:
+async def test_effects_for_somebody_who_has_gone_do_nothing(autojump_clock: MockClock) -> None:
     ada = FakeMember("Ada")
     nobody = MemberId("nobody")
     rules = Scripted(
@@ -252,7 +256,7 @@ async def test_effects_for_somebody_who_has_gone_do_nothing() -> None:
 # --- ending ---------------------------------------------------------------------------------
 
 
-async def test_the_rules_may_end_a_room() -> None:
+async def test_the_rules_may_end_a_room(autojump_clock: MockClock) -> None:
     ada = FakeMember("Ada")
     async with opened(Scripted(End("it is late"))) as it:
         it.seat(ada, announced=False)
@@ -263,7 +267,9 @@ async def test_the_rules_may_end_a_room() -> None:
 
 
 @pytest.mark.parametrize("how", ["leave", "crash", "scope"])
-async def test_the_end_of_the_admin_is_the_end_of_the_room(how: str) -> None:
+async def test_the_end_of_the_admin_is_the_end_of_the_room(
+    how: str, autojump_clock: MockClock
+) -> None:
     ada, bob, eve = FakeMember("Ada"), FakeMember("Bob"), FakeMember("Eve")
     async with opened() as it:
         it.seat(ada, bob, eve)
@@ -284,7 +290,7 @@ async def test_the_end_of_the_admin_is_the_end_of_the_room(how: str) -> None:
         assert ada.closes == []
 
 
-async def test_the_order_of_a_room_s_end_is_fixed() -> None:
+async def test_the_order_of_a_room_s_end_is_fixed(autojump_clock: MockClock) -> None:
     """The id is gone synchronously, then results, then the goodbyes, with nothing between."""
     log: list[str] = []
 
@@ -310,7 +316,7 @@ async def test_the_order_of_a_room_s_end_is_fixed() -> None:
         assert [reason for _, reason, _ in bob.closes] == ["over"]
 
 
-async def test_ending_twice_ends_once() -> None:
+async def test_ending_twice_ends_once(autojump_clock: MockClock) -> None:
     async with opened() as it:
         it.room.end("one")
         it.room.end("two", CloseCode.INTERNAL)
@@ -319,7 +325,9 @@ async def test_ending_twice_ends_once() -> None:
         assert it.log == ["forget", "close"]
 
 
-async def test_what_was_said_in_the_last_turn_is_sent_before_the_goodbye() -> None:
+async def test_what_was_said_in_the_last_turn_is_sent_before_the_goodbye(
+    autojump_clock: MockClock,
+) -> None:
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     async with opened() as it:
         it.seat(ada, bob)
@@ -360,7 +368,9 @@ async def test_members_that_answer_are_waited_for_no_longer(autojump_clock: Mock
         assert trio.current_time() == 0
 
 
-async def test_a_full_room_says_a_reveal_to_everybody_in_the_same_bytes() -> None:
+async def test_a_full_room_says_a_reveal_to_everybody_in_the_same_bytes(
+    autojump_clock: MockClock,
+) -> None:
     members = [FakeMember(str(n)) for n in range(500)]
     admin, *others = members
     async with opened() as it:
@@ -377,7 +387,7 @@ async def test_a_full_room_says_a_reveal_to_everybody_in_the_same_bytes() -> Non
         assert it.room.members == 500
 
 
-async def test_an_ended_room_admits_nobody() -> None:
+async def test_an_ended_room_admits_nobody(autojump_clock: MockClock) -> None:
     async with opened() as it:
         it.room.end("over")
         assert not it.room.admit(FakeMember("late"))
@@ -386,7 +396,9 @@ async def test_an_ended_room_admits_nobody() -> None:
         assert not it.room.admit(FakeMember("later"))
 
 
-async def test_who_is_admitted_in_the_moment_before_the_end_is_parted_from_too() -> None:
+async def test_who_is_admitted_in_the_moment_before_the_end_is_parted_from_too(
+    autojump_clock: MockClock,
+) -> None:
     late = FakeMember("late")
     async with opened() as it:
         it.seat(FakeMember("Ada"))
@@ -398,7 +410,9 @@ async def test_who_is_admitted_in_the_moment_before_the_end_is_parted_from_too()
         assert not late.running
 
 
-async def test_a_defect_in_the_rules_closes_the_room_with_1011_and_is_logged_once() -> None:
+async def test_a_defect_in_the_rules_closes_the_room_with_1011_and_is_logged_once(
+    autojump_clock: MockClock,
+) -> None:
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     with capture_logs() as logs:
         async with opened(Crashing()) as it:
@@ -414,7 +428,7 @@ async def test_a_defect_in_the_rules_closes_the_room_with_1011_and_is_logged_onc
     assert (error["component"], error["room"]) == ("room", ROOM)
 
 
-async def test_its_scope_may_be_cancelled_from_outside() -> None:
+async def test_its_scope_may_be_cancelled_from_outside(autojump_clock: MockClock) -> None:
     ada = FakeMember("Ada")
     async with opened() as it:
         it.seat(ada)
@@ -437,7 +451,7 @@ async def test_cancelled_together_with_everything_it_says_goodbye_without_waitin
     assert it.log == ["forget", "close"]
 
 
-async def test_the_end_is_logged_with_what_there_was_to_say() -> None:
+async def test_the_end_is_logged_with_what_there_was_to_say(autojump_clock: MockClock) -> None:
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     with capture_logs() as logs:
         async with opened() as it:
@@ -483,7 +497,7 @@ async def test_a_flooded_room_that_has_ended_frees_those_who_wait_for_space(
         assert trio.current_time() == 0
 
 
-async def test_nothing_keeps_a_room_that_has_ended_alive() -> None:
+async def test_nothing_keeps_a_room_that_has_ended_alive(autojump_clock: MockClock) -> None:
     gc.collect()
     references: list[weakref.ref[object]] = []
 
@@ -540,7 +554,7 @@ def test_cancelled_at_any_step_a_room_leaves_nothing(what: str) -> None:
     sweep(scenario, least=20)
 
 
-async def test_leaving_is_a_command_like_others() -> None:
+async def test_leaving_is_a_command_like_others(autojump_clock: MockClock) -> None:
     rules = Scripted()
     ada, bob = FakeMember("Ada"), FakeMember("Bob")
     async with opened(rules) as it:

@@ -34,7 +34,9 @@ class Linked:
         await self.taken.wait()
 
 
-async def test_an_echo_takes_no_further_slow_message_before_the_socket_has_the_last() -> None:
+async def test_an_echo_takes_no_further_slow_message_before_the_socket_has_the_last(
+    autojump_clock: MockClock,
+) -> None:
     link = Linked()
     echo = Echo(link)
     echo.opened()
@@ -50,7 +52,7 @@ async def test_an_echo_takes_no_further_slow_message_before_the_socket_has_the_l
     assert not echo.full
 
 
-async def test_the_deaf_ear_hears_nothing_and_holds_nobody_up() -> None:
+async def test_the_deaf_ear_hears_nothing_and_holds_nobody_up(autojump_clock: MockClock) -> None:
     called = []
     deaf = Deaf()
     deaf.opened()

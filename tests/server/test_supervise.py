@@ -52,7 +52,7 @@ def test_what_is_no_exception_passes_unlogged(kind: type[BaseException]) -> None
 def test_a_group_without_exceptions_passes_as_it_is() -> None:
     error = BaseExceptionGroup("x", [KeyboardInterrupt()])
     it = contain("room")
-    with capture_logs() as logs, pytest.raises(BaseExceptionGroup) as caught, it:
+    with capture_logs() as logs, pytest.RaisesGroup(KeyboardInterrupt) as caught, it:
         raise error
     assert caught.value is error
     assert not it.failed
