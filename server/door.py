@@ -123,7 +123,8 @@ class Door:
         """Read until the head of a request is complete; ``None`` if nobody waits for an answer."""
         raw = b""
         largest = self._limits.first_request_bytes
-        patience = trio.move_on_after(self._limits.first_request_seconds)
+        deadline = trio.current_time() + self._limits.first_request_seconds
+        patience = trio.CancelScope(deadline=deadline)
         self._reading.add(patience)
         try:
             with patience:

@@ -245,6 +245,11 @@ class Lane(trio.abc.Stream):
 
     def _take(self, data: bytes, now: float) -> None:
         if self._flooded:
+            self._splitter.feed(data)
+            if self._splitter.closed:  # the answer to our close frame: all is said
+                self.stop_reading()
+                self._ended = True
+                self._wake()
             return
         before = self._splitter.slow_frames
         texts, slow = self._splitter.feed(data)

@@ -32,6 +32,7 @@ class Outbox:
         "_bytes",
         "_closing",
         "_emptied",
+        "_gone",
         "_limits",
         "_messages",
         "_on_stuck",
@@ -69,6 +70,7 @@ class Outbox:
         # empty deque is larger than all the rest of this object.
         self._queue: deque[tuple[bytes | memoryview, int]] | None = None
         self._bytes = 0
+        self._gone = 0  # bytes that were queued once and have been sent
         self._messages = 0
         self._writing = False
         self._closing = False
@@ -127,8 +129,9 @@ class Outbox:
             self._messages -= count
 
     async def flushed(self) -> None:
-        """Wait until all that was pushed has been handed to the socket, or cannot be."""
-        while self._queue and not self._broken:
+        """Wait until all that was pushed before has been handed to the socket, or cannot be."""
+        until = self._gone + self._bytes
+        while self._queue and not self._broken and self._gone < until:
             if self._emptied is None:
                 self._emptied = trio.Event()
             await self._emptied.wait()
@@ -189,6 +192,7 @@ class Outbox:
                 return
             if sent < len(rest):
                 self._bytes -= sent
+                self._gone += sent
                 self._queue[0] = (memoryview(rest)[sent:], count)
                 return
             self._shift()
@@ -197,4 +201,6 @@ class Outbox:
         if self._queue:
             rest, count = self._queue.popleft()
             self._bytes -= len(rest)
+            self._gone += len(rest)
             self._messages -= count
+            self._wake()

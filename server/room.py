@@ -131,6 +131,7 @@ class Room:
                     self._part()
                     nursery.cancel_scope.deadline = trio.current_time() + self._limits.close_seconds
         finally:
+            self.end("it could not be opened")  # if it has been open, it has a reason already
             self.inbox.close()
             self._counters.rooms_current -= 1
             self._counters.rooms_closed += 1

@@ -127,8 +127,9 @@ class Connection:
     # --- outbound ---------------------------------------------------------------------------
 
     def push(self, frames: bytes, count: int = 1) -> None:
-        """Send ``count`` whole frames, without waiting; ignored after :meth:`close`."""
-        self._outbox.push(frames, count)
+        """Send ``count`` whole frames, without waiting; ignored unless the connection is open."""
+        if self._opened:
+            self._outbox.push(frames, count)
 
     async def flushed(self) -> None:
         """Wait until the socket has taken all that was pushed, or never will."""

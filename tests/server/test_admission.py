@@ -312,7 +312,7 @@ async def test_a_member_in_the_middle_of_its_handshake_is_parted_from_as_well(
     async with site(wire) as it:
         _, room_id = await it.create()
         late = it.knock(f"action=JOIN_ROOM&name=Late&room_id={room_id}")
-        await until(lambda: not (it.counters.members_current < 2))
+        await until(lambda: it.counters.members_current >= 2)
         it.hub.drain("over")
         assert it.counters.websockets_opened == 1
         assert (await late.head()).startswith(b"HTTP/1.1 101 ")
@@ -395,7 +395,7 @@ async def test_there_are_only_so_many_rooms(wire: Wire, autojump_clock: MockCloc
         assert "no room left" in (await eve.rest())[0].text
         await ada.send(masked_close())
         await ada.all()
-        await until(lambda: not (it.counters.rooms_current))
+        await until(lambda: not it.counters.rooms_current)
         await it.create("Eve")
         with pytest.raises(Refused) as refused:
             await it.hub.open(5)

@@ -324,6 +324,19 @@ async def test_whoever_resets_is_forgotten_without_a_word(autojump_clock: MockCl
     assert logs == []
 
 
+async def test_whoever_breaks_off_while_it_is_refused_is_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    with capture_logs() as logs:
+        async with standing("socket") as it:
+            await it.client.send(b"nonsense\r\n\r\n")
+            await settled()
+            it.client.reset()
+            await it.done.wait()
+            assert trio.current_time() == 0
+    assert [entry["event"] for entry in logs] == ["refused"]
+
+
 async def test_whoever_does_not_go_after_a_refusal_is_cut(autojump_clock: MockClock) -> None:
     async with standing("socket", limits=Limits(close_seconds=2)) as it:
         await it.client.send(b"nonsense\r\n\r\n")

@@ -137,7 +137,6 @@ async def test_what_is_answered_deaf_is_not_sent(autojump_clock: MockClock) -> N
 async def test_let_go_it_is_a_closed_stream(slow: bytes, autojump_clock: MockClock) -> None:
     async with laid("socket") as it:
         attach(it.lane)
-        assert await it.lane.receive_some() == b"GET" if it.lane.lost else True
         raised: list[type[BaseException]] = []
 
         async def read() -> None:
@@ -223,8 +222,8 @@ async def test_a_broken_socket_is_told_after_everything_else(autojump_clock: Moc
         assert await it.lane.receive_some() == masked(b"?", PING)
         with pytest.raises(trio.BrokenResourceError):
             await it.lane.receive_some()
+        it.outbox.abandon()
         with pytest.raises(trio.BrokenResourceError):
-            it.outbox.abandon()
             await it.lane.send_all(b"x")
 
 
@@ -343,7 +342,6 @@ def test_slow_bytes_and_texts_are_together_what_was_sent(
     async def main() -> None:
         async with laid(wire, limits=Limits(message_bytes=1000)) as it:
             attach(it.lane)
-            assert await it.lane.receive_some() == b"GET"
             slow = bytearray()
 
             async def read() -> None:
@@ -385,8 +383,7 @@ def test_cancelled_at_any_step_it_can_be_used_again(wire: Wire, act: str) -> Non
         async with laid(wire) as it:
             if act == "receive":
                 attach(it.lane)
-                assert await it.lane.receive_some() == b"GET"
-            with trio.move_on_after(1) as scope:
+            with trio.move_on_after(1) as scope:  # noqa: ASYNC912 - see below
                 cutter.arm(scope)
                 match act:
                     case "receive":
@@ -407,4 +404,5 @@ def test_cancelled_at_any_step_it_can_be_used_again(wire: Wire, act: str) -> Non
                 assert not it.lane.lost
         assert tasks() == before
 
-    sweep(scenario, least=1)
+    # A socket takes what is sent at once, without a checkpoint.
+    sweep(scenario, least=0 if act == "send" else 1)

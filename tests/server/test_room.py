@@ -12,7 +12,16 @@ import trio.testing
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from protocol.effects import Effect, End, SetTimer, Tell, TellOthers
+from protocol.effects import (
+    Attend,
+    ClearTimer,
+    Dismiss,
+    Effect,
+    End,
+    SetTimer,
+    Tell,
+    TellOthers,
+)
 from protocol.errors import CloseCode
 from protocol.estimation import Estimation
 from protocol.ids import MemberId, RoomId
@@ -244,7 +253,12 @@ async def test_effects_for_somebody_who_has_gone_do_nothing(autojump_clock: Mock
     ada = FakeMember("Ada")
     nobody = MemberId("nobody")
     rules = Scripted(
-        Tell(nobody, MemberLeft("x")), TellOthers(nobody, MemberLeft("y")), SetTimer(nobody, 1000)
+        Attend(nobody),
+        Dismiss(nobody, CloseCode.NORMAL, "z"),
+        ClearTimer(nobody),
+        Tell(nobody, MemberLeft("x")),
+        TellOthers(nobody, MemberLeft("y")),
+        SetTimer(nobody, 1000),
     )
     async with opened(rules) as it:
         it.seat(ada, announced=False)

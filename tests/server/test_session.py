@@ -183,6 +183,16 @@ async def test_the_tenth_strike_within_ten_seconds_is_the_last(mock_clock: MockC
     assert bench.counters.messages_received == 21
 
 
+async def test_after_the_last_strike_nothing_more_is_said(mock_clock: MockClock) -> None:
+    bench = Bench()
+    bench.hear("nonsense", times=100)
+    assert len(await bench.commands()) == 10
+    bench.hear("nonsense", times=100)
+    bench.hear(times=100)
+    bench.session.opened()
+    assert await bench.commands() == [Enter("Ada")]
+
+
 async def test_strikes_that_are_older_do_not_count(mock_clock: MockClock) -> None:
     bench = Bench()
     for _ in range(50):

@@ -205,6 +205,7 @@ async def test_a_stream_cut_into_single_bytes_says_the_same(
 @BOTH
 async def test_pushed_frames_arrive_in_order(wire: Wire, autojump_clock: MockClock) -> None:
     async with wired(wire) as all_:
+        await all_.opened()
         for n in range(50):
             all_.connection.push(encode_text(b"%d" % n))
         all_.connection.push(encode_text(b"50") + encode_text(b"51"), 2)
@@ -571,6 +572,7 @@ async def test_a_peer_that_wakes_up_in_time_learns_that_it_was_too_slow(
 ) -> None:
     limits = Limits(outbox_bytes=64 * KIB, close_seconds=2)
     async with wired(wire, small=True, limits=limits) as all_:
+        await all_.opened()
         for _ in range(70):
             all_.connection.push(encode_text(b"x" * 1000))
         await trio.sleep(1)
@@ -599,6 +601,21 @@ async def test_a_peer_that_takes_nothing_for_the_write_time_is_closed(
 
         assert trio.current_time() - start == pytest.approx(6)
         assert all_.counters.closed_too_slow == 1
+
+
+@BOTH
+async def test_a_peer_that_floods_with_pings_is_closed_with_1008(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
+    async with wired(wire, limits=Limits(frame_burst=100)) as all_:
+        await all_.client.send(masked("before"), masked(b"?", PING) * 100)
+        for _ in range(100):
+            assert (await all_.client.frame()).opcode == PONG
+        await all_.client.send(masked(b"?", PING) * 50, masked("after"))
+        frames = await all_.client.rest()
+        await all_.gone()
+        assert [frame.code for frame in frames] == [1008]
+        assert all_.sink.received[:1] == ["before"]
 
 
 @BOTH
