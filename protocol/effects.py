@@ -4,7 +4,7 @@ import attrs
 
 from protocol.errors import CloseCode
 from protocol.ids import MemberId
-from protocol.messages import Event, TicketResult
+from protocol.messages import ChatMessage, Event, TicketResult
 
 
 @attrs.frozen
@@ -63,9 +63,14 @@ class ClearTimer:
 
 @attrs.frozen
 class Record:
-    """Keep the result of a round."""
+    """Keep the result of a round, or a chat message."""
 
-    result: TicketResult
+    result: TicketResult | ChatMessage
+
+
+@attrs.frozen
+class Sleep:
+    """Nobody is here: the room may end, unless a connection is just about to enter."""
 
 
 @attrs.frozen
@@ -75,4 +80,6 @@ class End:
     reason: str
 
 
-Effect = Tell | TellAll | TellOthers | Attend | Dismiss | SetTimer | ClearTimer | Record | End
+Effect = (
+    Tell | TellAll | TellOthers | Attend | Dismiss | SetTimer | ClearTimer | Record | Sleep | End
+)

@@ -157,7 +157,7 @@ class Estimation:
         """Apply one command.
 
         Args:
-            command: what is asked for.
+            command: what is asked for; those of other kinds of rooms do nothing.
             member: by whom.
             now: monotonic time in seconds.
 
@@ -183,6 +183,8 @@ class Estimation:
                 return self._time_up(member)
             case Reject():
                 return self._reject(command, member)
+            case _:
+                return []
 
     # --- coming and going -------------------------------------------------------------------
 

@@ -13,6 +13,9 @@ NAME_LENGTH: Final = 50
 TICKET_LENGTH: Final = 100
 """Characters in a ticket id at the most."""
 
+CHAT_HISTORY: Final = 50
+"""Messages that a member is told when it enters a chat room."""
+
 SMALLEST_CAPACITY: Final = 2
 """Seats in a room at the least: nobody estimates alone."""
 
@@ -86,9 +89,6 @@ class Limits:
 
     rooms: int = 10_000
     connections: int = 20_000
-
-    kept_results: int = 10_000
-    """Finished rooms whose results are kept; the oldest go first."""
 
     drain_seconds: float = 30.0
     """From the first stop signal to the end of the process, at the most."""

@@ -1,4 +1,4 @@
-"""What members say to an estimation room (commands) and what it says to them (events)."""
+"""What members say to rooms (commands) and what rooms say to them (events)."""
 
 from typing import Final, NewType
 
@@ -53,6 +53,28 @@ class RevealVotes:
 
 
 @attrs.frozen
+class EnterChat:
+    """A connection of a person enters a chat room."""
+
+    user_id: int
+    name: str
+
+
+@attrs.frozen
+class Say:
+    """A member speaks in a chat room."""
+
+    text: str
+
+
+@attrs.frozen
+class Disown:
+    """An account has been deleted: its messages are nobody's from now on."""
+
+    user_id: int
+
+
+@attrs.frozen
 class Leave:
     """A member's connection has ended."""
 
@@ -71,7 +93,19 @@ class Reject:
     """It was one too many: the sender is dismissed."""
 
 
-Command = Enter | Announce | BeginVoting | CastVote | RevealVotes | Leave | TimeUp | Reject
+Command = (
+    Enter
+    | Announce
+    | BeginVoting
+    | CastVote
+    | RevealVotes
+    | EnterChat
+    | Say
+    | Disown
+    | Leave
+    | TimeUp
+    | Reject
+)
 
 # --- events ---------------------------------------------------------------------------------
 
@@ -179,6 +213,37 @@ class AwaitingTicket:
 
 
 @attrs.frozen
+class ChatMessage:
+    """To everybody in a chat room, the author included; and what is kept of it."""
+
+    room_id: RoomId
+    seq: int
+    """Counts the room's messages from 1 on, without a gap, over restarts too."""
+    author_id: int | None
+    """``None`` once the account has been deleted."""
+    author: str
+    text: str
+    at: float
+    """Unix time in seconds."""
+
+
+@attrs.frozen
+class PersonJoined:
+    """To everybody in a chat room, once per person."""
+
+    room_id: RoomId
+    name: str
+
+
+@attrs.frozen
+class PersonLeft:
+    """To everybody who stays in a chat room, once the last connection of a person has ended."""
+
+    room_id: RoomId
+    name: str
+
+
+@attrs.frozen
 class Refusal:
     """To the sender of something that was refused."""
 
@@ -206,6 +271,9 @@ Event = (
     | RevealPrompt
     | VotesRevealed
     | AwaitingTicket
+    | ChatMessage
+    | PersonJoined
+    | PersonLeft
     | Refusal
     | RoomClosed
 )

@@ -12,20 +12,35 @@ from server.app import serve
 from server.config import Settings, parse
 from server.descriptors import raise_limit
 from server.observe import configure_logging, get_logger
+from server.store.database import Database
+from server.store.errors import DatabaseUnusable
 
 _COLLECT_AFTER: Final = (20_000, 20, 20)  # new objects; young, and middle collections
 
 
 def main() -> None:
-    """Run the server with the process's arguments and environment, and exit."""
+    """Do what the process's arguments and environment ask for, and exit."""
     settings = parse(sys.argv[1:], os.environ)
     configure_logging(settings.log_level, settings.log_format)
     try:
+        if settings.command != "serve":
+            sys.exit(_manage(settings))
         code = trio.run(serve, settings, partial(_announce, settings))
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
         sys.exit(_complain(f"cannot listen on {address}: {error.strerror or error}"))
+    except DatabaseUnusable as error:
+        sys.exit(_complain(str(error)))
     sys.exit(code)
+
+
+def _manage(settings: Settings) -> int:
+    """Look after the database."""
+    database = Database(settings.database_url)
+    if settings.command == "db upgrade":
+        database.upgrade()
+    print(database.current() or "empty")  # noqa: T201 - the answer
+    return 0
 
 
 def _announce(settings: Settings, url: str) -> None:

@@ -1,27 +1,43 @@
 """The composition root: the one file that knows all others, and the order in which they end."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
+from typing import Final, Literal
 
 import trio
 
+from server.accounts import Accounts
 from server.admission import Admission
+from server.chat_admission import ChatAdmission
+from server.chatrooms import ChatRooms
 from server.config import Settings
 from server.counters import Counters
 from server.door import Door
 from server.heartbeat import Heartbeat
+from server.http.access import AccessRules
 from server.http.application import make_application
+from server.http.chat_routes import chat_handlers
 from server.http.health import Health
 from server.http.serve import HttpServer
+from server.http.social import Social
 from server.hub import Hub
 from server.lifecycle import Lifecycle
 from server.listener import Listener, open_sockets
 from server.observe import get_logger
+from server.passwords import Passwords
 from server.poller import Poller
-from server.store.results import MemoryResults
+from server.proxies import Proxies
+from server.store.database import Database
+from server.store.housekeeping import prepare, tidy
+from server.store.results import DatabaseResults
+from server.store.writer import Writer
+from server.tokens import DAY, Life, Revoked
 
-_GOING_AWAY = "the server is shutting down"
+_LAST_WRITES_SECONDS: Final = 1.0  # for what rooms left to write, however short the drain
+
+_GOING_AWAY: Final = "the server is shutting down"
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -39,74 +55,149 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
 
     Raises:
         OSError: if the address cannot be listened on.
+        DatabaseUnusable: if the database cannot be reached or migrated.
     """
-    limits = settings.limits
-    counters = Counters()
-    results = MemoryResults(limits.kept_results)
     lifecycle = Lifecycle()
-    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
-    started = trio.current_time()
-    log = get_logger("server")
-    sockets = open_sockets(settings.host, settings.port)
-    with contextlib.ExitStack() as stack:
+    work = trio.CancelScope()
+    async with contextlib.AsyncExitStack() as stack:
+        ground = _Ground(settings, lifecycle)
+        stack.push_async_callback(ground.database.aclose)
+        sockets = open_sockets(settings.host, settings.port)
         for sock in sockets:
             stack.enter_context(sock)
-        poller = stack.enter_context(Poller()) if Poller.available() else None
-        http = HttpServer(
-            make_application(
-                store=results,
-                counters=counters,
-                limits=limits,
-                version=version("parley-server"),
-                health=lambda: Health(
-                    status="draining" if lifecycle.draining.is_set() else "ok",
-                    uptime=trio.current_time() - started,
-                    rooms=counters.rooms_current,
-                    connections=counters.connections_current,
-                ),
-                echo=settings.echo,
-            ),
-            limits,
-        )
-        work = trio.CancelScope()
+        ground.poller = stack.enter_context(Poller()) if Poller.available() else None
+        await prepare(ground.database)
         async with trio.open_nursery() as services:
             await services.start(lifecycle.watch, work.cancel)
-            if poller is not None:
-                services.start_soon(poller.run)
-            services.start_soon(heartbeat.run)
+            for task in ground.tasks():
+                services.start_soon(task)
             with work:
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
-                    hub = Hub(rooms, limits=limits, results=results, counters=counters)
-                    admission = Admission(
-                        hub=hub,
-                        limits=limits,
-                        poller=poller,
-                        heartbeat=heartbeat,
-                        counters=counters,
-                    )
-                    door = Door(
-                        limits=limits,
-                        routes=admission.routes(echo=settings.echo),
-                        http=http,
-                        counters=counters,
-                    )
+                    house = _House(settings, ground, rooms)
                     listener = Listener(
-                        door.serve, handlers, most=limits.connections, counters=counters
+                        house.door.serve,
+                        handlers,
+                        most=settings.limits.connections,
+                        counters=ground.counters,
                     )
                     async with trio.open_nursery() as accepting:
                         for sock in sockets:
                             accepting.start_soon(listener.run, sock)
+                        accepting.start_soon(house.chat.run)
                         announce(_url(settings.host, sockets[0].getsockname()[1]))
                         await lifecycle.draining.wait()
                         accepting.cancel_scope.cancel()
-                    work.deadline = trio.current_time() + limits.drain_seconds
-                    door.drain()
-                    hub.drain(_GOING_AWAY)
-                    admission.drain(_GOING_AWAY)
-                    await http.begin_drain()
+                    work.deadline = trio.current_time() + settings.limits.drain_seconds
+                    await house.drain()
+            house.chat.hand_over()
+            left = work.deadline - trio.current_time() if lifecycle.killed_by is None else 0
+            await ground.writer.drain(max(left, _LAST_WRITES_SECONDS))
             services.cancel_scope.cancel()
-    log.info("stopped", late=work.cancelled_caught)
+    get_logger("server").info("stopped", late=work.cancelled_caught)
     return 0 if lifecycle.killed_by is None else 128 + lifecycle.killed_by
+
+
+class _Ground:
+    """What everything else stands on, and what ends last."""
+
+    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
+        limits = settings.limits
+        self.lifecycle = lifecycle
+        self.counters = Counters()
+        self.database = Database(settings.database_url)
+        self.writer = Writer(self.database, counters=self.counters)
+        self.results = DatabaseResults(self.database, self.writer)
+        life = Life(settings.token_days * DAY)
+        self.accounts = Accounts(self.database, Passwords(), life=life)
+        self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
+        self.poller: Poller | None = None
+        self._started = trio.current_time()
+
+    def tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """Say what must run as long as anything does."""
+        poller = [self.poller.run] if self.poller is not None else []
+        tasks = [self.heartbeat.run, self.writer.run, self.database.watch]
+        return [*poller, *tasks, partial(tidy, self.database)]
+
+    def health(self) -> Health:
+        """Say how the server is at this moment."""
+        status: Literal["ok", "degraded", "draining"] = "ok"
+        if self.lifecycle.draining.is_set():
+            status = "draining"
+        elif not self.database.available:
+            status = "degraded"
+        return Health(
+            status=status,
+            uptime=trio.current_time() - self._started,
+            rooms=self.counters.rooms_current,
+            connections=self.counters.connections_current,
+            backlog=self.writer.backlog,
+        )
+
+
+class _House:
+    """The rooms, and the ways into them."""
+
+    def __init__(self, settings: Settings, ground: _Ground, rooms: trio.Nursery) -> None:
+        limits, counters, database = settings.limits, ground.counters, ground.database
+        self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
+        self.chat = ChatRooms(
+            rooms, database=database, writer=ground.writer, limits=limits, counters=counters
+        )
+        self.admission = Admission(
+            hub=self.hub,
+            limits=limits,
+            poller=ground.poller,
+            heartbeat=ground.heartbeat,
+            counters=counters,
+        )
+        chat_admission = ChatAdmission(
+            accounts=ground.accounts,
+            rooms=self.chat,
+            limits=limits,
+            poller=ground.poller,
+            heartbeat=ground.heartbeat,
+            counters=counters,
+        )
+        ground.accounts.revocations.subscribe(self._revoke)
+        application = make_application(
+            store=ground.results,
+            counters=counters,
+            limits=limits,
+            version=version("parley-server"),
+            health=ground.health,
+            echo=settings.echo,
+            social=Social(
+                accounts=ground.accounts,
+                database=database,
+                rules=AccessRules(
+                    proxies=Proxies(settings.trusted_proxy),
+                    secure_cookies=settings.secure_cookies,
+                    login_limit=settings.login_limit,
+                    register_limit=settings.register_limit,
+                ),
+                more=chat_handlers(database, self.chat),
+            ),
+        )
+        self.http = HttpServer(application, limits)
+        self.door = Door(
+            limits=limits,
+            routes={**self.admission.routes(echo=settings.echo), **chat_admission.routes()},
+            http=self.http,
+            counters=counters,
+        )
+
+    def _revoke(self, revoked: Revoked) -> None:
+        if revoked.everything:  # the account is gone
+            self.chat.disown(revoked.user_id)
+
+    async def drain(self) -> None:
+        """Let nobody in any more, and send everybody away."""
+        self.door.drain()
+        self.hub.drain(_GOING_AWAY)
+        self.chat.drain(_GOING_AWAY)
+        self.admission.drain(_GOING_AWAY)
+        await self.http.begin_drain()
 
 
 def _url(host: str, port: int) -> str:

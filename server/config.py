@@ -3,19 +3,23 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import attrs
 
 from protocol.limits import Limits
 from server.observe import Format, Level
-from server.options import OPTIONS, PREFIX, Group, Option
+from server.options import DEFAULT_DATABASE_URL, OPTIONS, PREFIX, Group, Option
+from server.proxies import Network, Secure
 from server.values import BadValue
 
 # What a full room says to one member at once must fit its outbox, or the member is closed as too
 # slow: to a newcomer one message per member, to everybody a reveal with one vote per member.
 _MESSAGES_BESIDE_MEMBERS: Final = 24
 _BYTES_PER_MEMBER: Final = 512
+
+Command = Literal["serve", "db upgrade", "db current"]
+_COMMANDS: Final[tuple[Command, ...]] = ("serve", "db upgrade", "db current")
 
 _OF_LIMITS: Final = frozenset(field.name for field in attrs.fields(Limits))
 
@@ -24,6 +28,7 @@ _OF_LIMITS: Final = frozenset(field.name for field in attrs.fields(Limits))
 class Settings:
     """All that an operator decides."""
 
+    command: Command = "serve"
     host: str = "0.0.0.0"  # noqa: S104 - a team dials in from other machines
     """Address to listen on; empty for all of IPv4 and IPv6."""
     port: int = 8080
@@ -32,6 +37,16 @@ class Settings:
     log_format: Format = "text"
     echo: bool = False
     """Serve the diagnostic route ``/ws/echo``."""
+    database_url: str = DEFAULT_DATABASE_URL
+    login_limit: int = 10
+    """Attempts a minute for each address and each account; 0 for no limit."""
+    register_limit: int = 5
+    """Registrations in 30 minutes for each address; 0 for no limit."""
+    token_days: float = 30.0
+    """So long after its last use a login ends."""
+    secure_cookies: Secure = "auto"
+    trusted_proxy: tuple[Network, ...] = ()
+    """Whose forwarded headers are believed."""
     limits: Limits = attrs.Factory(Limits)
     unknown_variables: tuple[str, ...] = ()
     """Names in the environment that look like ours and are not: worth a warning."""
@@ -40,16 +55,14 @@ class Settings:
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Read the settings from arguments (without the program's name) and environment.
 
-    One leading word ``serve`` is skipped. An empty environment variable counts as absent.
+    The arguments may begin with a command. An empty environment variable counts as absent.
 
     Raises:
         SystemExit: 2 after one line on standard error that names the option or the variable at
             fault; 0 after ``--help`` or ``--version``.
     """
     parser = _make_parser()
-    words = list(argv)
-    if words[:1] == ["serve"]:
-        del words[0]
+    command, words = _command(list(argv))
     arguments = vars(parser.parse_args(words))
     try:
         given = _given(arguments, environ)
@@ -58,12 +71,22 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         parser.error(str(bad))
     known = {option.variable for option in OPTIONS}
     return Settings(
+        command=command,
         limits=limits,
         unknown_variables=tuple(
             sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
         ),
         **{field: value for field, value in given.items() if field not in _OF_LIMITS},
     )
+
+
+def _command(words: list[str]) -> tuple[Command, list[str]]:
+    """Split off the command, which is to serve if none is given."""
+    for command in _COMMANDS:
+        parts = command.split()
+        if words[: len(parts)] == parts:
+            return command, words[len(parts) :]
+    return "serve", words
 
 
 def _given(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -115,9 +138,11 @@ class _Parser(argparse.ArgumentParser):
 def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="parley",
-        usage="parley [serve] [options]",
+        usage="parley [serve | db upgrade | db current] [options]",
         description="Planning poker and chat for a team: one process, one port.",
-        epilog="Each option may also be given by the environment variable named with it; "
+        epilog="db upgrade migrates the database, which serving does as well before it begins; "
+        "db current shows the revision of its schema. Each option may also be given by the "
+        "environment variable named with it; "
         "the command line wins.",
         allow_abbrev=False,
         add_help=False,

@@ -24,8 +24,15 @@ class Counters:
     messages_refused: int = 0
     """Malformed, too fast or against the rules."""
     rounds_revealed: int = 0
+    chat_messages: int = 0
+    """Said in chat rooms."""
     closed_too_slow: int = 0
     closed_silent: int = 0
     """No pong in time."""
     closed_unanswered: int = 0
     """Aborted because the close frame was not answered in time."""
+    writes_waiting_current: int = 0
+    """Handed over by rooms, not yet in the database."""
+    writes_done: int = 0
+    writes_dropped: int = 0
+    """Too many waited, they failed by themselves, or the server ended without a database."""

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NoReturn, Protocol
 from urllib.parse import urlsplit
@@ -44,17 +44,21 @@ class Upgrade:
     """A request that trio-websocket accepts, with the key of the one that came."""
     leftover: bytes
     """What came behind the head."""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    """Of the request, names in lower case."""
 
 
 Route = Callable[[Upgrade], Awaitable[None]]
+"""Owns the peer, unless it raises :class:`Turned`: then it must not have touched it."""
 
 
-class _Turned(Exception):
-    """The request is answered right here, with an error."""
+class Turned(Exception):
+    """The request is answered at the door, with an error."""
 
     def __init__(
         self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
+        """Answer with ``status``, these headers and ``{"error": message}``."""
         super().__init__(message)
         self.status = status
         self.headers = dict(headers or {})
@@ -71,7 +75,10 @@ class Door:
         http: HttpSide,
         counters: Counters,
     ) -> None:
-        """Send upgrade requests to ``routes`` by path, and everything else to ``http``."""
+        """Send upgrade requests to ``routes``, and everything else to ``http``.
+
+        A route whose path ends in a slash takes one more segment, whatever it is.
+        """
         self._limits = limits
         self._routes = routes
         self._http = http
@@ -102,15 +109,15 @@ class Door:
                 if request is None:
                     return
                 upgrade = self._judge(peer, connection, request)
-            except _Turned as turned:
+                if upgrade is None:
+                    await self._http.serve_connection(ReplayStream(peer.stream, raw))
+                else:
+                    owned = False
+                    await self._routes[_route_of(upgrade.path)](upgrade)
+            except Turned as turned:
+                owned = True
                 bare = request is not None and request.method == b"HEAD"
                 await self._turn_away(peer, connection, turned, bare=bare)
-                return
-            if upgrade is not None:
-                owned = False
-                await self._routes[upgrade.path](upgrade)
-            else:
-                await self._http.serve_connection(ReplayStream(peer.stream, raw))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer has gone, which is its right
         finally:
@@ -136,7 +143,7 @@ class Door:
                     request = self._parse(connection, data)
                     if request is not None:
                         return request, raw
-                raise _Turned(
+                raise Turned(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                     f"the head of the request has more than {largest} bytes",
                 )
@@ -144,7 +151,7 @@ class Door:
             self._reading.discard(patience)
         if not raw or self._draining:
             return None, raw
-        raise _Turned(
+        raise Turned(
             HTTPStatus.REQUEST_TIMEOUT,
             f"no complete request within {self._limits.first_request_seconds:g} seconds",
         )
@@ -154,7 +161,7 @@ class Door:
             connection.receive_data(data)
             event = connection.next_event()
         except h11.RemoteProtocolError as error:
-            raise _Turned(HTTPStatus(error.error_status_hint), str(error)) from None
+            raise Turned(HTTPStatus(error.error_status_hint), str(error)) from None
         return event if isinstance(event, h11.Request) else None
 
     def _judge(
@@ -162,7 +169,7 @@ class Door:
     ) -> Upgrade | None:
         """Tell an upgrade to WebSocket, which must be a valid one, from any other request."""
         if self._draining:
-            raise _Turned(
+            raise Turned(
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", {"Retry-After": "5"}
             )
         if "websocket" not in _tokens(request, b"upgrade"):
@@ -173,15 +180,16 @@ class Door:
             target = urlsplit(request.target.decode("ascii"))
         except ValueError:  # such as //[
             _turn("the target of the request is no address")
-        if target.path not in self._routes:
-            raise _Turned(HTTPStatus.NOT_FOUND, f"there is no WebSocket at {target.path}")
+        if _route_of(target.path) not in self._routes:
+            raise Turned(HTTPStatus.NOT_FOUND, f"there is no WebSocket at {target.path}")
         # Not as it came: wsproto reads lists and repeated headers less liberally than RFC 9110
         # and this file do, and raises on bytes that are no ASCII.
         head = _HEAD % judge_handshake(request)
-        return Upgrade(peer, target.path, target.query, head, connection.trailing_data[0])
+        leftover = connection.trailing_data[0]
+        return Upgrade(peer, target.path, target.query, head, leftover, list(request.headers))
 
     async def _turn_away(
-        self, peer: Peer, connection: h11.Connection, turned: _Turned, *, bare: bool
+        self, peer: Peer, connection: h11.Connection, turned: Turned, *, bare: bool
     ) -> None:
         """Answer with an error and close; the peer may still be sending."""
         self._counters.connections_refused += 1
@@ -209,13 +217,19 @@ class Door:
                 pass
 
 
+def _route_of(path: str) -> str:
+    """Cut the last segment of a path that has three or more."""
+    head, _, last = path.rpartition("/")
+    return f"{head}/" if last and head.count("/") > 1 else path
+
+
 def judge_handshake(request: h11.Request) -> bytes:
     """Make sure that an upgrade request is a valid one, and give its key.
 
     RFC 6455 section 4.2.1. Also refuses a Host that is no domain name.
     """
     if request.method != b"GET":
-        raise _Turned(
+        raise Turned(
             HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket is opened with GET", {"Allow": "GET"}
         )
     if request.http_version < b"1.1":
@@ -234,7 +248,7 @@ def judge_handshake(request: h11.Request) -> bytes:
     if versions != [_WEBSOCKET_VERSION]:
         if not versions:
             _turn("the header Sec-WebSocket-Version is missing")
-        raise _Turned(
+        raise Turned(
             HTTPStatus.UPGRADE_REQUIRED,
             "Sec-WebSocket-Version must be 13",
             {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
@@ -252,7 +266,7 @@ def judge_handshake(request: h11.Request) -> bytes:
 
 
 def _turn(message: str) -> NoReturn:
-    raise _Turned(HTTPStatus.BAD_REQUEST, message)
+    raise Turned(HTTPStatus.BAD_REQUEST, message)
 
 
 def _tokens(request: h11.Request, name: bytes) -> set[str]:

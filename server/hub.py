@@ -58,7 +58,7 @@ class Hub:
         )
         self._rooms[room_id] = room
         self._results.open(room_id, time.time())
-        await self._nursery.start(self._keep, room, name=f"room {room_id}")
+        await start(room, self._nursery)
         return room
 
     def drain(self, reason: str) -> None:
@@ -66,13 +66,6 @@ class Hub:
         self._draining = True
         for room in list(self._rooms.values()):
             room.end(reason)
-
-    async def _keep(  # noqa: ASYNC128 - the room calls started()
-        self, room: Room, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Run a room such that nothing that goes wrong in it reaches the others."""
-        with contain("room", room=room.id):
-            await room.run(task_status=task_status)
 
     def _forget(self, room_id: RoomId) -> None:
         del self._rooms[room_id]
@@ -84,3 +77,15 @@ class Hub:
             )
             if room_id not in self._rooms:
                 return room_id
+
+
+async def start(room: Room, nursery: trio.Nursery) -> None:
+    """Run a room in ``nursery``, such that nothing that goes wrong in it reaches the others."""
+    await nursery.start(_keep, room, name=f"room {room.id}")
+
+
+async def _keep(  # noqa: ASYNC128 - the room calls started()
+    room: Room, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with contain("room", room=room.id):
+        await room.run(task_status=task_status)

@@ -7,9 +7,11 @@ from typing import Any, Final
 import attrs
 
 from protocol.limits import KIB, MIB, SMALLEST_CAPACITY, Limits
-from server.values import choice, host, number, switch, whole
+from server.store import urls
+from server.values import NONE, BadValue, choice, host, networks, number, switch, whole
 
 PREFIX: Final = "PARLEY_"
+DEFAULT_DATABASE_URL: Final = "sqlite:///parley.db"
 
 _DAY: Final = 86_400
 _MANY: Final = 10_000_000
@@ -23,6 +25,7 @@ class Group(Enum):
     MESSAGES = "messages"
     CONNECTIONS = "connections"
     HTTP = "HTTP requests"
+    ACCOUNTS = "accounts"
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +59,18 @@ class Option:
         """Its default as an operator would write it."""
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
+        if self.default == ():
+            return NONE
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+
+def database_url(text: str) -> str:
+    """Read the address of a database; whether it is there shows at the start."""
+    try:
+        urls.parse(text)
+    except ValueError as bad:
+        raise BadValue(str(bad)) from None
+    return text
 
 
 def _server(
@@ -71,6 +85,12 @@ def _server(
         default=default,
         read=read,
     )
+
+
+def _accounts(
+    name: str, meaning: str, unit: str, default: object, read: Callable[[str], Any]
+) -> Option:
+    return attrs.evolve(_server(name, meaning, unit, default, read), group=Group.ACCOUNTS)
 
 
 def _limits(group: Group, *rows: tuple[str, str, str, str, Callable[[str], Any]]) -> list[Option]:
@@ -98,6 +118,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _server("host", "address to listen on; empty for all of IPv4 and IPv6",
             "ADDRESS", "0.0.0.0", host),  # noqa: S104 - a team dials in from other machines
     _server("port", "TCP port; 0 for any free one", "PORT", 8080, whole(0, 65_535)),
+    _server("database_url", "where accounts, rooms and results are kept: sqlite:///FILE, relative "
+            "to the working directory, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+            "URL", DEFAULT_DATABASE_URL, database_url),
     _server("log_level", "debug, info, warning or error",
             "LEVEL", "info", choice("debug", "info", "warning", "error")),
     _server("log_format", "text or json", "FORMAT", "text", choice("text", "json")),
@@ -118,9 +141,6 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("max_inbox_commands", "inbox_commands",
          "commands waiting for one room; above it its members are not read",
          "COMMANDS", whole(1, _MANY)),
-        ("kept_results", "kept_results",
-         "ended rooms whose results can still be fetched; the oldest go first",
-         "ROOMS", whole(0, _MANY)),
         ("announce_seconds", "announce_seconds",
          "from taking a seat to sending JOIN_ROOM; then the seat is given up",
          "SECONDS", _SECONDS),
@@ -172,5 +192,21 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("max_body_bytes", "body_bytes",
          "largest body of a request; a larger one is answered 413", "BYTES", whole(0, 64 * MIB)),
     ),
+    _accounts("login_limit",
+              "attempts to log in a minute, for each address and each account; 0 for no limit",
+              "ATTEMPTS", 10, whole(0, _MANY)),
+    _accounts("register_limit",
+              "registrations in 30 minutes, for each address; 0 for no limit",
+              "ATTEMPTS", 5, whole(0, _MANY)),
+    _accounts("token_days",
+              "a login lasts so long after its last use", "DAYS", 30.0, number(0, 3650)),
+    _accounts("secure_cookies",
+              "whether browsers send the cookie by HTTPS alone: on, off, or auto, which is on "
+              "where a trusted proxy says in X-Forwarded-Proto that the browser came by HTTPS",
+              "WHEN", "auto", choice("on", "off", "auto")),
+    _accounts("trusted_proxy",
+              "addresses or networks of reverse proxies, with commas between them, whose "
+              "X-Forwarded-For and X-Forwarded-Proto are believed; Host must be passed on",
+              "ADDRESSES", (), networks),
 )
 # fmt: on

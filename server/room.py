@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -14,6 +14,7 @@ from protocol.effects import (
     End,
     Record,
     SetTimer,
+    Sleep,
     Tell,
     TellAll,
     TellOthers,
@@ -21,7 +22,14 @@ from protocol.effects import (
 from protocol.errors import CloseCode
 from protocol.ids import MemberId, RoomId
 from protocol.limits import Limits
-from protocol.messages import ADMIN_LEFT, Command, Leave, RoomClosed, TicketResult, TimeUp
+from protocol.messages import (
+    ADMIN_LEFT,
+    Command,
+    Leave,
+    RoomClosed,
+    TicketResult,
+    TimeUp,
+)
 from server.alarm import Alarm
 from server.counters import Counters
 from server.fanout import Fanout, Member
@@ -41,10 +49,10 @@ class Rules(Protocol):
 
 
 class Keeper(Protocol):
-    """What a room needs of whoever keeps results; never waits, never raises."""
+    """What a room needs of whoever keeps what it produces; never waits, never raises."""
 
-    def record(self, room_id: RoomId, result: TicketResult) -> None:
-        """Keep the result of a round."""
+    def record(self, room_id: RoomId, result: Any) -> None:
+        """Keep what the rules of this kind of room record: a round's result, a message."""
 
     def close(self, room_id: RoomId, at: float) -> None:
         """The room has ended at this Unix time."""
@@ -66,6 +74,7 @@ class Room:
         keeper: Keeper,
         counters: Counters,
         forget: Callable[[RoomId], None],
+        owned: bool = True,
     ) -> None:
         """Prepare a room; it opens when :meth:`run` starts.
 
@@ -73,9 +82,10 @@ class Room:
             room_id: of the room.
             rules: decide everything.
             limits: of inbox and goodbye.
-            keeper: gets the results.
+            keeper: gets the results or messages.
             counters: are kept up to date.
             forget: takes the id out of the hub; called exactly once, synchronously.
+            owned: whether the room ends with the connection that is admitted first.
         """
         self.id = room_id
         self.inbox = Inbox(limits.inbox_commands)
@@ -88,11 +98,12 @@ class Room:
         self._forget = forget
         self._members: dict[MemberId, Member] = {}
         self._fanout = Fanout()
+        self._owned = owned
         self._owner: MemberId | None = None
         self._reason: str | None = None  # why it ended
         self._code = CloseCode.GOING_AWAY
         self._most_members = 0
-        self._rounds = 0
+        self._records = 0
 
     @property
     def ended(self) -> bool:
@@ -140,7 +151,7 @@ class Room:
                 room=self.id,
                 why=self._reason,
                 most_members=self._most_members,
-                tickets=self._rounds,
+                **{"tickets" if self._owned else "messages": self._records},
                 seconds=round(trio.current_time() - opened, 3),
             )
 
@@ -154,7 +165,7 @@ class Room:
         """
         if self.ended:
             return False
-        if self._owner is None:
+        if self._owned and self._owner is None:
             self._owner = member.id
         self._members[member.id] = member
         self._most_members = max(self._most_members, len(self._members))
@@ -226,14 +237,21 @@ class Room:
             case ClearTimer(member):
                 self._alarm.clear(member)
             case Record(result):
-                self._rounds += 1
-                self._counters.rounds_revealed += 1
+                self._records += 1
+                if isinstance(result, TicketResult):
+                    self._counters.rounds_revealed += 1
+                else:
+                    self._counters.chat_messages += 1
                 self._keeper.record(self.id, result)
+            case Sleep():
+                # A connection that has been admitted since will enter, or leave in its turn.
+                if not self._members:
+                    self.end("empty")
             case End(reason):
                 self.end(reason)
 
     def _part(self) -> None:
-        """Hand in the results and say goodbye to everybody, all without a checkpoint."""
+        """Hand in what is left and say goodbye to everybody, all without a checkpoint."""
         self.end("cancelled")  # if nobody else did, its scope was cancelled from outside
         self.inbox.close()  # frees whoever waits for space: answers are still to be read
         self._alarm.stop()

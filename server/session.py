@@ -10,7 +10,7 @@ from protocol.dialects.base import Dialect
 from protocol.errors import CloseCode, ErrorCode, Problem, Refused
 from protocol.ids import MemberId
 from protocol.limits import Limits
-from protocol.messages import Enter, Reject
+from protocol.messages import Command, Enter, Reject
 from server.bucket import TokenBucket
 from server.counters import Counters
 from server.inbox import Inbox
@@ -46,8 +46,10 @@ class Session:
         "_bucket",
         "_connection",
         "_counters",
+        "_entry",
         "_inbox",
         "_limits",
+        "_on_end",
         "_strikes",
         "_struck_out",
         "dialect",
@@ -65,8 +67,22 @@ class Session:
         connection: Link,
         limits: Limits,
         counters: Counters,
+        entry: Command | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare a member of the room with this inbox."""
+        """Prepare a member of the room with this inbox.
+
+        Args:
+            member_id: unique over all rooms and times.
+            name: for people.
+            dialect: how the peer speaks.
+            inbox: of the room.
+            connection: to the peer.
+            limits: of rate and strikes.
+            counters: are kept up to date.
+            entry: what to say to the room first; a plain ``Enter`` if not given.
+            on_end: is called when the connection has ended.
+        """
         self.id = member_id
         self.name = name
         self.dialect = dialect
@@ -74,6 +90,8 @@ class Session:
         self._connection = connection
         self._limits = limits
         self._counters = counters
+        self._entry = entry or Enter(name)
+        self._on_end = on_end
         self._bucket = TokenBucket(limits.inbound_rate, limits.inbound_burst, trio.current_time())
         self._strikes: deque[float] | None = None  # when; most members never have one
         self._struck_out = False
@@ -87,8 +105,12 @@ class Session:
 
     async def run(self) -> None:
         """Live until the connection has ended, and leave nothing of it open."""
-        with contain("connection"):
-            await self._connection.run(self)
+        try:
+            with contain("connection"):
+                await self._connection.run(self)
+        finally:
+            if self._on_end is not None:
+                self._on_end()
 
     def push(self, frames: bytes, count: int) -> None:
         """Send ``count`` whole frames, without waiting."""
@@ -115,7 +137,7 @@ class Session:
 
     def opened(self) -> None:
         """Take a seat."""
-        self._inbox.put(self.id, Enter(self.name))
+        self._inbox.put(self.id, self._entry)
         self._inbox.settle()
 
     def receive(self, text: str, now: float) -> None:

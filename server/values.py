@@ -1,5 +1,6 @@
 """Readers of option values: each turns text into a value, or says what could be meant."""
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -9,6 +10,8 @@ SWITCH: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
+
+NONE: Final = "none"
 
 
 class BadValue(ValueError):
@@ -69,6 +72,18 @@ def host(text: str) -> str:
     if re.fullmatch(r"[0-9A-Za-z_.:%-]{0,253}", text):
         return text
     raise BadValue(f"must be an address or a host name, not {_shown(text)}")
+
+
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Read addresses and networks such as ``10.0.0.0/8``, with commas between them, or none."""
+    if text.lower() == NONE:
+        return ()
+    try:
+        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(","))
+    except ValueError:
+        raise BadValue(
+            f"must be {NONE}, or addresses or networks with commas between them, not {_shown(text)}"
+        ) from None
 
 
 def _shown(text: str) -> str:

@@ -16,9 +16,10 @@ ROOT: Final = Path(__file__).parent.parent
 
 ORDER: Final = [
     *("__main__", "app", "config", "options", "values", "lifecycle", "listener", "admission"),
-    *("door", "replay", "transport", "lane", "poller", "heartbeat", "peer", "sinks", "session"),
-    *("outbox", "hub", "room", "fanout", "alarm", "inbox", "http", "store", "descriptors"),
-    *("supervise", "observe", "bucket", "counters"),
+    *("chat_admission", "door", "replay", "transport", "lane", "poller", "heartbeat", "peer"),
+    *("sinks", "session", "outbox", "http", "chatrooms", "hub", "room", "fanout", "alarm"),
+    *("inbox", "accounts", "store", "descriptors", "passwords", "tokens", "credentials"),
+    *("proxies", "sites", "throttle", "supervise", "observe", "bucket", "counters"),
 ]
 """The modules and packages of ``server``, topmost first; they import downwards only."""
 
@@ -27,7 +28,17 @@ UPWARDS: Final[set[tuple[str, str]]] = set()
 
 # Of the standard library, protocol/ takes only what computes; a new one must be judged here.
 COMPUTES: Final = {
-    *("collections", "enum", "fractions", "re", "statistics", "types", "typing", "unicodedata"),
+    *(
+        "collections",
+        "datetime",
+        "enum",
+        "fractions",
+        "re",
+        "statistics",
+        "types",
+        "typing",
+        "unicodedata",
+    ),
     "urllib",
 }
 PURE: Final = COMPUTES | {"attrs", "cattrs", "orjson", "protocol"}
@@ -38,9 +49,12 @@ ROOMS: Final = {"room", "fanout", "inbox", "alarm"}
 CATCHES_ALL: Final = {
     "protocol/codec.py": "cattrs raises many kinds on data of a wrong shape",
     "server/admission.py": "closes the peer, then raises again",
+    "server/store/writer.py": "logs and leaves out one write that fails; the others are written",
     "server/listener.py": "closes the sockets already bound, then raises again",
     "scripts/botlib/link.py": "closes the stream, then raises again",
     "scripts/botlib/poker.py": "supervises one simulated room; the others go on",
+    "scripts/botlib/chat/rooms.py": "supervises one simulated room; the others go on",
+    "scripts/botlib/social/society.py": "supervises one simulated person; the others go on",
 }
 
 NAMED_TUPLE: Final = {"_asdict", "_fields", "_make", "_replace"}
@@ -163,11 +177,11 @@ def test_the_code_keeps_the_rule(rule: Rule) -> None:
         (impure, "protocol/chat.py", "import trio"),
         (impure, "protocol/chat.py", "def f():\n    from time import monotonic"),
         (impure, "protocol/dialects/new.py", "import random"),
-        (impure, "protocol/dialects/new.py", "from datetime import datetime"),
+        (impure, "protocol/dialects/new.py", "from time import monotonic"),
         (impure, "protocol/chat.py", "from server.room import Room"),
         (impure, "protocol/chat.py", "import urllib.request"),
         (upward, "server/hub.py", "from server.app import serve"),
-        (upward, "server/http/pages.py", "from server.hub import Hub"),
+        (upward, "server/http/pages.py", "from server.door import Door"),
         (upward, "server/store/new.py", "from server.http.errors import NotHere"),
         (upward, "server/counters.py", "from server import observe"),
         (room_knows_too_much, "server/room.py", "from server.store.results import ResultsStore"),

@@ -49,7 +49,7 @@ def parse(raw: str) -> Event | str:
         Malformed: if it is neither; a published client would exit, or show JSON to its user.
     """
     try:
-        read = json.loads(raw, object_pairs_hook=_object, parse_constant=_constant)
+        read = json.loads(raw, object_pairs_hook=unique_keys, parse_constant=no_constant)
     except json.JSONDecodeError:
         if not raw.strip():
             raise Malformed("an empty text") from None
@@ -97,12 +97,22 @@ def _check_votes(votes: object) -> None:
             raise Malformed(f"the vote of {vote['MemberID']!r} is listed under {key!r}")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of a JSON text; a hook for the parser.
+
+    Raises:
+        Malformed: if a key occurs twice.
+    """
     read = dict(pairs)
     if len(read) < len(pairs):
         raise Malformed(f"a key occurs twice in one object: {[key for key, _ in pairs]}")
     return read
 
 
-def _constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
+    """Refuse what Python takes for JSON but is none; a hook for the parser.
+
+    Raises:
+        Malformed: always.
+    """
     raise Malformed(f"{name} is not JSON")

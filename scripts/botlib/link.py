@@ -1,6 +1,7 @@
 """One WebSocket connection of a bot, with a second look at the bytes that the server sends."""
 
 import ssl
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import SplitResult
 
@@ -110,7 +111,11 @@ class Tap(trio.abc.Stream):
 
 
 async def connect(
-    nursery: trio.Nursery, url: SplitResult, resource: str, queue: int
+    nursery: trio.Nursery,
+    url: SplitResult,
+    resource: str,
+    queue: int,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> tuple[WebSocketConnection, Tap]:
     """Open a WebSocket; the caller sets the deadline and closes it.
 
@@ -120,6 +125,7 @@ async def connect(
         resource: path and query.
         queue: messages that may wait to be taken. While it is full, trio-websocket sees neither
             pings nor the close frame.
+        headers: of the request, in addition.
 
     Raises:
         OSError: if the server cannot be reached.
@@ -144,6 +150,7 @@ async def connect(
             resource,
             message_queue_size=queue,
             receive_buffer_size=RECEIVE_BYTES,
+            extra_headers=[(name.encode(), value.encode()) for name, value in headers],
         )
     except BaseException:
         await trio.aclose_forcefully(stream)

@@ -9,6 +9,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from scripts.botlib.checker import Checker
+from scripts.botlib.failures import Broken
 from scripts.botlib.link import Tap, connect
 from scripts.botlib.moves import Act, Reply
 from scripts.botlib.pace import Pace
@@ -37,10 +38,6 @@ class Session:
     complete: trio.Event = attrs.field(factory=trio.Event)
     """Set once everybody is connected."""
     connected: int = 0
-
-
-class Broken(Exception):
-    """A session cannot go on."""
 
 
 class Member:

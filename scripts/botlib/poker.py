@@ -1,19 +1,15 @@
 """Plays estimation sessions, all rooms at once; whatever goes wrong in one stays in it."""
 
 import random
-from collections.abc import Iterator
-from typing import Final
 
 import trio
-from trio_websocket import ConnectionRejected
 
-from scripts.botlib.member import Broken, Member, Session
+from scripts.botlib.crowd import FIRST_NAMES
+from scripts.botlib.failures import leaves, worded
+from scripts.botlib.member import Member, Session
 from scripts.botlib.plan import Plan
 from scripts.botlib.stats import Tally
 from scripts.botlib.table import Table
-
-# With accents, other scripts, quotes and astral characters: texts must survive the server.
-_FIRST_NAMES: Final = ("Ann", "Zoë", "Łukasz", "花子", "O'Neil", 'Q"t', "<b>", "Bo\\b", "🂡")
 
 
 async def play(plan: Plan, tally: Tally) -> None:
@@ -32,8 +28,8 @@ async def _run_room(plan: Plan, tally: Tally, gate: trio.CapacityLimiter, number
             for name in session.table.names:
                 nursery.start_soon(Member(session, name).run)
     except* Exception as group:  # noqa: BLE001 - the supervisor of this room; others go on
-        for error in _leaves(group):
-            tally.error(f"{session.label}: {_worded(error)}")
+        for error in leaves(group):
+            tally.error(f"{session.label}: {worded(error)}")
     else:
         tally.rooms_done += 1
 
@@ -43,26 +39,6 @@ def _seat(plan: Plan, tally: Tally, gate: trio.CapacityLimiter, number: int) -> 
     room = f"{number:0{len(str(plan.rooms))}}"
     wide, long = len(str(plan.members)), len(str(plan.tickets))
     dice = random.Random(f"{plan.seed} {room}")
-    names = [f"{dice.choice(_FIRST_NAMES)} r{room}m{i:0{wide}}" for i in range(plan.members)]
+    names = [f"{dice.choice(FIRST_NAMES)} r{room}m{i:0{wide}}" for i in range(plan.members)]
     tickets = [f"R{room}-T{i:0{long}}" for i in range(1, plan.tickets + 1)]
     return Session(plan, tally, gate, f"room {room}", Table(names, tickets))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
-
-
-def _worded(error: BaseException) -> str:
-    match error:
-        case Broken():
-            return str(error)
-        case ConnectionRejected():
-            return f"the server answered the handshake with HTTP {error.status_code}"
-        case OSError():
-            return f"no connection: {error}"
-        case _:
-            return f"{type(error).__name__}: {error}"

@@ -8,16 +8,23 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components
+from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
-from litestar.types import Message, Scope
+from litestar.types import ControllerRouterHandler, Message, Scope
 
 from protocol.limits import Limits
 from server.counters import Counters
-from server.http.errors import answer_error
+from server.http.access import refuse_other_sites, renewed_cookie
+from server.http.bodies import StrictSchema
+from server.http.errors import answer_busy, answer_error, answer_unavailable
 from server.http.health import Health, health_handler
 from server.http.metrics import metrics_handler
 from server.http.pages import HOW_TO_CONNECT, HOW_TO_ECHO, index_handler, upgrade_handler
 from server.http.results import results_handler
+from server.http.social import SECURITY, Social, social_handlers
+from server.passwords import TooManyPasswords
+from server.store.errors import StoreUnavailable
 from server.store.results import ResultsStore
 
 
@@ -29,6 +36,7 @@ def make_application(
     version: str,
     health: Callable[[], Health],
     echo: bool = False,
+    social: Social | None = None,
 ) -> Litestar:
     """Make the application that answers every request that asks for no WebSocket.
 
@@ -39,8 +47,9 @@ def make_application(
         version: of the server.
         health: tells how the server is; called for each look at ``/health``.
         echo: whether ``/ws/echo`` exists.
+        social: what accounts, follows and posts are made of; without it they have no routes.
     """
-    handlers = [
+    handlers: list[ControllerRouterHandler] = [
         index_handler(version),
         health_handler(health),
         metrics_handler(counters, version),
@@ -49,10 +58,19 @@ def make_application(
     ]
     if echo:
         handlers.append(upgrade_handler("/ws/echo", HOW_TO_ECHO))
+    if social is not None:
+        handlers += social_handlers(social)
     return Litestar(
         handlers,
+        guards=[refuse_other_sites],
         before_send=[_finish_headers],
-        exception_handlers={HTTPException: answer_error, Exception: answer_error},
+        exception_handlers={
+            HTTPException: answer_error,
+            StoreUnavailable: answer_unavailable,
+            TooManyPasswords: answer_busy,
+            Exception: answer_error,
+        },
+        plugins=[StrictSchema()],
         logging_config=None,
         request_max_body_size=limits.body_bytes,
         openapi_config=OpenAPIConfig(
@@ -65,6 +83,7 @@ def make_application(
             # Plain JSON only: each of the pages Litestar offers loads its scripts from a CDN.
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
             use_handler_docstrings=True,
+            components=Components() if social is None else SECURITY,
         ),
     )
 
@@ -76,14 +95,31 @@ async def _no_html(response: Response[Any]) -> Response[Any]:
     return response
 
 
-async def _finish_headers(message: Message, _: Scope) -> None:
+async def _finish_headers(message: Message, scope: Scope) -> None:
     """Add what every answer carries, errors included."""
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders.from_message(message)
     headers["X-Content-Type-Options"] = "nosniff"
+    cookie = renewed_cookie(scope)
+    if cookie is not None and "Set-Cookie" not in headers:
+        headers["Set-Cookie"] = cookie
     allowed = headers.get("Allow")
     if allowed is not None:
+        methods = {method.strip() for method in allowed.split(",")} | _methods(scope)
         # HEAD is answered wherever GET is, below the application.
-        methods = {method.strip() for method in allowed.split(",")}
         headers["Allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _methods(scope: Scope) -> set[str]:
+    """Tell which methods the path of a request has.
+
+    Litestar's own answer to OPTIONS knows only the one that was registered first.
+    """
+    template = scope.get("path_template")
+    return {
+        str(method)
+        for route in scope["litestar_app"].routes
+        if isinstance(route, HTTPRoute) and route.path_format == template
+        for method in route.methods
+    }

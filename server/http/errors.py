@@ -1,12 +1,19 @@
 """The one form of every error: a fitting status and ``{"error": …, "field": …?}``."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
+from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 
 from server.observe import get_logger
+from server.passwords import RETRY_SECONDS
+
+DATABASE_RETRY_SECONDS: Final = 5
+
+_MISSING: Final = re.compile(r"Missing required \w+ parameter '([^']+)'")
+"""How Litestar begins; it goes on with the address that was asked for."""
 
 
 class NotHere(NotFoundException):
@@ -32,12 +39,33 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     return _answer(error.status_code, content, error.headers)
 
 
+def answer_unavailable(request: Request[Any, Any, Any], _: Exception) -> Response[dict[str, str]]:
+    """Answer that the store is gone; it says so in the log itself."""
+    get_logger("http").warning("no database", method=request.method, path=request.url.path)
+    return _later("the database is gone, try again in a moment", DATABASE_RETRY_SECONDS)
+
+
+def answer_busy(_: Request[Any, Any, Any], __: Exception) -> Response[dict[str, str]]:
+    """Answer that too many passwords are waiting to be judged."""
+    return _later("too many are logging in, try again in a moment", RETRY_SECONDS)
+
+
+def _later(message: str, seconds: int) -> Response[dict[str, str]]:
+    headers = {"Retry-After": str(seconds)}
+    return _answer(HTTP_503_SERVICE_UNAVAILABLE, {"error": message}, headers)
+
+
 def _describe(error: HTTPException) -> dict[str, str]:
     """Name the field at fault if Litestar found one; only the first of several is told."""
     extra = error.extra
     if isinstance(extra, list) and extra and isinstance(extra[0], dict) and "key" in extra[0]:
         field = str(extra[0]["key"])
+        if field == "data" and extra[0].get("source") == "body":
+            return {"error": "a body is needed"}
         return {"error": f"{field}: {extra[0]['message']}", "field": field}
+    missing = _MISSING.match(error.detail)
+    if missing:
+        return {"error": f"{missing[1]}: is missing", "field": missing[1]}
     return {"error": error.detail}
 
 

@@ -16,12 +16,16 @@ class Health:
     """How the server is, at one moment."""
 
     status: Annotated[
-        Literal["ok", "draining"],
-        Parameter(description="draining: it is about to stop and takes no new rooms"),
+        Literal["ok", "degraded", "draining"],
+        Parameter(
+            description="degraded: rooms work, but the database does not; "
+            "draining: it is about to stop and takes no new rooms"
+        ),
     ]
     uptime: Annotated[float, Parameter(description="Seconds since the start")]
     rooms: Annotated[int, Parameter(description="Live rooms")]
     connections: Annotated[int, Parameter(description="Open TCP connections, this one included")]
+    backlog: Annotated[int, Parameter(description="Writes that wait for the database")] = 0
 
 
 def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
@@ -41,7 +45,7 @@ def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
         """Status, uptime in seconds and what is going on; 503 while draining."""
         now = look()
         now = attrs.evolve(now, uptime=round(now.uptime, 3))
-        status = HTTP_200_OK if now.status == "ok" else HTTP_503_SERVICE_UNAVAILABLE
+        status = HTTP_503_SERVICE_UNAVAILABLE if now.status == "draining" else HTTP_200_OK
         return Response(now, status_code=status, headers={"Cache-Control": "no-store"})
 
     return health

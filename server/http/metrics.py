@@ -32,9 +32,13 @@ _HELP: Final = {
     "messages_received": "Messages from members",
     "messages_refused": "Messages that were malformed, too fast or against the rules",
     "rounds_revealed": "Rounds of voting that came to their end",
+    "chat_messages": "Messages said in chat rooms",
     "closed_too_slow": "Members closed because they did not take what they were sent",
     "closed_silent": "Members closed because no pong came in time",
     "closed_unanswered": "Connections aborted because the close frame was not answered in time",
+    "writes_waiting_current": "Writes of rooms that wait for the database",
+    "writes_done": "Writes of rooms that are in the database",
+    "writes_dropped": "Writes of rooms that never came into the database",
 }
 
 

@@ -1,1 +1,1 @@
-"""Where results are kept."""
+"""What lasts: accounts, posts, chats and results, in SQLite or PostgreSQL."""

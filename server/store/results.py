@@ -1,12 +1,20 @@
-"""Results of estimation rooms: what any store of them offers, and one that keeps them in memory."""
+"""Results of estimation rooms: what any store of them offers, one in memory, one that lasts."""
 
 from collections import OrderedDict
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 import attrs
+import sqlalchemy as sa
 
 from protocol.ids import RoomId
 from protocol.messages import TicketResult
+from server.store import estimations
+from server.store.database import Database
+from server.store.writer import Writer
+
+Row = TypeVar("Row")
 
 KEEP_VOTES: Final = 500_000
 """About 250 bytes each, hence 125 MB at the most."""
@@ -24,7 +32,7 @@ class RoomResults:
     tickets: tuple[TicketResult, ...] = ()
     """Revealed rounds in order; a ticket estimated twice is there twice."""
     forgotten: int = 0
-    """Rounds before those in ``tickets`` that were given up to bound memory."""
+    """Rounds besides those in ``tickets`` that had to be given up."""
 
 
 class ResultsStore(Protocol):
@@ -96,6 +104,107 @@ class MemoryResults:
     def _forget_oldest(self) -> None:
         _, room = self._ended.popitem(last=False)
         self._votes -= sum(map(_weight, room.tickets))
+
+
+@attrs.define
+class _Open:
+    """A room that is not ended, or whose end is not written yet."""
+
+    opened_at: float
+    closed_at: float | None = None
+    rounds: int = 0
+    """Revealed so far, also those that were dropped."""
+    waiting: dict[int, TicketResult] = attrs.Factory(dict)
+    """By number: rounds that are not in the database yet."""
+    unwritten: int = 0
+    """Writes that are on their way."""
+
+
+class DatabaseResults:
+    """A :class:`ResultsStore` that lasts: it writes behind, and knows what is on its way.
+
+    What the writer must drop while the database is gone is lost: such rounds are counted as
+    forgotten.
+    """
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        """Read from ``database``, and let ``writer`` write into it."""
+        self._database = database
+        self._writer = writer
+        self._open: dict[RoomId, _Open] = {}
+
+    def open(self, room_id: RoomId, at: float) -> None:
+        """A room has begun at this Unix time."""
+        self._open[room_id] = _Open(at)
+        self._put(room_id, estimations.open_sessions, (room_id, at))
+
+    def record(self, room_id: RoomId, result: TicketResult) -> None:
+        """A round of a room that is open has been revealed."""
+        room = self._open[room_id]
+        number, room.rounds = room.rounds, room.rounds + 1
+        row = estimations.Round(room_id, room.opened_at, number, result)
+        if self._put(room_id, estimations.record, row, number, weight=_weight(result)):
+            room.waiting[number] = result
+
+    def close(self, room_id: RoomId, at: float) -> None:
+        """A room has ended at this Unix time; nothing more comes for it."""
+        room = self._open[room_id]
+        room.closed_at = at
+        if not self._put(room_id, estimations.close_sessions, (room_id, room.opened_at, at)):
+            self._forget_written(room_id)
+
+    async def results(self, room_id: RoomId) -> RoomResults | None:
+        """Fetch what is kept of a room; ``None`` for one never seen.
+
+        Raises:
+            StoreUnavailable: if the database cannot be read.
+        """
+        # Before reading: what is written and forgotten meanwhile would otherwise be missed.
+        room = self._open.get(room_id)
+        waiting = dict(room.waiting) if room else {}
+        opened = (room.opened_at, room.closed_at, room.rounds) if room else None
+        stored = await self._database.run(partial(estimations.fetch, room_id=room_id))
+        rounds = waiting if stored is None else stored.rounds | waiting
+        if opened is None:
+            if stored is None:
+                return None
+            # Counted from 0 without gaps, but for what was dropped.
+            opened = (stored.opened_at, stored.closed_at, max(rounds, default=-1) + 1)
+        opened_at, closed_at, revealed = opened
+        return RoomResults(
+            room_id=room_id,
+            opened_at=opened_at,
+            closed_at=closed_at,
+            tickets=tuple(rounds[number] for number in sorted(rounds)),
+            # More may have come since we looked.
+            forgotten=max(0, revealed - len(rounds)),
+        )
+
+    def _put(
+        self,
+        room_id: RoomId,
+        write: Callable[[sa.Connection, Sequence[Row]], None],
+        row: Row,
+        number: int | None = None,
+        weight: int = 1,
+    ) -> bool:
+        settled = partial(self._settled, room_id, number)
+        taken = self._writer.put_row(write, row, weight, settled=settled)
+        self._open[room_id].unwritten += taken
+        return taken
+
+    def _settled(self, room_id: RoomId, number: int | None, _: bool) -> None:
+        """A write of a room has come to its end."""
+        room = self._open[room_id]
+        room.unwritten -= 1
+        if number is not None:
+            del room.waiting[number]
+        self._forget_written(room_id)
+
+    def _forget_written(self, room_id: RoomId) -> None:
+        room = self._open[room_id]
+        if room.closed_at is not None and not room.unwritten:
+            del self._open[room_id]
 
 
 def _weight(result: TicketResult) -> int:

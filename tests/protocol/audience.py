@@ -163,7 +163,7 @@ class Audience:
             case ClearTimer(member):
                 assert member == subject
                 self.timers.pop(member, None)
-            case Record(result):
+            case Record(TicketResult() as result):
                 self.recorded.append(result)
             case End(reason):
                 self.end = reason

@@ -13,8 +13,10 @@ import pytest
 import trio
 
 from scripts.botlib.cli import main
+from tests.scripts.fake_parley import FakeParley
 from tests.scripts.fake_room import Delivery, Fault, Message, changed, instead, twice
 from tests.scripts.fake_server import Ending, FakeServer
+from tests.scripts.fake_world import Reply, Request, World
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +50,7 @@ async def bots(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
 # --- arguments ------------------------------------------------------------------------------
 
 URL = ["--url", "ws://127.0.0.1:1"]
+HTTP = ["--url", "http://127.0.0.1:1"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,25 @@ URL = ["--url", "ws://127.0.0.1:1"]
         ["poker", *URL, "--deck", "tarot"],
         ["poker", *URL, "--seed", "x"],
         ["poker", *URL, "more"],
+        ["chat"],
+        ["chat", *URL],
+        ["chat", *HTTP, "--rooms", "0"],
+        ["chat", *HTTP, "--members", "1"],
+        ["chat", *HTTP, "--messages", "0"],
+        ["chat", *HTTP, "--rate", "0"],
+        ["chat", *HTTP, "--late", "1.1"],
+        ["chat", *HTTP, "--rejoin", "-0.1"],
+        ["chat", *HTTP, "--second", "some"],
+        ["chat", *HTTP, "--timeout", "0"],
+        ["chat", "--url", "http://127.0.0.1:1/?x"],
+        ["social"],
+        ["social", *URL],
+        ["social", *HTTP, "--users", "1"],
+        ["social", *HTTP, "--posts", "-1"],
+        ["social", *HTTP, "--follows", "few"],
+        ["social", *HTTP, "--concurrency", "0"],
+        ["social", *HTTP, "--measure-timeline"],
+        ["social", *HTTP, "--p99", "0"],
     ],
     ids=" ".join,
 )
@@ -105,6 +127,83 @@ def test_a_server_that_cannot_be_reached_is_one_line(
     assert not out
     assert len(err.splitlines()) == 1
     assert "127.0.0.1:1" in err
+
+
+@pytest.mark.parametrize("bots", ["chat", "social"])
+def test_an_http_server_that_cannot_be_reached_is_one_line(
+    bots: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([bots, *HTTP, "--json"]) == 1
+
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f"scripts/bots {bots}: no connection")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["/register", "/login"])
+@pytest.mark.parametrize("command", [["chat", "--accounts", "crew"], ["social"]])
+async def test_a_server_that_limits_registrations_or_logins_is_one_line(
+    command: list[str], path: str
+) -> None:
+    def twist(world: World, request: Request, reply: Reply) -> Reply | None:
+        return Reply(429, {"error": "later"}) if request.path == path else None
+
+    async with trio.open_nursery() as nursery:
+        server = FakeParley(World(twist=twist))
+        await nursery.start(server.run)
+        done = await bots(*command, "--url", server.url, "--json")
+        nursery.cancel_scope.cancel()
+
+    assert done.returncode == 1
+    assert not done.stdout
+    [line] = done.stderr.decode().splitlines()
+    what = "registrations (5 in 30" if path == "/register" else "logins (10 a minute"
+    assert line.startswith(f"scripts/bots {command[0]}: the server limits {what}")
+    assert line.endswith("start it with --register-limit 0 --login-limit 0")
+
+
+async def test_chat_and_social_as_commands() -> None:
+    async with trio.open_nursery() as nursery:
+        server = FakeParley()
+        await nursery.start(server.run)
+        more = ["--seed", "7", "--url", server.url]
+        talked = await bots("chat", "--messages", "4", "--rate", "50", *more, "--json")
+        told = await bots("social", "--users", "3", "--posts", "3", *more)
+        nursery.cancel_scope.cancel()
+
+    assert talked.returncode == told.returncode == 0, talked.stdout + told.stdout
+    assert not talked.stderr + told.stderr
+    outcome = json.loads(talked.stdout)
+    assert outcome["ok"]
+    assert outcome["seed"] == 7
+    assert outcome["back_ms"]["count"] == 5 * 4
+    assert "timelines read" in told.stdout.decode()
+
+
+async def test_an_interrupted_chat_ends_with_what_was_measured() -> None:
+    heard = trio.Event()
+
+    def fault(delivery: object) -> None:
+        heard.set()
+
+    server = FakeParley(fault=fault)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        command = ["chat", "--url", server.url, "--rate", "0.1", "--json"]
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "scripts.botlib", *command], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        with trio.fail_after(20):
+            await heard.wait()
+            os.kill(process.pid, signal.SIGINT)
+            shown = b"".join([chunk async for chunk in process.stdout])
+            code = await process.wait()
+        nursery.cancel_scope.cancel()
+
+    assert code == 130
+    assert json.loads(shown)["interrupted"]
 
 
 async def test_a_server_that_hangs_up_is_one_line() -> None:

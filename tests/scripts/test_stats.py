@@ -7,8 +7,9 @@ import random
 import pytest
 from rich.console import Console
 
+from scripts.botlib.findings import LISTED
 from scripts.botlib.moves import Violation
-from scripts.botlib.stats import LISTED, Tally, percentile
+from scripts.botlib.stats import Tally, percentile
 
 
 def test_there_is_no_percentile_of_nothing() -> None:

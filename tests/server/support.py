@@ -517,6 +517,7 @@ def sweep(
     least: int,
     most: int = 2000,
     errors: bool = False,
+    threads: bool = False,
 ) -> int:
     """Run a scenario again and again, cancelled one step later each time, to its natural end.
 
@@ -528,6 +529,7 @@ def sweep(
         least: number of steps at which it must have been cancelled, lest the test tests nothing.
         most: number of steps after which it can be said never to end.
         errors: whether errors may be logged.
+        threads: whether threads take part, for which a virtual clock would not wait.
 
     Returns:
         At how many steps it was cancelled.
@@ -535,7 +537,7 @@ def sweep(
 
     async def run(cutter: Cutter) -> None:
         before = tasks()
-        with trio.fail_after(1000):  # virtual ones: what hangs is found at once
+        with trio.fail_after(20 if threads else 1000):  # virtual ones: what hangs is found at once
             await scenario(cutter)
         cutter.disarm()
         assert tasks() == before
@@ -546,7 +548,7 @@ def sweep(
             trio.run(
                 run,
                 cutter,
-                clock=trio.testing.MockClock(autojump_threshold=0),
+                clock=None if threads else trio.testing.MockClock(autojump_threshold=0),
                 instruments=[cutter],
             )
         if not errors:

@@ -4,6 +4,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import pytest
@@ -19,6 +20,12 @@ from tests.server.support import REQUEST, Client, Cutter, masked_close, said, sw
 
 # Real sockets and a real clock: nothing here waits for time to pass.
 settled = trio.testing.wait_all_tasks_blocked
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is made in the working directory."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -227,9 +234,10 @@ def test_cancelled_at_any_step_the_server_leaves_nothing() -> None:
                     signal.raise_signal(signal.SIGTERM)
                     await client.rest()
 
-                await serve(Settings(host="127.0.0.1", port=0), announce)
+                limits = Limits(close_seconds=0.02)
+                await serve(Settings(host="127.0.0.1", port=0, limits=limits), announce)
         for client in clients:
             await trio.aclose_forcefully(client.stream)
         assert tasks() == before
 
-    sweep(scenario, least=20)
+    sweep(scenario, least=20, threads=True)

@@ -19,7 +19,17 @@ def value_of(settings: Settings, option: Option) -> object:
 
 def other_than(option: Option) -> str:
     """Some valid text for an option that is not its default."""
-    for text in ("on", "json", "error", "example.org", "2000000", "4097"):
+    for text in (
+        "on",
+        "json",
+        "error",
+        "example.org",
+        "2000000",
+        "4097",
+        "sqlite:///other.db",
+        "7",
+        "10.0.0.0/8",
+    ):
         try:
             if option.read(text) != option.default:
                 return text
@@ -50,6 +60,13 @@ def test_without_arguments_everything_is_as_documented() -> None:
 
 def test_a_leading_word_serve_is_skipped_once() -> None:
     assert parse(["serve", "--port", "1"], {}).port == 1
+
+
+@pytest.mark.parametrize("command", ["db upgrade", "db current"])
+def test_the_database_has_commands_of_its_own(command: str) -> None:
+    settings = parse([*command.split(), "--database-url", "sqlite:///a.db"], {})
+
+    assert (settings.command, settings.database_url) == (command, "sqlite:///a.db")
 
 
 def test_every_limit_has_an_option() -> None:
@@ -138,6 +155,8 @@ def test_an_unknown_variable_is_reported_and_no_error() -> None:
         ("host", "a b"),
         ("host", "a\nb"),
         ("max-outbox-messages", "100"),
+        ("database-url", "mysql://h/d"),
+        ("database-url", "sqlite://"),
         ("max-outbox-bytes", "5000"),
     ],
 )
@@ -181,6 +200,9 @@ def test_an_outbox_not_given_grows_with_the_rooms() -> None:
         ["--echo=1"],
         ["run"],
         ["serve", "serve"],
+        ["db"],
+        ["db", "downgrade"],
+        ["upgrade"],
         ["a\nb\x1b[1m"],
     ],
 )

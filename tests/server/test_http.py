@@ -69,7 +69,13 @@ async def test_health_is_200_while_all_is_well() -> None:
     answer = await ask(make_server(), "/health")
 
     assert answer.status == 200
-    assert answer.json == {"status": "ok", "uptime": 1.5, "rooms": 2, "connections": 3}
+    assert answer.json == {
+        "status": "ok",
+        "uptime": 1.5,
+        "rooms": 2,
+        "connections": 3,
+        "backlog": 0,
+    }
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -80,6 +86,15 @@ async def test_health_is_503_while_draining() -> None:
 
     assert answer.status == 503
     assert answer.json["status"] == "draining"
+
+
+async def test_health_is_200_and_degraded_while_the_database_is_gone() -> None:
+    degraded = Health(status="degraded", uptime=9.0, rooms=0, connections=1, backlog=7)
+
+    answer = await ask(make_server(health=degraded), "/health")
+
+    assert answer.status == 200
+    assert (answer.json["status"], answer.json["backlog"]) == ("degraded", 7)
 
 
 async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResults) -> None:

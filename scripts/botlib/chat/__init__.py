@@ -1,0 +1,1 @@
+"""Bots that talk in chat rooms and check that all of them are told the same."""

@@ -1,0 +1,1 @@
+"""Bots that follow each other, post, and check what everybody is shown of it."""

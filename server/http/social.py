@@ -1,0 +1,68 @@
+"""All routes that have to do with accounts, put together behind their guards."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+from litestar import Router
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.openapi.spec import Components, SecurityScheme
+
+from server.accounts import Accounts
+from server.http.access import COOKIE, Access, AccessRules, Connection
+from server.http.account_routes import entry_handlers, own_handlers
+from server.http.follow_routes import follow_handlers, user_handlers
+from server.http.post_routes import reading_handlers, writing_handlers
+from server.store.database import Database
+
+SECURITY: Final = Components(
+    security_schemes={
+        "cookie": SecurityScheme(
+            type="apiKey",
+            name=COOKIE,
+            security_scheme_in="cookie",
+            description="Set by /register and /login",
+        ),
+        "bearer": SecurityScheme(
+            type="http",
+            scheme="bearer",
+            description="The same token in the header Authorization",
+        ),
+    }
+)
+
+
+@attrs.frozen(kw_only=True)
+class Social:
+    """What the routes of accounts, follows and posts are made of."""
+
+    accounts: Accounts
+    database: Database
+    rules: AccessRules = attrs.Factory(AccessRules)
+    more: Sequence[HTTPRouteHandler] = ()
+    """Further handlers that need a token; see :data:`~server.http.access.Asking`."""
+
+
+def social_handlers(social: Social) -> list[HTTPRouteHandler | Router]:
+    """Make the routes; all but registering and logging in need a token."""
+    access = Access(social.accounts, social.rules)
+
+    # Litestar copies guards deeply, which a method of access would not survive.
+    async def authenticate(connection: Connection, _: BaseRouteHandler) -> None:
+        if connection.scope.get("method") != "OPTIONS":  # which is answered by Litestar itself
+            await access.authenticate(connection)
+
+    behind = Router(
+        "/",
+        route_handlers=[
+            *own_handlers(social.accounts, access),
+            *user_handlers(social.database),
+            *follow_handlers(social.database),
+            *writing_handlers(social.database),
+            *reading_handlers(social.database),
+            *social.more,
+        ],
+        guards=[authenticate],
+        security=[{"cookie": []}, {"bearer": []}],
+    )
+    return [*entry_handlers(social.accounts, access), behind]

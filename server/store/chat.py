@@ -1,0 +1,148 @@
+"""Chat rooms and their messages; each function is a unit of work."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from server.store.cursors import RoomCursor
+from server.store.errors import Taken
+from server.store.records import DELETED_USER, ChatMessage, ChatRoom
+from server.store.schema import chat_messages, chat_rooms, users
+from server.store.statements import below, insert_new, insert_or_ignore, is_text
+
+_ROOM_COLUMNS: Final = (
+    chat_rooms.c.id,
+    chat_rooms.c.name,
+    chat_rooms.c.creator_id,
+    chat_rooms.c.created_at,
+)
+_NEWEST_FIRST: Final = (chat_rooms.c.created_at.desc(), chat_rooms.c.id.desc())
+_MESSAGES: Final = chat_messages.c
+
+Key = TypeVar("Key", int, str)
+
+
+def create_room(
+    conn: sa.Connection,
+    *,
+    id: str,  # noqa: A002
+    name: str,
+    creator_id: int | None,
+    now: float,
+) -> ChatRoom:
+    """Add a room; a creator whose account is gone meanwhile is left out.
+
+    Raises:
+        Taken: ``id``.
+    """
+    creator = None if creator_id is None else next(iter(_still_there(conn, {creator_id})), None)
+    if not insert_new(conn, chat_rooms, id=id, name=name, creator_id=creator, created_at=now):
+        raise Taken("id")
+    return ChatRoom(id, name, creator, now)
+
+
+def room(conn: sa.Connection, id: str) -> ChatRoom | None:  # noqa: A002
+    """Find a room."""
+    if not is_text(id):
+        return None
+    row = conn.execute(sa.select(*_ROOM_COLUMNS).where(chat_rooms.c.id == id)).one_or_none()
+    return row and ChatRoom(*row)
+
+
+def rooms(conn: sa.Connection, *, before: RoomCursor | None, limit: int) -> list[ChatRoom]:
+    """List rooms, the latest first."""
+    rows = conn.execute(
+        sa.select(*_ROOM_COLUMNS)
+        .where(below(chat_rooms.c.created_at, chat_rooms.c.id, before))
+        .order_by(*_NEWEST_FIRST)
+        .limit(limit)
+    )
+    return [ChatRoom(*row) for row in rows]
+
+
+def all_rooms(conn: sa.Connection) -> list[ChatRoom]:
+    """List all rooms, the latest first."""
+    rows = conn.execute(sa.select(*_ROOM_COLUMNS).order_by(*_NEWEST_FIRST))
+    return [ChatRoom(*row) for row in rows]
+
+
+def delete_room(conn: sa.Connection, id: str) -> bool:  # noqa: A002
+    """Remove a room with its messages; tell whether it was there."""
+    if not is_text(id):
+        return False
+    return conn.execute(sa.delete(chat_rooms).where(chat_rooms.c.id == id)).rowcount > 0
+
+
+def append(conn: sa.Connection, messages: Sequence[ChatMessage]) -> None:
+    """Keep messages; those that are there already, or whose room is gone, change nothing.
+
+    A message whose author is gone is kept without one. The names are not kept: they are those
+    that the accounts have when the messages are read.
+    """
+    here = set(
+        conn.execute(_locked(chat_rooms.c.id, {each.room_id for each in messages})).scalars()
+    )
+    authors = _still_there(
+        conn, {each.author_id for each in messages if each.author_id is not None}
+    )
+    rows = [
+        {
+            "room_id": each.room_id,
+            "seq": each.seq,
+            "author_id": each.author_id if each.author_id in authors else None,
+            "text": each.text,
+            "at": each.at,
+        }
+        for each in messages
+        if each.room_id in here
+    ]
+    if rows:
+        conn.execute(insert_or_ignore(conn, chat_messages), rows)
+
+
+def last_seq(conn: sa.Connection, room_id: str) -> int:
+    """Fetch the number of a room's latest message, 0 if there is none."""
+    latest = sa.select(sa.func.max(_MESSAGES.seq)).where(_MESSAGES.room_id == room_id)
+    return conn.execute(latest).scalar() or 0
+
+
+def history(
+    conn: sa.Connection, room_id: str, *, before_seq: int | None, limit: int
+) -> list[ChatMessage]:
+    """List the latest messages of a room, or the latest before a number; the oldest first."""
+    wanted = _MESSAGES.room_id == room_id
+    if before_seq is not None:
+        wanted &= _MESSAGES.seq < before_seq
+    rows = conn.execute(
+        sa.select(
+            _MESSAGES.room_id,
+            _MESSAGES.seq,
+            _MESSAGES.author_id,
+            sa.func.coalesce(users.c.username, DELETED_USER),
+            _MESSAGES.text,
+            _MESSAGES.at,
+        )
+        .join_from(chat_messages, users, users.c.id == _MESSAGES.author_id, isouter=True)
+        .where(wanted)
+        .order_by(_MESSAGES.seq.desc())
+        .limit(limit)
+    ).all()
+    return [ChatMessage(*row) for row in reversed(rows)]
+
+
+def _still_there(conn: sa.Connection, user_ids: set[int]) -> set[int]:
+    return set(conn.execute(_locked(users.c.id, user_ids)).scalars())
+
+
+def _locked(column: sa.Column[Key], keys: set[Key]) -> sa.Select[Key]:
+    """Select which of these rows exist, and keep them from going before we are done.
+
+    Always in the same order, so that two who do this never wait for each other.
+    """
+    return (
+        sa.select(column)
+        .where(column.in_(keys))
+        .order_by(column)
+        .with_for_update(read=True, key_share=True)
+    )

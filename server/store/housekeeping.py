@@ -1,0 +1,48 @@
+"""What the database needs at the start, and now and then."""
+
+import contextlib
+import time
+from functools import partial
+from typing import Final
+
+import sqlalchemy as sa
+import trio
+
+from server.observe import get_logger
+from server.store import access_tokens, estimations, posts
+from server.store.database import Database
+from server.store.errors import DatabaseUnusable, StoreUnavailable
+from server.supervise import contain
+
+_EVERY_SECONDS: Final = 3600.0
+_KEY_SECONDS: Final = 86_400.0  # for which an idempotency key is good
+
+
+async def prepare(database: Database) -> None:
+    """Migrate, and end what a process that was killed has left open.
+
+    Raises:
+        DatabaseUnusable: if that cannot be done.
+    """
+    await trio.to_thread.run_sync(database.upgrade)
+    end_rooms = partial(estimations.close_left_open, at=time.time())
+    try:
+        left = await database.run(end_rooms, write=True)
+    except StoreUnavailable as reason:
+        raise DatabaseUnusable(f"the database {database.describe()} fails: {reason}") from None
+    if left:
+        get_logger("database").warning("rooms had not been ended", rooms=left)
+
+
+async def tidy(database: Database) -> None:
+    """Forget what has expired, now and every hour, until cancelled."""
+    while True:
+        # While the database is gone, the next round takes it along.
+        with contain("housekeeping"), contextlib.suppress(StoreUnavailable):
+            await database.run(partial(_forget_expired, now=time.time()), write=True)
+        await trio.sleep(_EVERY_SECONDS)
+
+
+def _forget_expired(conn: sa.Connection, *, now: float) -> None:
+    access_tokens.purge(conn, now)
+    posts.purge_keys(conn, now - _KEY_SECONDS)

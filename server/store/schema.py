@@ -1,0 +1,168 @@
+"""The tables, for SQLite and PostgreSQL alike; ``migrations/`` makes them."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+# SQLite counts ids by itself only in a column of exactly this type.
+_Id: Final = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _user(name: str, *, primary_key: bool = False) -> Column[int]:
+    """Make a column whose rows go with the user."""
+    return Column(
+        name,
+        _Id,
+        ForeignKey("users.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+        autoincrement=False,
+    )
+
+
+def _former_user(name: str) -> Column[int]:
+    """Make a column that is emptied when the user goes."""
+    return Column(name, _Id, ForeignKey("users.id", ondelete="SET NULL"), index=True)
+
+
+# An id is never used again: what remembers a deleted account must not take the next for it.
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+posts: Final = Table(
+    "posts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    _user("author_id"),
+    Column("text", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_posts_author_id", "author_id", "created_at", "id"),
+    sqlite_autoincrement=True,
+)
+
+user_followers: Final = Table(
+    "user_followers",
+    metadata,
+    _user("follower_id", primary_key=True),
+    _user("following_id", primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Index("ix_user_followers_follower_id", "follower_id", "created_at", "following_id"),
+    Index("ix_user_followers_following_id", "following_id", "created_at", "follower_id"),
+)
+
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _user("user_id"),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("created_at", Double, nullable=False),
+    Index("ix_tokens_user_id", "user_id"),
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    _user("user_id", primary_key=True),
+    Column("key", Text, primary_key=True),
+    # Empty only inside of the transaction that claims the key.
+    Column("post_id", _Id, ForeignKey("posts.id", ondelete="CASCADE"), index=True),
+    Column("created_at", Double, nullable=False, index=True),
+)
+
+chat_rooms: Final = Table(
+    "chat_rooms",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    _former_user("creator_id"),
+    Column("created_at", Double, nullable=False),
+    Index("ix_chat_rooms_created_at", "created_at", "id"),
+)
+
+chat_messages: Final = Table(
+    "chat_messages",
+    metadata,
+    Column("room_id", Text, ForeignKey("chat_rooms.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", _Id, primary_key=True, autoincrement=False),
+    _former_user("author_id"),
+    Column("text", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# Ids of estimation rooms are drawn at random and never come again.
+estimation_sessions: Final = Table(
+    "estimation_sessions",
+    metadata,
+    Column("room_id", Text, primary_key=True),
+    Column("opened_at", Double, nullable=False),
+    Column("closed_at", Double, index=True),
+)
+
+estimation_rounds: Final = Table(
+    "estimation_rounds",
+    metadata,
+    Column(
+        "room_id",
+        Text,
+        ForeignKey("estimation_sessions.room_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("ticket_id", Text, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+
+estimation_votes: Final = Table(
+    "estimation_votes",
+    metadata,
+    Column("room_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # In the order in which they were shown.
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("member_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["room_id", "number"],
+        ["estimation_rounds.room_id", "estimation_rounds.number"],
+        ondelete="CASCADE",
+    ),
+)
+
+settings: Final = Table(
+    "settings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

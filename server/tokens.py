@@ -1,0 +1,118 @@
+"""Tokens that say who somebody is: how they are made, how long they live, how they end."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+TOKEN_BYTES: Final = 32
+"""256 bits: nobody guesses one, so a plain digest of it is enough, without salt or stretching."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+
+DAY: Final = 86_400.0
+LIFETIME: Final = 30 * DAY
+RENEWED_BEFORE: Final = 0.5
+"""Part of its life that is left of a token when using it begins to make it live longer."""
+RENEWED_EVERY: Final = 60.0
+"""Seconds between two renewals of one token at the least: each is a write."""
+
+
+@attrs.frozen
+class Token:
+    """A token on its way to its owner; kept is the digest alone."""
+
+    text: str = attrs.field(repr=False)
+    digest: bytes = attrs.field(repr=False)
+
+
+def make_token() -> Token:
+    """Make a token from the system's secure random source."""
+    text = secrets.token_urlsafe(TOKEN_BYTES)
+    return Token(text, digest_of(text))
+
+
+def looks_like_token(text: str) -> bool:
+    """Tell whether this can be a token at all; if not, nobody need be asked."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def digest_of(text: str) -> bytes:
+    """Make what is kept of a token: who reads the database cannot log in with it."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+@attrs.frozen
+class Life:
+    """How long tokens live: from their last use, give or take."""
+
+    seconds: float = LIFETIME
+
+    def end(self, now: float) -> float:
+        """Say when a token that is made now expires, in Unix time."""
+        return now + self.seconds
+
+    def renewed(self, expires_at: float, now: float) -> float | None:
+        """Say until when a token that is used now shall live; ``None`` if nothing changes."""
+        left = expires_at - now
+        if left >= self.seconds * RENEWED_BEFORE or self.seconds - left < RENEWED_EVERY:
+            return None
+        return self.end(now)
+
+
+@attrs.frozen
+class Revoked:
+    """That tokens are worth nothing any more."""
+
+    user_id: int
+    digest: bytes | None = attrs.field(default=None, repr=False)
+    """Of the token that has ended; ``None`` for all of the user's."""
+    spared: bytes | None = attrs.field(default=None, repr=False)
+    """Of the one that has not, if ``digest`` is ``None``."""
+
+    @property
+    def everything(self) -> bool:
+        """Not one token is left: the account is gone."""
+        return self.digest is None and self.spared is None
+
+    def covers(self, user_id: int, digest: bytes) -> bool:
+        """Tell whether a token of this user has ended."""
+        if user_id != self.user_id:
+            return False
+        return digest != self.spared if self.digest is None else digest == self.digest
+
+
+Listener = Callable[[Revoked], None]
+
+
+class Revocations:
+    """Tells whoever serves somebody that tokens have ended before their time.
+
+    All is synchronous: when :meth:`publish` returns, every listener knows.
+    """
+
+    def __init__(self) -> None:
+        """Begin without listeners."""
+        self._listeners: dict[object, Listener] = {}
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell ``listener``, which must not raise, from now on.
+
+        Returns:
+            A function that ends that; calling it again is harmless.
+        """
+        key = object()
+        self._listeners[key] = listener
+
+        def unsubscribe() -> None:
+            self._listeners.pop(key, None)
+
+        return unsubscribe
+
+    def publish(self, revoked: Revoked) -> None:
+        """Tell every listener, those included that end their subscription at it."""
+        for listener in tuple(self._listeners.values()):
+            listener(revoked)

@@ -1,0 +1,163 @@
+"""Chat rooms and their messages."""
+
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+import trio
+
+from server.store import chat, users
+from server.store.cursors import RoomCursor
+from server.store.database import Database
+from server.store.errors import Taken
+from server.store.records import DELETED_USER, ChatMessage, ChatRoom, User
+from tests.store.people import add_user, message
+
+
+def add_room(
+    conn: sa.Connection, room_id: str = "lobby", creator: User | None = None, at: float = 1.0
+) -> ChatRoom:
+    creator_id = creator.id if creator else None
+    return chat.create_room(conn, id=room_id, name="The lobby", creator_id=creator_id, now=at)
+
+
+def test_a_room_is_found_by_its_id(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+
+    room = add_room(conn, creator=ann)
+
+    assert room == ChatRoom("lobby", "The lobby", ann.id, 1.0)
+    assert chat.room(conn, "lobby") == room
+    assert chat.all_rooms(conn) == [room]
+
+
+@pytest.mark.parametrize("room_id", ["", "Lobby", "a\0b", "\udcff"])
+def test_no_room_is_found_where_none_is(conn: sa.Connection, room_id: str) -> None:
+    add_room(conn)
+
+    assert chat.room(conn, room_id) is None
+    assert chat.delete_room(conn, room_id) is False
+
+
+def test_the_id_of_a_room_can_be_taken(conn: sa.Connection) -> None:
+    add_room(conn)
+
+    with pytest.raises(Taken, match="id"):
+        add_room(conn)
+
+
+def test_a_room_outlives_its_creator(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn, creator=ann)
+    users.delete(conn, ann.id)
+
+    assert chat.room(conn, "lobby") == ChatRoom("lobby", "The lobby", None, 1.0)
+    assert add_room(conn, "other", ann).creator_id is None
+
+
+def test_rooms_come_in_pages_the_latest_first(conn: sa.Connection) -> None:
+    made = [add_room(conn, f"room{n}", at=n // 2) for n in range(5)]
+    seen: list[ChatRoom] = []
+    before: RoomCursor | None = None
+    while page := chat.rooms(conn, before=before, limit=2):
+        seen += page
+        before = RoomCursor.decode(page[-1].cursor.encode())
+
+    assert seen == made[::-1]
+    assert chat.all_rooms(conn) == made[::-1]
+
+
+def test_messages_are_read_in_the_order_in_which_they_were_said(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    said = [message(seq, f"m{seq}", author=ann) for seq in range(1, 8)]
+    chat.append(conn, said)
+
+    assert chat.last_seq(conn, "lobby") == 7
+    assert chat.history(conn, "lobby", before_seq=None, limit=3) == said[-3:]
+    assert chat.history(conn, "lobby", before_seq=5, limit=3) == said[1:4]
+    assert chat.history(conn, "lobby", before_seq=1, limit=3) == []
+
+
+def test_a_room_in_which_nothing_was_said_has_no_last_message(conn: sa.Connection) -> None:
+    assert chat.last_seq(conn, "lobby") == 0
+    assert chat.history(conn, "lobby", before_seq=None, limit=3) == []
+
+
+def test_messages_that_are_there_are_not_written_again(conn: sa.Connection) -> None:
+    add_room(conn)
+    chat.append(conn, [message(1, "first"), message(2, "second")])
+
+    chat.append(conn, [message(2, "other"), message(3, "third"), message(3, "twice")])
+
+    texts = [each.text for each in chat.history(conn, "lobby", before_seq=None, limit=9)]
+    assert texts == ["first", "second", "third"]
+
+
+def test_messages_of_rooms_and_authors_that_are_gone_do_no_harm(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    users.delete(conn, ann.id)
+
+    chat.append(conn, [message(1, room="gone"), message(1, author=ann)])
+    chat.append(conn, [message(1, room="gone")])
+    chat.append(conn, [])
+
+    assert chat.history(conn, "lobby", before_seq=None, limit=9) == [
+        ChatMessage("lobby", 1, None, DELETED_USER, "hi", 1.0)
+    ]
+    assert chat.last_seq(conn, "gone") == 0
+
+
+def test_messages_lose_their_author_and_keep_their_text(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    chat.append(conn, [message(1, author=ann)])
+    users.rename(conn, ann.id, "anna")
+
+    [before] = chat.history(conn, "lobby", before_seq=None, limit=9)
+    users.delete(conn, ann.id)
+    [after] = chat.history(conn, "lobby", before_seq=None, limit=9)
+
+    assert (before.author, before.author_id) == ("anna", ann.id)
+    assert (after.author, after.author_id, after.text) == (DELETED_USER, None, "hi")
+
+
+def test_with_a_room_go_its_messages(conn: sa.Connection) -> None:
+    add_room(conn)
+    chat.append(conn, [message(1)])
+
+    assert chat.delete_room(conn, "lobby") is True
+    assert chat.delete_room(conn, "lobby") is False
+    assert chat.last_seq(conn, "lobby") == 0
+
+
+async def test_deleting_a_user_and_a_room_where_people_talk_leaves_no_orphans(
+    database: Database,
+) -> None:
+    ann = await database.run(add_user, write=True)
+    for room_id in ("lobby", "other"):
+        await database.run(partial(add_room, room_id=room_id, creator=ann), write=True)
+
+    async def talk(first: int) -> None:
+        said = [
+            message(first + seq, room=room_id, author=ann)
+            for seq in range(5)
+            for room_id in ("other", "lobby")
+        ]
+        await database.run(partial(chat.append, messages=said), write=True)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(talk, 10 * number)
+            if number == 7:
+                gone = partial(users.delete, id=ann.id)
+                nursery.start_soon(partial(database.run, gone, write=True))
+            if number == 12:
+                ended = partial(chat.delete_room, id="other")
+                nursery.start_soon(partial(database.run, ended, write=True))
+
+    kept = await database.run(partial(chat.history, room_id="lobby", before_seq=None, limit=1000))
+    assert len(kept) == 100
+    assert {(each.author, each.author_id) for each in kept} == {(DELETED_USER, None)}
+    assert await database.run(partial(chat.last_seq, room_id="other")) == 0

@@ -1,0 +1,104 @@
+"""What errors mean, and what the database needs at the start and now and then."""
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+import trio
+
+from protocol.ids import RoomId
+from server.store import estimations, users
+from server.store.database import Database
+from server.store.errors import DatabaseUnusable
+from server.store.faults import Fault, fault_of, in_one_line
+from server.store.housekeeping import prepare, tidy
+from server.store.schema import idempotency_keys, tokens
+from tests.store.people import add_post, add_user, until
+
+
+def test_errors_are_told_apart() -> None:
+    def wrapped(orig: BaseException) -> sa.exc.DBAPIError:
+        return sa.exc.DBAPIError("SELECT 1", {"secret": 1}, orig)
+
+    assert fault_of(sa.exc.TimeoutError("pool")) is Fault.BUSY
+    assert fault_of(sa.exc.ArgumentError("x")) is Fault.OTHER
+    assert fault_of(wrapped(OSError("x"))) is Fault.OTHER
+    assert fault_of(wrapped(psycopg.errors.AdminShutdown("x"))) is Fault.GONE
+    assert fault_of(wrapped(psycopg.errors.ReadOnlySqlTransaction("x"))) is Fault.GONE
+    assert fault_of(wrapped(psycopg.errors.LockNotAvailable("x"))) is Fault.BUSY
+    assert fault_of(wrapped(psycopg.errors.UniqueViolation("x"))) is Fault.OTHER
+    assert fault_of(wrapped(psycopg.DataError("zero byte"))) is Fault.OTHER
+    assert fault_of(wrapped(sqlite3.OperationalError("no such table"))) is Fault.OTHER
+    assert in_one_line(wrapped(psycopg.OperationalError("one\n\ttwo  "))) == "one two"
+    assert in_one_line(wrapped(psycopg.OperationalError())) == "OperationalError"
+
+
+async def test_at_the_start_the_database_is_migrated(empty_url: str) -> None:
+    database = Database(empty_url)
+    try:
+        await prepare(database)
+
+        assert database.current() is not None
+        assert database.available
+    finally:
+        await database.aclose()
+
+
+async def test_at_the_start_rooms_that_were_left_open_are_ended(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = RoomId("aaaaaa")
+    await database.run(partial(estimations.open_sessions, opened=[(room, 1.0)]), write=True)
+
+    await prepare(database)
+
+    session = await database.run(partial(estimations.fetch, room_id=room))
+    assert session is not None
+    assert session.closed_at is not None
+    assert "rooms=1" in "".join(capsys.readouterr())
+
+
+async def test_a_database_that_cannot_be_written_at_the_start_is_unusable(
+    sqlite_database_path: Path,
+) -> None:
+    class Migrated(Database):
+        def upgrade(self) -> None:
+            pass
+
+    with sqlite3.connect(sqlite_database_path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        database = Migrated(f"sqlite:///{sqlite_database_path}")
+        with pytest.raises(DatabaseUnusable, match=r"alone\.db fails: .*locked"):
+            await prepare(database)
+        await database.aclose()
+        other.execute("ROLLBACK")
+    other.close()
+
+
+async def test_what_has_expired_is_forgotten(database: Database) -> None:
+    def fill(conn: sa.Connection) -> None:
+        ann = add_user(conn)
+        add_post(conn, ann, at=1.0, key="k")
+        conn.execute(
+            sa.insert(tokens).values(digest=b"a", user_id=ann.id, expires_at=2.0, created_at=1.0)
+        )
+
+    def left(conn: sa.Connection) -> int:
+        return sum(
+            conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in (tokens, idempotency_keys)
+        )
+
+    async def nothing_left() -> bool:
+        return await database.run(left) == 0
+
+    await database.run(fill, write=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tidy, database)
+        await until(nothing_left)
+        nursery.cancel_scope.cancel()
+
+    assert await database.run(partial(users.by_email, email_key="ann@example.org"))

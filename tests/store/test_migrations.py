@@ -1,0 +1,129 @@
+"""Migrations: what they make is what the code believes in."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from server.store import migrate, urls
+from server.store.database import Database
+from server.store.engines import make_patient_engine
+from server.store.errors import DatabaseUnusable
+from server.store.schema import metadata
+
+
+def execute(url: str, *statements: str) -> None:
+    engine = make_patient_engine(urls.parse(url))
+    with engine.begin() as conn:
+        for statement in statements:
+            conn.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def test_an_empty_database_is_migrated_to_the_newest_revision(empty_url: str) -> None:
+    database = Database(empty_url)
+
+    assert database.current() is None
+    database.upgrade()
+    assert database.current() == migrate.newest() == "0001"
+
+
+def test_migrating_again_changes_nothing(empty_url: str) -> None:
+    database = Database(empty_url)
+    database.upgrade()
+    execute(empty_url, "INSERT INTO settings (key, value) VALUES ('a', 'b')")
+
+    database.upgrade()
+
+    engine = make_patient_engine(urls.parse(empty_url))
+    with engine.begin() as conn:
+        assert conn.exec_driver_sql("SELECT key, value FROM settings").all() == [("a", "b")]
+    engine.dispose()
+
+
+def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
+    command = [sys.executable, "-m", "server", "db", "upgrade", "--database-url", empty_url]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+
+    assert [process.communicate(timeout=50) for process in processes] == [("0001\n", "")] * 3
+    assert [process.returncode for process in processes] == [0, 0, 0]
+
+
+def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
+    engine = make_patient_engine(urls.parse(url))
+    with engine.begin() as conn:
+        context = MigrationContext.configure(
+            conn, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_in_one_line(url: str) -> None:
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(DatabaseUnusable, match=r"newer version.*9999") as unusable:
+        Database(url).upgrade()
+
+    assert str(unusable.value).isprintable()
+
+
+def test_a_database_of_somebody_else_is_refused_and_not_changed(empty_url: str) -> None:
+    execute(empty_url, "CREATE TABLE users (id INTEGER)")
+
+    with pytest.raises(DatabaseUnusable, match=r"cannot be migrated.*users"):
+        Database(empty_url).upgrade()
+
+    engine = make_patient_engine(urls.parse(empty_url))
+    assert set(sa.inspect(engine).get_table_names()) == {"users"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql+psycopg://ann:secret@127.0.0.1:1/x", "sqlite:////nowhere/at/all/parley.db"],
+)
+def test_a_database_that_cannot_be_reached_is_named_in_one_line(address: str) -> None:
+    database = Database(address)
+
+    with pytest.raises(DatabaseUnusable, match="cannot be used") as unusable:
+        database.upgrade()
+
+    text = str(unusable.value)
+    assert text.isprintable()
+    assert "secret" not in text
+    assert database.describe() in text
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database at all, but a longer text " * 100)
+
+    with pytest.raises(DatabaseUnusable, match="not a database"):
+        Database(f"sqlite:///{path}").upgrade()
+    with pytest.raises(DatabaseUnusable, match="not a database"):
+        Database(f"sqlite:///{path}").current()
+
+
+def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
+    assert Database(f"sqlite:///{tmp_path}/a.db").current() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        Database(f"sqlite:///{tmp_path}/100%.db").upgrade()
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "100%.db").stat().st_mode) == 0o600

@@ -1,0 +1,292 @@
+"""The write-behind task, with a database that fails when it is told to."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+import sqlalchemy as sa
+import trio
+import trio.testing
+
+from server.counters import Counters
+from server.store.database import Database
+from server.store.errors import StoreUnavailable
+from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, Writer
+
+Result = TypeVar("Result")
+
+
+class FakeConnection:
+    """Collects what is written in a transaction."""
+
+    def __init__(self) -> None:
+        self.rows: list[object] = []
+
+
+class FakeDatabase(Database):
+    """Commits into a list, on Trio's own clock."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[object]] = []
+        self.tries: list[float] = []
+        self.gone = False
+        self.seconds = 0.0
+        self.commits_and_fails = False
+
+    @property
+    def rows(self) -> list[object]:
+        return [row for batch in self.batches for row in batch]
+
+    async def run(self, work: Callable[[sa.Connection], Result], *, write: bool = False) -> Result:
+        assert write
+        await trio.sleep(self.seconds)
+        self.tries.append(trio.current_time())
+        if self.gone:
+            raise StoreUnavailable("gone")
+        conn: Any = FakeConnection()
+        result = work(conn)
+        self.batches.append(conn.rows)
+        if self.commits_and_fails:
+            self.commits_and_fails = False
+            raise StoreUnavailable("cut off before the answer")
+        return result
+
+
+def row(value: object) -> Callable[[Any], None]:
+    return lambda conn: conn.rows.append(value)
+
+
+def poison(_: sa.Connection) -> None:
+    raise ValueError("poison")
+
+
+@pytest.fixture
+def fake() -> FakeDatabase:
+    return FakeDatabase()
+
+
+@asynccontextmanager
+async def running(writer: Writer) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(writer.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_with_nothing_to_do_it_sleeps(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running(Writer(fake)):
+        await trio.sleep(3600)
+        await trio.testing.wait_all_tasks_blocked()
+
+    assert fake.tries == []
+
+
+async def test_what_comes_first_is_written_at_once_and_the_rest_in_batches(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = Writer(fake)
+    start = trio.current_time()
+    async with running(writer):
+        for number in range(25):
+            assert writer.put(row(number))
+            await trio.sleep(0.01)
+        await trio.sleep(1)
+
+    assert fake.rows == list(range(25))
+    assert len(fake.batches) == 4
+    gaps = [after - before for before, after in zip(fake.tries, fake.tries[1:], strict=False)]
+    assert fake.tries[0] == start
+    assert all(gap == pytest.approx(BATCH_SECONDS) for gap in gaps)
+    assert (writer.backlog, writer.written, writer.dropped) == (0, 25, 0)
+
+
+async def test_when_a_whole_batch_waits_it_is_written_at_once(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = Writer(fake)
+    async with running(writer):
+        start = trio.current_time()
+        for number in range(2 * BATCH_ITEMS + 1):
+            writer.put(row(number))
+        await trio.sleep(BATCH_SECONDS * 1.5)
+
+    assert [len(batch) for batch in fake.batches] == [BATCH_ITEMS, BATCH_ITEMS, 1]
+    assert fake.tries[1] == start
+    assert fake.rows == list(range(2 * BATCH_ITEMS + 1))
+
+
+async def test_a_batch_that_fills_up_while_it_waits_is_written_at_once(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = Writer(fake)
+    async with running(writer):
+        writer.put(row(-1))
+        await trio.sleep(0.01)
+        writer.put(row(0))
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(1, BATCH_ITEMS):
+            writer.put(row(number))
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert [len(batch) for batch in fake.batches] == [1, BATCH_ITEMS]
+
+
+async def test_while_the_database_is_gone_everything_is_kept_in_order(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.gone = True
+    writer = Writer(fake)
+    async with running(writer):
+        for number in range(50):
+            writer.put(row(number))
+            await trio.sleep(0.2)
+        assert (writer.backlog, writer.written) == (50, 0)
+        rests = [b - a for a, b in zip(fake.tries, fake.tries[1:], strict=False)]
+        assert rests[:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0])
+        assert max(rests) == pytest.approx(2.0)
+
+        fake.gone = False
+        await writer.flush()
+
+    assert fake.rows == list(range(50))
+    assert (writer.backlog, writer.written, writer.dropped) == (0, 50, 0)
+
+
+async def test_what_was_committed_before_the_connection_broke_is_done_again(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.commits_and_fails = True
+    writer = Writer(fake)
+    async with running(writer):
+        writer.put(row("a"))
+        await writer.flush()
+
+    assert fake.rows == ["a", "a"]
+    assert writer.written == 1
+
+
+@pytest.mark.parametrize("bad", [{0}, {2}, {6}, {1, 2, 5}, set(range(7))])
+async def test_what_fails_by_itself_is_left_out_and_nothing_else(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock, bad: set[int]
+) -> None:
+    writer = Writer(fake)
+    settled: dict[int, list[bool]] = {number: [] for number in range(7)}
+    for number in range(7):
+        write = poison if number in bad else row(number)
+        writer.put(write, settled=settled[number].append)
+    async with running(writer):
+        await writer.flush()
+
+    assert fake.rows == [number for number in range(7) if number not in bad]
+    assert (writer.written, writer.dropped) == (7 - len(bad), len(bad))
+    assert settled == {number: [number not in bad] for number in range(7)}
+
+
+async def test_above_its_bound_the_newest_is_dropped(
+    fake: FakeDatabase,
+    autojump_clock: trio.testing.MockClock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counters = Counters()
+    writer = Writer(fake, most=10, counters=counters)
+
+    taken = [writer.put(row(number), weight=3) for number in range(5)]
+
+    assert taken == [True, True, True, False, False]
+    assert writer.put(row("small"), weight=1)
+    assert (counters.writes_waiting_current, counters.writes_dropped) == (4, 2)
+    async with running(writer):
+        await writer.flush()
+        assert fake.rows == [0, 1, 2, "small"]
+        assert (counters.writes_waiting_current, counters.writes_done) == (0, 4)
+        assert writer.put(row("again"), weight=10)
+        await writer.flush()
+
+    assert fake.rows[-1] == "again"
+    printed = "".join(capsys.readouterr())
+    assert printed.count("writes are dropped") == 1
+    assert printed.count("writes are taken again") == 1
+
+
+async def test_flush_waits_for_what_was_put_before_and_no_more(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.seconds = 1.0
+    writer = Writer(fake)
+    await writer.flush()
+    async with running(writer):
+        writer.put(row("first"))
+        await trio.sleep(0.5)
+        writer.put(row("second"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.flush)
+            await trio.lowlevel.checkpoint()
+            writer.put(row("third"))
+            start = trio.current_time()
+        assert fake.rows[:2] == ["first", "second"]
+        assert trio.current_time() - start < 2
+
+
+async def test_flush_does_not_wait_for_the_next_batch(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = Writer(fake)
+    async with running(writer):
+        writer.put(row("first"))
+        await trio.sleep(0.01)
+        writer.put(row("second"))
+        start = trio.current_time()
+        await writer.flush()
+
+        assert trio.current_time() == start
+
+
+async def test_drain_writes_what_there_is(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = Writer(fake)
+    async with running(writer):
+        for number in range(3000):
+            writer.put(row(number))
+        await writer.drain(1.0)
+
+    assert len(fake.rows) == 3000
+    assert writer.dropped == 0
+
+
+async def test_drain_gives_up_at_its_deadline_and_counts_what_is_lost(
+    fake: FakeDatabase,
+    autojump_clock: trio.testing.MockClock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake.gone = True
+    writer = Writer(fake)
+    async with running(writer):
+        writer.put(row(1))
+        writer.put(row(2))
+        start = trio.current_time()
+        await writer.drain(5.0)
+
+        assert trio.current_time() - start == pytest.approx(5.0)
+
+    assert writer.dropped == 2
+    assert "not written before the end" in "".join(capsys.readouterr())
+
+
+async def test_being_cancelled_does_not_lose_count(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.gone = True
+    writer = Writer(fake)
+    async with running(writer):
+        writer.put(row(1))
+        await trio.sleep(1)
+
+    fake.gone = False
+    async with running(writer):
+        await writer.flush()
+
+    assert fake.rows == [1]

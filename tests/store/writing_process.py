@@ -1,0 +1,31 @@
+"""Puts a number into the writer every few milliseconds and tells when; run as a program."""
+
+import sys
+import time
+from functools import partial
+
+import sqlalchemy as sa
+import trio
+
+from server.store.database import Database
+from server.store.schema import settings
+from server.store.writer import Writer
+
+
+def put(conn: sa.Connection, key: str) -> None:
+    conn.execute(sa.insert(settings).values(key=key, value="x"))
+
+
+async def main(url: str) -> None:
+    writer = Writer(Database(url))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(writer.run)
+        for number in range(5000):
+            writer.put(partial(put, key=f"{number:06}"))
+            sys.stdout.write(f"{number} {time.monotonic()}\n")
+            sys.stdout.flush()
+            await trio.sleep(0.005)
+
+
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1])
