@@ -257,7 +257,7 @@ class RoomClosed:
     reason: str
 
 
-Event = (
+EstimationEvent = (
     RoomCreated
     | Welcome
     | MemberPresent
@@ -271,12 +271,13 @@ Event = (
     | RevealPrompt
     | VotesRevealed
     | AwaitingTicket
-    | ChatMessage
-    | PersonJoined
-    | PersonLeft
     | Refusal
     | RoomClosed
 )
+
+ChatEvent = ChatMessage | PersonJoined | PersonLeft | Refusal | RoomClosed
+
+Event = EstimationEvent | ChatEvent
 
 # --- results --------------------------------------------------------------------------------
 

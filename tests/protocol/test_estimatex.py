@@ -29,6 +29,7 @@ from protocol.messages import (
     BeginVoting,
     CastVote,
     Command,
+    EstimationEvent,
     Event,
     RevealVotes,
     TicketId,
@@ -495,7 +496,7 @@ def told(event: Event) -> dict[str, Any]:
 
 def test_every_event_there_is_has_an_example_here_and_an_encoding() -> None:
     # An event added to the union fails here until the dialect and these tests know it.
-    assert set(get_args(Event)) == set(EXAMPLES) == set(TYPE_OF)
+    assert set(get_args(EstimationEvent)) == set(EXAMPLES) == set(TYPE_OF)
     for event in EXAMPLES.values():
         assert sent(event)
 

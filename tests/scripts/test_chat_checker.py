@@ -267,6 +267,15 @@ def test_a_wrong_history_is_noticed(before: int, first: int, last: int) -> None:
     assert {"history", "unsent"} & set(talk.rules)
 
 
+def test_a_history_that_is_too_long_is_noticed_in_the_end() -> None:
+    talk = Talk(before=60)
+    talk.send("new")
+    talk.history(11, 60).hear(said(61, "new", "Zoë"))
+    assert talk.rules == []
+
+    assert talk.enter().rules == ["history"]
+
+
 def test_a_history_that_begins_too_late_is_noticed_at_once() -> None:
     assert Talk(before=60, second=True).history(12, 12).rules == ["history"]
 
