@@ -47,14 +47,17 @@ class MemoryDatabase(Database):
         sa.event.listen(self.engine, "connect", _enforce_foreign_keys)
         metadata.create_all(self.engine)
         self.gone = False
+        self.asked = 0
+        """Units of work, those included that have failed."""
         self.reads = 0
-        """Units of work that only read."""
+        """Of those that were done, how many only read."""
         self._held: dict[bool, trio.Event] = {}
         self._numbers = itertools.count(1)
 
     async def run(self, work: Callable[[sa.Connection], Result], *, write: bool = False) -> Result:
         """Run a unit of work; nothing can be cancelled once it has begun."""
         await trio.lowlevel.checkpoint()
+        self.asked += 1
         if write in self._held:
             await self._held[write].wait()
         if self.gone:

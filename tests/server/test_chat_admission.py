@@ -1,5 +1,6 @@
 """The way into chat rooms: who is let in by what, and who is sent away when a token ends."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,6 +23,7 @@ from server.heartbeat import Heartbeat
 from server.passwords import Passwords
 from server.poller import Poller
 from server.replay import ReplayStream
+from server.session import Session
 from server.store import access_tokens, chat, users
 from server.store.records import User
 from server.store.writer import Writer
@@ -669,6 +671,29 @@ async def test_a_token_may_end_while_its_room_is_read(autojump_clock: MockClock)
         await settled()
         assert it.counters.rooms_opened == 1
         it.check_empty()
+
+
+def alive(*kinds: type) -> int:
+    """Count the objects of these types that something still refers to."""
+    gc.collect()
+    return sum(type(each) in kinds for each in gc.get_objects())
+
+
+async def test_nothing_is_remembered_of_who_has_left_or_was_turned_away(
+    autojump_clock: MockClock,
+) -> None:
+    before = alive(Identity, Session)
+    async with house() as it:
+        token = it.login(it.database.person("Ada"))
+        for _ in range(3):
+            assert await it.knock("/ws/joinRoom/cellar", token=token).status() == 404
+            visitor = await it.enter(token)
+            await visitor.client.send(masked_close())
+            await visitor.rest()
+        await settled()
+        assert alive(Identity, Session) == before
+        await it.enter(token)
+        assert alive(Identity, Session) == before + 2
 
 
 # --- cancelling -----------------------------------------------------------------------------

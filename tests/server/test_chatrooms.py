@@ -166,6 +166,7 @@ async def test_all_who_wait_for_a_room_learn_at_once_that_the_store_is_gone(
             it.database.gone = True
         await settled()
         assert failures == ["gone"] * 6
+        assert it.database.asked == 1
         it.database.gone = False
         await it.join(it.database.person("Ada"))
 
