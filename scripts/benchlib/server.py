@@ -59,6 +59,8 @@ class Server:
 
     pid: int
     port: int
+    database: Path
+    """Its SQLite file, if it makes one."""
 
 
 @contextlib.contextmanager
@@ -68,10 +70,11 @@ def running(kind: Kind, processors: Processors) -> Iterator[Server]:
     Raises:
         NotStarted: with the last line of its log.
     """
-    with tempfile.TemporaryFile() as log:
-        process = _spawn(kind, processors, log)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        database = Path(folder) / "parley.db"
+        process = _spawn(kind, processors, database, log)
         try:
-            yield Server(process.pid, _port(kind, process, log))
+            yield Server(process.pid, _port(kind, process, log), database)
         finally:
             process.terminate()
             try:
@@ -83,15 +86,18 @@ def running(kind: Kind, processors: Processors) -> Iterator[Server]:
                 process.stdout.close()
 
 
-def _spawn(kind: Kind, processors: Processors, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+def _spawn(
+    kind: Kind, processors: Processors, database: Path, log: IO[bytes]
+) -> "subprocess.Popen[bytes]":
     # As a user starts it: no settings but these, whatever the caller's environment says.
+    ours = {**_UNBOUNDED, "PARLEY_DATABASE_URL": f"sqlite:///{database}"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     os.sched_setaffinity(0, {processors.server})  # inherited, from the first instruction on
     try:
         return subprocess.Popen(
             [sys.executable, "-P", *_COMMANDS[kind]],
-            env={**kept, **_UNBOUNDED, "PYTHONPATH": path},
+            env={**kept, **ours, "PYTHONPATH": path},
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

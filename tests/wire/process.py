@@ -98,7 +98,9 @@ def launched(
         subprocess.Popen(
             command("--port", "0", *options),
             cwd=ROOT,
-            env=environment(environ),
+            env=environment(
+                {"PARLEY_DATABASE_URL": f"sqlite:///{log.with_suffix('.db')}", **(environ or {})}
+            ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors if stderr is None else stderr,
