@@ -14,7 +14,7 @@ from protocol.messages import TicketId, TicketResult, Vote
 from server.store.schema import estimation_rounds as rounds
 from server.store.schema import estimation_sessions as sessions
 from server.store.schema import estimation_votes as votes
-from server.store.statements import insert_or_ignore, is_text
+from server.store.statements import insert_or_ignore, insert_rows, is_text
 
 
 @attrs.frozen
@@ -47,32 +47,23 @@ def open_sessions(conn: sa.Connection, opened: Sequence[tuple[RoomId, float]]) -
 def record(conn: sa.Connection, revealed: Sequence[Round]) -> None:
     """Keep rounds; their sessions as well, should their beginning have been dropped."""
     open_sessions(conn, [(each.room_id, each.opened_at) for each in revealed])
-    conn.execute(
-        insert_or_ignore(conn, rounds),
+    insert_rows(
+        conn,
+        rounds,
         [
-            {
-                "room_id": each.room_id,
-                "number": each.number,
-                "ticket_id": each.result.ticket_id,
-                "seconds": each.result.seconds,
-            }
+            (each.room_id, each.number, each.result.ticket_id, each.result.seconds)
             for each in revealed
         ],
     )
-    rows = [
-        {
-            "room_id": each.room_id,
-            "number": each.number,
-            "position": position,
-            "member_id": vote.member_id,
-            "name": vote.name,
-            "value": vote.value,
-        }
-        for each in revealed
-        for position, vote in enumerate(each.result.votes)
-    ]
-    if rows:
-        conn.execute(insert_or_ignore(conn, votes), rows)
+    insert_rows(
+        conn,
+        votes,
+        [
+            (each.room_id, each.number, position, vote.member_id, vote.name, vote.value)
+            for each in revealed
+            for position, vote in enumerate(each.result.votes)
+        ],
+    )
 
 
 def close_sessions(conn: sa.Connection, closed: Sequence[tuple[RoomId, float, float]]) -> None:

@@ -158,6 +158,8 @@ estimation_votes: Final = Table(
         ["estimation_rounds.room_id", "estimation_rounds.number"],
         ondelete="CASCADE",
     ),
+    # Many small rows, found by their key alone: SQLite keeps them once instead of twice.
+    sqlite_with_rowid=False,
 )
 
 settings: Final = Table(

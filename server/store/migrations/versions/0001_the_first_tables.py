@@ -155,6 +155,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("room_id", "number", "position", name="pk_estimation_votes"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "idempotency_keys",
