@@ -10,6 +10,8 @@ import attrs
 import trio
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from server import threads
+
 PARAMETERS: Final = argon2.Parameters(
     type=argon2.Type.ID,
     version=argon2.low_level.ARGON2_VERSION,
@@ -124,7 +126,7 @@ class Passwords:
         """
         prepared = prepare(password)
         self._admit()
-        return await trio.to_thread.run_sync(self._hasher.hash, prepared, limiter=self._limiter)
+        return await threads.run(self._hasher.hash, prepared, limiter=self._limiter)
 
     async def judge(self, kept: str | None, password: str) -> Verdict:
         """Tell whether ``password`` is the one that ``kept`` was made of.
@@ -136,7 +138,7 @@ class Passwords:
             TooManyPasswords: if the queue is full.
         """
         self._admit()
-        return await trio.to_thread.run_sync(self._judge, kept, password, limiter=self._limiter)
+        return await threads.run(self._judge, kept, password, limiter=self._limiter)
 
     def _admit(self) -> None:
         if self._limiter.statistics().tasks_waiting >= self._waiting:

@@ -19,7 +19,7 @@ ORDER: Final = [
     *("chat_admission", "door", "replay", "transport", "lane", "poller", "heartbeat", "peer"),
     *("sinks", "session", "outbox", "http", "chatrooms", "hub", "room", "fanout", "alarm"),
     *("inbox", "accounts", "store", "descriptors", "passwords", "tokens", "credentials"),
-    *("proxies", "sites", "throttle", "supervise", "observe", "bucket", "counters"),
+    *("proxies", "sites", "throttle", "supervise", "observe", "threads", "bucket", "counters"),
 ]
 """The modules and packages of ``server``, topmost first; they import downwards only."""
 

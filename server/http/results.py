@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
-import trio
 from litestar import Response, get
 from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
@@ -14,6 +13,7 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_404_NOT_FOUND
 
 from protocol.ids import RoomId
+from server import threads
 from server.http.errors import NotHere
 from server.http.pages import Failure
 from server.http.report import RoomReport
@@ -104,4 +104,4 @@ def _csv_of(room: RoomResults) -> bytes:
 async def _make(make: Callable[[RoomResults], Made], room: RoomResults) -> Made:
     if sum(len(ticket.votes) for ticket in room.tickets) < LARGE:
         return make(room)
-    return await trio.to_thread.run_sync(make, room)
+    return await threads.run(make, room)

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 import trio
 
+from server import threads
 from server.observe import get_logger
 from server.store import migrate, urls
 from server.store.engines import make_engine, writing
@@ -87,9 +88,7 @@ class Database:
         with trio.move_on_after(_WAIT_SECONDS):
             async with self._turn(write=write):
                 try:
-                    result = await trio.to_thread.run_sync(
-                        self._transact, work, write, limiter=self._threads
-                    )
+                    result = await threads.run(self._transact, work, write, limiter=self._threads)
                 except StoreUnavailable as reason:
                     self._note_failure(str(reason), write=write)
                     raise
@@ -131,7 +130,7 @@ class Database:
     async def aclose(self) -> None:
         """Close all connections, also when cancelled."""
         with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await trio.to_thread.run_sync(self._engine.dispose)
+            await threads.run(self._engine.dispose)
 
     @asynccontextmanager
     async def _turn(self, *, write: bool) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 import trio
 
+from server import threads
 from server.observe import get_logger
 from server.store import access_tokens, estimations, posts
 from server.store.database import Database
@@ -24,7 +25,7 @@ async def prepare(database: Database) -> None:
     Raises:
         DatabaseUnusable: if that cannot be done.
     """
-    await trio.to_thread.run_sync(database.upgrade)
+    await threads.run(database.upgrade)
     end_rooms = partial(estimations.close_left_open, at=time.time())
     try:
         left = await database.run(end_rooms, write=True)
