@@ -25,7 +25,7 @@ from server.store.errors import StoreUnavailable
 from server.store.records import ChatMessage as StoredMessage
 from server.store.writer import Writer
 
-GATHER_SECONDS: Final = 0.05
+GATHER_SECONDS: Final = 0.02
 """Messages of so long are one write."""
 
 FLUSH_SECONDS: Final = 2.0
@@ -70,7 +70,7 @@ class ChatRooms:
 
     The only writer of chat messages: what it remembers of a room is never older than what is
     stored, and of a room that it does not remember everything is stored. Messages are handed to
-    the writer every 50 ms, in the order in which they were said, and when a room ends.
+    the writer every 20 ms, in the order in which they were said, and when a room ends.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ MOST_WEIGHT: Final = 100_000
 BATCH_ITEMS: Final = 1_000
 """In one transaction; so many that wait are written at once."""
 
-BATCH_SECONDS: Final = 0.1
+BATCH_SECONDS: Final = 0.06
 """From the beginning of one batch to that of the next, at least, unless so many wait."""
 
 _FIRST_REST: Final = 0.1  # after the database was gone, then twice as long each time

@@ -92,7 +92,7 @@ async def test_what_comes_first_is_written_at_once_and_the_rest_in_batches(
     async with running(writer):
         for number in range(25):
             assert writer.put(row(number))
-            await trio.sleep(0.01)
+            await trio.sleep(BATCH_SECONDS / 10)
         await trio.sleep(1)
 
     assert fake.rows == list(range(25))

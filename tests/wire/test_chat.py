@@ -41,8 +41,9 @@ ROOM: Final = "lobby"
 TALKERS: Final = 50
 EACH: Final = 200
 
-LOST_SECONDS: Final = 0.25
-"""What was said so long before the server was killed may be lost: 0.05 s to gather, 0.1 s between
+# 0.2 s are promised; the rest is for a machine on which other tests compute at the same time.
+LOST_SECONDS: Final = 0.5
+"""What was said so long before the server was killed may be lost: 0.02 s to gather, 0.06 s between
 two batches, and the time that a batch takes."""
 
 UNLIMITED: Final = {
