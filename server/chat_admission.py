@@ -21,11 +21,9 @@ from server.poller import Poller
 from server.session import Session
 from server.sites import same_site
 from server.store.errors import StoreUnavailable
-from server.tokens import Revoked
+from server.tokens import COOKIE, Revoked, bearer
 from server.transport import Connection
 
-_COOKIE: Final = "auth_token"
-_BEARER: Final = "bearer "
 _MEMBER_ID_BYTES: Final = 8
 _RETRY: Final = {"Retry-After": "2"}
 _STATUS: Final = {
@@ -186,15 +184,13 @@ def _token(upgrade: Upgrade) -> str | None:
     cookie: str | None = None
     for name, value in upgrade.headers:
         text = value.decode("latin-1")
-        if name == b"authorization" and text.lower().startswith(_BEARER):
-            bearer = text[len(_BEARER) :].strip()
-            if bearer:
-                return bearer
+        if name == b"authorization" and (token := bearer(text)):
+            return token
         if name == b"cookie":
             # Not by the standard library, which gives up at the first cookie, perhaps another
             # program's on this host, whose value it finds unfit.
             for pair in text.split(";"):
                 key, _, content = pair.partition("=")
-                if key.strip() == _COOKIE:
+                if key.strip() == COOKIE:
                     cookie = content.strip().strip('"')
     return cookie

@@ -35,6 +35,7 @@ MOST_ASLEEP: Final = 1_000
 """Rooms whose end is remembered, so that waking one reads nothing."""
 
 _WEIGHED: Final = 250  # characters that weigh as much as a message
+_ROW_LENGTH: Final = 250  # characters that weigh as much as a row
 _NOBODY: Final = MemberId("")
 
 
@@ -317,7 +318,9 @@ class ChatRooms:
         said, self._said = self._said, []
         self._any_said = trio.Event()
         write = partial(store.append, messages=said)
-        self._handed += self._writer.put(write, weight=len(said), settled=self._settled)
+        # The writer's bound is one of memory, for rows of a few hundred bytes.
+        weight = sum(1 + len(message.text) // _ROW_LENGTH for message in said)
+        self._handed += self._writer.put(write, weight=weight, settled=self._settled)
 
     def _settled(self, _: bool) -> None:
         """The writer is done with a batch."""

@@ -8,6 +8,9 @@ from typing import Final
 
 import attrs
 
+COOKIE: Final = "auth_token"
+"""In which browsers keep a token."""
+
 TOKEN_BYTES: Final = 32
 """256 bits: nobody guesses one, so a plain digest of it is enough, without salt or stretching."""
 
@@ -38,6 +41,12 @@ def make_token() -> Token:
 def looks_like_token(text: str) -> bool:
     """Tell whether this can be a token at all; if not, nobody need be asked."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def bearer(header: str) -> str | None:
+    """Read the token out of ``Authorization`` (RFC 6750 section 2.1), if that is what it holds."""
+    scheme, _, token = header.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
 def digest_of(text: str) -> bytes:

@@ -16,9 +16,7 @@ from server.proxies import Proxies, Secure
 from server.sites import same_site
 from server.store.records import User
 from server.throttle import Throttle
-from server.tokens import Token
-
-COOKIE: Final = "auth_token"
+from server.tokens import COOKIE, Token, bearer
 
 ATTEMPTS_SECONDS: Final = 60.0
 REGISTRATIONS_SECONDS: Final = 1800.0
@@ -155,12 +153,6 @@ async def refuse_other_sites(connection: Connection, handler: BaseRouteHandler) 
         return
     if not same_site(connection.scope["headers"]):
         raise Failed(HTTP_403_FORBIDDEN, "a page of another site may not do this")
-
-
-def bearer(header: str) -> str | None:
-    """Read the token out of ``Authorization`` (RFC 6750 section 2.1), if that is what it holds."""
-    scheme, _, token = header.strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
 def _peer(connection: Connection) -> str | None:

@@ -5,9 +5,10 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
+from protocol.chat import DELETED_USER
 from server.store.cursors import RoomCursor
 from server.store.errors import Taken
-from server.store.records import DELETED_USER, ChatMessage, ChatRoom
+from server.store.records import ChatMessage, ChatRoom
 from server.store.schema import chat_messages, chat_rooms, users
 from server.store.statements import below, insert_new, insert_or_ignore, is_text
 

@@ -3,14 +3,9 @@
 Times are Unix seconds.
 """
 
-from typing import Final
-
 import attrs
 
 from server.store.cursors import Cursor, RoomCursor
-
-DELETED_USER: Final = "deleted user"
-"""Stands for the author of a message whose account is gone."""
 
 
 @attrs.frozen
@@ -77,7 +72,7 @@ class ChatMessage:
     seq: int
     """Counts up within the room from 1."""
     author_id: int | None
-    """``None`` once the account is gone; ``author`` is :data:`DELETED_USER` then."""
+    """``None`` once the account is gone; ``author`` is :data:`~protocol.chat.DELETED_USER` then."""
     author: str
     text: str
     at: float

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.http.access import COOKIE
+from server.tokens import COOKIE
 from tests.http.world import PASSWORD, World, token_of
 
 ADA = {"username": "Ada", "email": "Ada@Example.com", "password": PASSWORD}

@@ -7,10 +7,10 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from server.http.access import COOKIE, AccessRules
+from server.http.access import AccessRules
 from server.proxies import Proxies
 from server.store.database import Database
-from server.tokens import DAY, Life, Revoked, digest_of
+from server.tokens import COOKIE, DAY, Life, Revoked, digest_of
 from server.values import networks
 from tests.http.world import (
     ON_SQLITE,

@@ -11,14 +11,14 @@ import trio
 from protocol.limits import Limits
 from server.accounts import Accounts
 from server.counters import Counters
-from server.http.access import COOKIE, AccessRules
+from server.http.access import AccessRules
 from server.http.application import make_application
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.passwords import Passwords
 from server.store.database import Database
 from server.store.results import MemoryResults
-from server.tokens import Life
+from server.tokens import COOKIE, Life
 from tests.server.http_client import UP, Answer, connect
 
 PASSWORD = "correct horse battery"

@@ -6,11 +6,12 @@ import pytest
 import sqlalchemy as sa
 import trio
 
+from protocol.chat import DELETED_USER
 from server.store import chat, users
 from server.store.cursors import RoomCursor
 from server.store.database import Database
 from server.store.errors import Taken
-from server.store.records import DELETED_USER, ChatMessage, ChatRoom, User
+from server.store.records import ChatMessage, ChatRoom, User
 from tests.store.people import add_user, message
 
 
