@@ -45,7 +45,7 @@ from protocol.effects import (
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
-from protocol.limits import Limits
+from protocol.limits import ANNOUNCE_SECONDS
 from protocol.messages import (
     ADMIN_LEFT,
     Announce,
@@ -129,7 +129,7 @@ class Estimation:
         capacity: int,
         *,
         deck: Deck = DEFAULT_DECK,
-        announce_seconds: float = Limits().announce_seconds,
+        announce_seconds: float = ANNOUNCE_SECONDS,
     ) -> None:
         """Open a room with ``capacity`` seats; the first to enter is its admin."""
         self.room_id = room_id

@@ -9,11 +9,11 @@ from typing import Final
 import trio
 
 from server.app import serve
-from server.config import Settings, parse
-from server.descriptors import raise_limit
-from server.observe import configure_logging, get_logger
+from server.settings.config import Settings, parse
 from server.store.database import Database
 from server.store.errors import DatabaseUnusable
+from server.support.observe import configure_logging, get_logger
+from server.support.rlimit import raise_limit
 
 # A thread that works for the database gives way to the rooms after so long, not after the usual
 # 5 ms, which would be ten times what a vote takes to reach everybody.

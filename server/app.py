@@ -8,32 +8,32 @@ from typing import Final, Literal
 
 import trio
 
-from server.accounts import Accounts
-from server.admission import Admission
-from server.chat_admission import ChatAdmission
-from server.chatrooms import ChatRooms
-from server.config import Settings
-from server.counters import Counters
-from server.door import Door
-from server.heartbeat import Heartbeat
+from server.admission.door import Door
+from server.admission.estimatex import Admission
+from server.admission.gochat import ChatAdmission
+from server.auth.accounts import Accounts
+from server.auth.passwords import Passwords
+from server.auth.proxies import Proxies
+from server.auth.tokens import DAY, Life, Revoked
+from server.edge.heartbeat import Heartbeat
+from server.edge.listener import Listener, open_sockets
+from server.edge.poller import Poller
 from server.http.access import AccessRules
 from server.http.application import make_application
-from server.http.chat_routes import chat_handlers
-from server.http.health import Health
+from server.http.routes.chat import chat_handlers
+from server.http.routes.health import Health
 from server.http.serve import HttpServer
 from server.http.social import Social
-from server.hub import Hub
 from server.lifecycle import Lifecycle
-from server.listener import Listener, open_sockets
-from server.observe import get_logger
-from server.passwords import Passwords
-from server.poller import Poller
-from server.proxies import Proxies
+from server.rooms.chat_directory import ChatRooms
+from server.rooms.hub import Hub
+from server.settings.config import Settings
 from server.store.database import Database
 from server.store.housekeeping import prepare, tidy
 from server.store.results import DatabaseResults
 from server.store.writer import Writer
-from server.tokens import DAY, Life, Revoked
+from server.support.counters import Counters
+from server.support.observe import get_logger
 
 _LAST_WRITES_SECONDS: Final = 1.0  # for what rooms left to write, however short the drain
 

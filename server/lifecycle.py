@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from server.observe import get_logger
+from server.support.observe import get_logger
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

@@ -14,17 +14,33 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent
 
-ORDER: Final = [
-    *("__main__", "app", "config", "options", "values", "lifecycle", "listener", "admission"),
-    *("chat_admission", "door", "replay", "transport", "lane", "poller", "heartbeat", "peer"),
-    *("sinks", "session", "outbox", "http", "chatrooms", "hub", "room", "fanout", "alarm"),
-    *("inbox", "accounts", "store", "descriptors", "passwords", "tokens", "credentials"),
-    *("proxies", "sites", "throttle", "supervise", "observe", "threads", "bucket", "counters"),
+PACKAGES: Final = [
+    *("__main__", "app", "lifecycle", "settings", "http", "admission", "edge", "rooms"),
+    *("auth", "store", "support"),
 ]
-"""The modules and packages of ``server``, topmost first; they import downwards only."""
+"""The packages of ``server`` and the modules beside them, topmost first; imports go downwards."""
 
-UPWARDS: Final[set[tuple[str, str]]] = set()
-"""Exceptions to the order: who imports whom all the same."""
+INSIDE: Final = {
+    "settings": ["config", "options", "readers"],
+    "http": [
+        *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
+        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+    ],
+    "admission": ["gochat", "estimatex", "door", "session", "handlers"],
+    "edge": [
+        *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "prefixed"),
+        "accepted",
+    ],
+    "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
+    "auth": ["accounts", "passwords", "tokens", "emails", "origin", "proxies", "throttle"],
+    "store": [
+        *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
+        *("users", "writer", "database", "migrate", "engines", "records", "statements"),
+        *("cursors", "migrations", "schema", "faults", "errors", "urls"),
+    ],
+    "support": ["supervise", "observe", "threads", "rlimit", "limits", "bucket", "counters"],
+}
+"""The order inside each package, topmost first."""
 
 # Of the standard library, protocol/ takes only what computes; a new one must be judged here.
 COMPUTES: Final = {
@@ -43,14 +59,14 @@ COMPUTES: Final = {
 }
 PURE: Final = COMPUTES | {"attrs", "cattrs", "orjson", "protocol"}
 
-NEVER_OF_ROOM: Final = {"session", "transport", "http", "store"}
-ROOMS: Final = {"room", "fanout", "inbox", "alarm"}
+NEVER_OF_ROOMS: Final = {"admission", "edge", "http"}
+"""What a room must not know, wherever it stands in the order."""
 
 CATCHES_ALL: Final = {
     "protocol/codec.py": "cattrs raises many kinds on data of a wrong shape",
-    "server/admission.py": "closes the peer, then raises again",
+    "server/admission/estimatex.py": "closes the peer, then raises again",
     "server/store/writer.py": "logs and leaves out one write that fails; the others are written",
-    "server/listener.py": "closes the sockets already bound, then raises again",
+    "server/edge/listener.py": "closes the sockets already bound, then raises again",
     "scripts/botlib/link.py": "closes the stream, then raises again",
     "scripts/botlib/poker.py": "supervises one simulated room; the others go on",
     "scripts/botlib/chat/rooms.py": "supervises one simulated room; the others go on",
@@ -64,7 +80,7 @@ Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
-    """Give every imported name in full, such as ``server.room.Room``; also of late imports."""
+    """Give every imported name in full, such as ``server.rooms.hub.Hub``; also of late imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -73,15 +89,15 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def server_part(name: str) -> str | None:
-    """Give the ``room`` of ``server.room.Room``."""
-    top, _, rest = name.partition(".")
-    return rest.partition(".")[0] if top == "server" and rest else None
+def server_parts(name: str) -> list[str]:
+    """Give the ``["rooms", "room", "Room"]`` of ``server.rooms.room.Room``."""
+    top, *rest = name.split(".")
+    return rest if top == "server" else []
 
 
-def place(path: str) -> str:
-    """Give the ``http`` of ``server/http/errors.py``."""
-    return Path(path).with_suffix("").parts[1]
+def place(path: str) -> list[str]:
+    """Give the ``["http", "errors"]`` of ``server/http/errors.py``."""
+    return list(Path(path).with_suffix("").parts[1:])
 
 
 def impure(path: str, tree: ast.Module) -> Iterator[str]:
@@ -92,26 +108,34 @@ def impure(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def upward(path: str, tree: ast.Module) -> Iterator[str]:
-    """Find imports within server/ that do not go downwards."""
-    if not path.startswith("server/") or path == "server/__init__.py":
+    """Find imports within server/ that do not go downwards, between packages and inside of one."""
+    if not path.startswith("server/") or path.endswith("__init__.py"):
         return
-    here = place(path)
-    for part in filter(None, map(server_part, imports(tree))):
-        if part != here and (here, part) not in UPWARDS and ORDER.index(part) < ORDER.index(here):
-            yield f"imports {part}, which is above it"
+    package, *inside = place(path)
+    for name in imports(tree):
+        there = server_parts(name)
+        if not there:
+            continue
+        if there[0] != package:
+            if PACKAGES.index(there[0]) < PACKAGES.index(package):
+                yield f"imports {name}, which is above it"
+        elif inside and inside[0] != there[1]:
+            order = INSIDE[package]
+            if order.index(there[1]) < order.index(inside[0]):
+                yield f"imports {name}, which is above it"
 
 
-def room_knows_too_much(path: str, tree: ast.Module) -> Iterator[str]:
-    """Find what a room must never import, be it downwards."""
-    if path.startswith("server/") and place(path) in ROOMS:
-        for part in map(server_part, imports(tree)):
-            if part in NEVER_OF_ROOM:
-                yield f"imports {part}"
+def rooms_know_too_much(path: str, tree: ast.Module) -> Iterator[str]:
+    """Find what a room must never import, in whatever direction."""
+    if path.startswith("server/rooms/"):
+        for name in imports(tree):
+            if set(server_parts(name)[:1]) & NEVER_OF_ROOMS:
+                yield f"imports {name}"
 
 
 def foreign_websocket(path: str, tree: ast.Module) -> Iterator[str]:
     """Find trio_websocket outside the server's one file for it."""
-    if path.startswith(("server/", "protocol/")) and path != "server/transport.py":
+    if path.startswith(("server/", "protocol/")) and path != "server/edge/websocket.py":
         yield from (f"imports {name}" for name in imports(tree) if "trio_websocket" in name)
 
 
@@ -132,7 +156,7 @@ def underscore_names(path: str, tree: ast.Module) -> Iterator[str]:
 
 def broad_catch(path: str, tree: ast.Module) -> Iterator[str]:
     """Find handlers of everything, outside the one place that has the right to them."""
-    if path == "server/supervise.py" or path in CATCHES_ALL or path.startswith("tests/"):
+    if path == "server/support/supervise.py" or path in CATCHES_ALL or path.startswith("tests/"):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
@@ -149,7 +173,7 @@ def broad_catch(path: str, tree: ast.Module) -> Iterator[str]:
 RULES: Final[list[Rule]] = [
     impure,
     upward,
-    room_knows_too_much,
+    rooms_know_too_much,
     foreign_websocket,
     underscore_names,
     broad_catch,
@@ -178,20 +202,29 @@ def test_the_code_keeps_the_rule(rule: Rule) -> None:
         (impure, "protocol/chat.py", "def f():\n    from time import monotonic"),
         (impure, "protocol/dialects/new.py", "import random"),
         (impure, "protocol/dialects/new.py", "from time import monotonic"),
-        (impure, "protocol/chat.py", "from server.room import Room"),
+        (impure, "protocol/chat.py", "from server.rooms.room import Room"),
         (impure, "protocol/chat.py", "import urllib.request"),
-        (upward, "server/hub.py", "from server.app import serve"),
-        (upward, "server/http/pages.py", "from server.door import Door"),
+        (upward, "server/rooms/hub.py", "from server.app import serve"),
+        (upward, "server/admission/door.py", "from server.http.serve import HttpServer"),
+        (upward, "server/store/database.py", "from server.store.writer import Writer"),
         (upward, "server/store/new.py", "from server.http.errors import NotHere"),
-        (upward, "server/counters.py", "from server import observe"),
-        (room_knows_too_much, "server/room.py", "from server.store.results import ResultsStore"),
-        (room_knows_too_much, "server/fanout.py", "from server.session import Session"),
-        (foreign_websocket, "server/lane.py", "import trio_websocket"),
-        (underscore_names, "tests/server/x.py", "from server.room import _LEAVE"),
+        (upward, "server/support/counters.py", "from server.support import observe"),
+        (
+            rooms_know_too_much,
+            "server/rooms/room.py",
+            "from server.edge.outbox import Outbox",
+        ),
+        (
+            rooms_know_too_much,
+            "server/rooms/fanout.py",
+            "from server.admission.session import Session",
+        ),
+        (foreign_websocket, "server/edge/lane.py", "import trio_websocket"),
+        (underscore_names, "tests/server/x.py", "from server.rooms.room import _LEAVE"),
         (underscore_names, "tests/server/x.py", "room._members"),
         (underscore_names, "scripts/x.py", "self.room._members"),
-        (broad_catch, "server/room.py", "try:\n    f()\nexcept Exception:\n    pass"),
-        (broad_catch, "server/room.py", "try:\n    f()\nexcept:\n    pass"),
+        (broad_catch, "server/rooms/room.py", "try:\n    f()\nexcept Exception:\n    pass"),
+        (broad_catch, "server/rooms/room.py", "try:\n    f()\nexcept:\n    pass"),
         (broad_catch, "server/http/x.py", "try:\n    f()\nexcept (A, BaseException):\n    pass"),
         (broad_catch, "server/http/x.py", "with contextlib.suppress(Exception):\n    pass"),
     ],
@@ -200,14 +233,20 @@ def test_the_rule_finds_a_violation(rule: Rule, path: str, source: str) -> None:
     assert list(rule(path, ast.parse(source)))
 
 
-def test_every_module_of_the_server_has_its_place_in_the_order() -> None:
-    parts = {
+def modules(folder: Path) -> set[str]:
+    """Name the modules and packages in a folder."""
+    return {
         path.stem
-        for path in (ROOT / "server").iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
+        for path in folder.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists() or path.name == "migrations"
+    } - {"__init__"}
 
-    assert parts - {"__init__"} == set(ORDER)
+
+def test_every_module_of_the_server_has_its_place_in_the_order() -> None:
+    assert modules(ROOT / "server") == set(PACKAGES)
+    assert {name: modules(ROOT / "server" / name) for name in INSIDE} == {
+        name: set(order) for name, order in INSIDE.items()
+    }
 
 
 def test_the_exceptions_are_needed() -> None:

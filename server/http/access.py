@@ -9,14 +9,14 @@ from litestar.handlers import BaseRouteHandler
 from litestar.status_codes import HTTP_403_FORBIDDEN
 from litestar.types import Scope
 
-from server.accounts import Accounts, Identity, NotAuthenticated
-from server.credentials import email_key
-from server.http.failures import Failed, too_many, unauthorized
-from server.proxies import Proxies, Secure
-from server.sites import same_site
+from server.auth.accounts import Accounts, Identity, NotAuthenticated
+from server.auth.emails import email_key
+from server.auth.origin import same_site
+from server.auth.proxies import Proxies, Secure
+from server.auth.throttle import Throttle
+from server.auth.tokens import COOKIE, Token, bearer
+from server.http.errors import Failed, too_many, unauthorized
 from server.store.records import User
-from server.throttle import Throttle
-from server.tokens import COOKIE, Token, bearer
 
 ATTEMPTS_SECONDS: Final = 60.0
 REGISTRATIONS_SECONDS: Final = 1800.0

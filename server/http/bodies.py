@@ -17,7 +17,7 @@ from litestar.typing import FieldDefinition
 
 from protocol.codec import loads, structure
 from protocol.errors import Refused
-from server.http.failures import Failed
+from server.http.errors import Failed
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator

@@ -9,9 +9,9 @@ from litestar.params import Parameter
 
 from protocol.codec import clean_name
 from protocol.limits import NAME_LENGTH
-from server.credentials import EMAIL_LENGTH, EMAIL_PATTERN, clean_email
+from server.auth.emails import EMAIL_LENGTH, EMAIL_PATTERN, clean_email
+from server.auth.passwords import LONGEST, SHORTEST, prepare
 from server.http.bodies import Strict, cleaned
-from server.passwords import LONGEST, SHORTEST, prepare
 
 POST_LENGTH: Final = 500
 

@@ -12,10 +12,10 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ResponseSummary, WWWScope
 
-from protocol.limits import Limits
 from server.http.guard import BODY_SECONDS, Application, RequestGuard
 from server.http.stream import BoundedStream
-from server.observe import get_logger
+from server.support.limits import Limits
+from server.support.observe import get_logger
 
 KEEP_ALIVE_SECONDS: Final = 5.0
 """From one answer to the end of the next request's head; short, as a new connection is cheap."""

@@ -8,13 +8,13 @@ from litestar import Router
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import Components, SecurityScheme
 
-from server.accounts import Accounts
+from server.auth.accounts import Accounts
+from server.auth.tokens import COOKIE
 from server.http.access import Access, AccessRules, Connection
-from server.http.account_routes import entry_handlers, own_handlers
-from server.http.follow_routes import follow_handlers, user_handlers
-from server.http.post_routes import reading_handlers, writing_handlers
+from server.http.routes.accounts import entry_handlers, own_handlers
+from server.http.routes.posts import reading_handlers, writing_handlers
+from server.http.routes.users import follow_handlers, user_handlers
 from server.store.database import Database
-from server.tokens import COOKIE
 
 SECURITY: Final = Components(
     security_schemes={

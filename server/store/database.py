@@ -9,13 +9,13 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 import trio
 
-from server import threads
-from server.observe import get_logger
 from server.store import migrate, urls
 from server.store.engines import make_engine, writing
 from server.store.errors import DatabaseUnusable, StoreUnavailable
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.schema import settings
+from server.support import threads
+from server.support.observe import get_logger
 
 __all__ = ["Database", "StoreUnavailable"]
 

@@ -8,12 +8,12 @@ from typing import Final
 import sqlalchemy as sa
 import trio
 
-from server import threads
-from server.observe import get_logger
 from server.store import access_tokens, estimations, posts
 from server.store.database import Database
 from server.store.errors import DatabaseUnusable, StoreUnavailable
-from server.supervise import contain
+from server.support import threads
+from server.support.observe import get_logger
+from server.support.supervise import contain
 
 _EVERY_SECONDS: Final = 3600.0
 _KEY_SECONDS: Final = 86_400.0  # for which an idempotency key is good

@@ -9,10 +9,10 @@ import attrs
 import sqlalchemy as sa
 import trio
 
-from server.counters import Counters
-from server.observe import get_logger
 from server.store.database import Database
 from server.store.errors import StoreUnavailable
+from server.support.counters import Counters
+from server.support.observe import get_logger
 
 Row = TypeVar("Row")
 

@@ -14,7 +14,7 @@ from protocol.effects import Dismiss, End, Record, SetTimer, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation import TRANSITIONS, Estimation, Phase, Trigger
 from protocol.ids import MemberId
-from protocol.limits import Limits
+from protocol.limits import ANNOUNCE_SECONDS
 from protocol.messages import (
     Announce,
     AwaitingTicket,
@@ -533,7 +533,7 @@ def test_row_any_vote_is_taken_here_another_deck_has_other_cards() -> None:
 
 def test_row_seat_never_announced_there_taken_for_ever_here_given_up_after_ten_seconds() -> None:
     room = gathering()
-    assert Limits().announce_seconds == 10
+    assert ANNOUNCE_SECONDS == 10
     assert room.timers == {"cid": room.now + 10}
 
     room.time_up("cid")

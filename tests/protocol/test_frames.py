@@ -275,7 +275,7 @@ def alone(data: bytes) -> Receiver:
 
 
 def split(chunks: list[bytes], delays: list[int]) -> Outcome:
-    """Do as ``server.lane`` does; slow messages wait some chunks before they are dealt with."""
+    """Do as the lane does; slow messages wait some chunks before they are dealt with."""
     splitter, library = Splitter(LONGEST), Receiver()
     order: list[str | bytes] = []
     slow_bytes, fast, patience = b"", 0, deque(delays)

@@ -9,12 +9,12 @@ import h11
 import trio
 import trio.testing
 
-from protocol.limits import Limits
-from server.counters import Counters
 from server.http.application import make_application
-from server.http.health import Health
+from server.http.routes.health import Health
 from server.http.serve import HttpServer
 from server.store.results import MemoryResults, ResultsStore
+from server.support.counters import Counters
+from server.support.limits import Limits
 
 UP = Health(status="ok", uptime=1.5, rooms=2, connections=3)
 

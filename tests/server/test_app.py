@@ -12,11 +12,11 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from protocol.limits import Limits
 from server.app import serve
-from server.config import Settings
-from server.poller import Poller
-from tests.server.support import REQUEST, Client, Cutter, masked_close, said, sweep, tasks
+from server.edge.poller import Poller
+from server.settings.config import Settings
+from server.support.limits import Limits
+from tests.server.harness import REQUEST, Client, Cutter, masked_close, said, sweep, tasks
 
 # Real sockets and a real clock: nothing here waits for time to pass.
 settled = trio.testing.wait_all_tasks_blocked

@@ -8,7 +8,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from server.lifecycle import Lifecycle
-from tests.server.support import Cutter, sweep, until
+from tests.server.harness import Cutter, sweep, until
 
 settled = trio.testing.wait_all_tasks_blocked
 

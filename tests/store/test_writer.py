@@ -9,10 +9,10 @@ import sqlalchemy as sa
 import trio
 import trio.testing
 
-from server.counters import Counters
 from server.store.database import Database
 from server.store.errors import StoreUnavailable
 from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, Writer
+from server.support.counters import Counters
 
 Result = TypeVar("Result")
 

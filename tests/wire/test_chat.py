@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import ClientConnection
 from websockets.trio.client import connect as websocket
 
-from tests.http.world import token_of
+from tests.server.http.world import token_of
 from tests.server.http_client import Answer, Client
 from tests.store.conftest import Postgres
 from tests.wire.process import Address, launched, running

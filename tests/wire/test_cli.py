@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from server.options import OPTIONS
+from server.settings.options import OPTIONS
 from tests.wire.process import ROOT, command, environment, launched, running
 from tests.wire.raw import (
     PATIENCE,

@@ -16,12 +16,12 @@ import pytest
 import trio
 import trio.testing
 
-from protocol.limits import Limits
+from server.admission.session import Session
 from server.app import serve
-from server.config import Settings
-from server.room import Room as ServerRoom
-from server.session import Session
-from server.transport import Connection
+from server.edge.websocket import Connection
+from server.rooms.room import Room as ServerRoom
+from server.settings.config import Settings
+from server.support.limits import Limits
 from tests.wire.process import Address, Server, launched, running
 from tests.wire.raw import (
     CLOSE,

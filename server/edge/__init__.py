@@ -1,0 +1,1 @@
+"""Bytes in and out: accepting, WebSocket framing, reading, sending, pinging."""

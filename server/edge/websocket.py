@@ -1,0 +1,283 @@
+"""One WebSocket connection; the only file that imports trio_websocket.
+
+trio-websocket does the opening handshake, control frames, fragmentation, the closing handshake
+and every error; complete text frames and everything outbound go past it, see ``lane``.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+from protocol.errors import CloseCode
+from protocol.frames import PING, encode_close
+from server.edge.accepted import Peer
+from server.edge.heartbeat import Heartbeat
+from server.edge.lane import READ_BYTES, Lane, Sink
+from server.edge.outbox import Outbox
+from server.edge.poller import Poller
+from server.support.counters import Counters
+from server.support.limits import Limits
+from server.support.observe import get_logger
+
+_SLOW_QUEUE: Final = 8  # messages of trio-websocket; while it is full, no close is seen
+_TOO_SLOW: Final = "too slow: messages were not taken in time"
+_SILENT: Final = "no sign of life"
+_TOO_MANY: Final = "too many pings, fragments or binary messages"
+_CUT: Final = "the connection was cut"
+
+# Any valid request brings a second trio-websocket connection into the open state.
+_GREETING: Final = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Connection:
+    """A connection whose request asks for a WebSocket, until nothing of it is left.
+
+    Whoever calls :meth:`run` hands over the peer. Everything else is synchronous, may be
+    called at any time, before, during and after, and never raises.
+
+    trio-websocket answers the request, and its connection, a reader task and some 12 KiB, is
+    let go again. Most members never need another one before they leave; when the first slow
+    byte comes, a new one is brought into the open state, out of the peer's sight, and stays.
+    """
+
+    __slots__ = (
+        "_counters",
+        "_heartbeat",
+        "_lane",
+        "_leftover",
+        "_limits",
+        "_nursery",
+        "_opened",
+        "_outbox",
+        "_parting",
+        "_peer",
+        "_request",
+        "scope",
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        request: bytes,
+        leftover: bytes,
+        *,
+        limits: Limits,
+        poller: Poller | None,
+        heartbeat: Heartbeat,
+        counters: Counters,
+    ) -> None:
+        """Prepare; nothing happens before :meth:`run`.
+
+        Args:
+            peer: accepted, its request read.
+            request: for the upgrade; valid, up to and including the empty line.
+            leftover: what came behind it.
+            limits: of messages, outbox and close handshake.
+            poller: reads plain TCP sockets; without it, the connection reads for itself.
+            heartbeat: pings the connection while it is open.
+            counters: are kept up to date.
+        """
+        self._peer = peer
+        self._request = request
+        self._leftover = leftover
+        self._limits = limits
+        self._heartbeat = heartbeat
+        self._counters = counters
+        self.scope = trio.CancelScope()
+        """Around the connection's whole life; cancelling it cuts the connection."""
+        self._outbox = Outbox(
+            peer.stream, peer.sock, limits=limits, spawn=self._spawn, on_stuck=self._stuck
+        )
+        self._lane = Lane(
+            peer.stream,
+            peer.sock,
+            outbox=self._outbox,
+            poller=poller if peer.sock is not None else None,
+            limits=limits,
+            on_flood=self._flooded,
+        )
+        self._nursery: trio.Nursery | None = None
+        self._opened = False
+        self._parting: tuple[bytes, bytes] | None = None  # for the end of the handshake
+
+    # --- heartbeat --------------------------------------------------------------------------
+
+    @property
+    def heard(self) -> float:
+        """When the peer last sent anything, on Trio's clock."""
+        return self._lane.heard
+
+    def ping(self) -> None:
+        """Send a ping."""
+        self.push(PING)
+
+    def silent(self) -> None:
+        """Give up a peer that answers no ping."""
+        self._counters.closed_silent += 1
+        self._log("silent")
+        self.close(CloseCode.GOING_AWAY, _SILENT)
+        self.scope.cancel()
+
+    # --- outbound ---------------------------------------------------------------------------
+
+    def push(self, frames: bytes, count: int = 1) -> None:
+        """Send ``count`` whole frames, without waiting; ignored unless the connection is open."""
+        if self._opened:
+            self._outbox.push(frames, count)
+
+    async def flushed(self) -> None:
+        """Wait until the socket has taken all that was pushed, or never will."""
+        await self._outbox.flushed()
+
+    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
+        """Send ``last`` and a close frame; the peer has ``close_seconds`` to answer."""
+        frame = encode_close(code, reason)
+        if not self._opened:
+            self._parting = self._parting or (last, frame)
+        elif not self._outbox.closing:
+            if last:
+                self._outbox.push(last)
+            self._outbox.push(frame)
+            self._set_deadline()
+
+    def _stuck(self) -> None:
+        """Close a peer that does not take what it is sent; it has already had its time."""
+        if self._outbox.closing:
+            self.scope.cancel()
+            return
+        self._counters.closed_too_slow += 1
+        self._log("too slow")
+        self._outbox.truncate()
+        self.close(CloseCode.POLICY, _TOO_SLOW)
+
+    def _flooded(self) -> None:
+        """Close a peer that keeps trio-websocket too busy."""
+        self._log("too many frames")
+        self.close(CloseCode.POLICY, _TOO_MANY)
+
+    def _log(self, why: str) -> None:
+        get_logger("connection").info("closed", why=why, address=self._peer.address)
+
+    def _set_deadline(self) -> None:
+        deadline = trio.current_time() + self._limits.close_seconds
+        self.scope.deadline = min(self.scope.deadline, deadline)
+
+    def _spawn(self, task: Callable[[], Any]) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(task, name="outbox")
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def run(self, sink: Sink) -> None:
+        """Do the handshake, pass messages to ``sink``, and close, whatever happens.
+
+        Cancelled, it leaves a closed socket; a close frame has been tried before.
+        """
+        try:
+            with self.scope:
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    try:
+                        await self._converse(nursery, sink)
+                        nursery.cancel_scope.cancel()
+                    finally:
+                        self._nursery = None  # it closes: what is pushed now finds no writer
+        finally:
+            with trio.move_on_after(self._limits.close_seconds, shield=True):
+                await self._cut()
+
+    async def _converse(self, nursery: trio.Nursery, sink: Sink) -> None:
+        """Be a WebSocket from the first to the last byte."""
+        try:
+            await self._shake_hands(nursery, self._request, deaf=False)
+            self._lane.let_go()
+            self._open(sink)
+            if await self._lane.wait_for_slow() and not self._parted:
+                async with trio.open_nursery() as reading:  # trio-websocket's reader
+                    websocket = await self._shake_hands(reading, _GREETING, deaf=True)
+                    with contextlib.suppress(ConnectionClosed):
+                        await self._receive(websocket, sink)
+                    reading.cancel_scope.cancel()
+                await self._linger(websocket)
+        except (ConnectionClosed, trio.TooSlowError):
+            pass  # the peer broke off its handshake, or does not take the answer
+
+    @property
+    def _parted(self) -> bool:
+        """Both sides have sent a close frame: nothing is left to be said or judged."""
+        return self._outbox.closing and self._lane.peer_closed
+
+    async def _receive(self, websocket: WebSocketConnection, sink: Sink) -> None:
+        while True:
+            message = await websocket.get_message()
+            if not self._outbox.closing:
+                await sink.receive_slow(message, trio.current_time())
+            self._lane.dealt_with()
+
+    async def _shake_hands(
+        self, nursery: trio.Nursery, request: bytes, *, deaf: bool
+    ) -> WebSocketConnection:
+        self._lane.shake_hands(request, deaf=deaf)
+        with trio.fail_after(self._limits.first_request_seconds):
+            proposal = await wrap_server_stream(
+                nursery,
+                self._lane,
+                message_queue_size=_SLOW_QUEUE,
+                max_message_size=self._limits.message_bytes,
+                receive_buffer_size=READ_BYTES,
+            )
+            websocket = await proposal.accept()
+        self._lane.shaken_hands()
+        return websocket
+
+    def _open(self, sink: Sink) -> None:
+        self._opened = True
+        self._counters.websockets_opened += 1
+        self._counters.websockets_current += 1
+        self._heartbeat.add(self)
+        if self._parting is None:
+            sink.opened()
+        else:  # closed meanwhile: refused, or the room has ended
+            for frame in filter(None, self._parting):
+                self._outbox.push(frame)
+            self._set_deadline()
+        self._lane.open(sink, self._leftover)
+        self._request = self._leftover = b""
+
+    async def _linger(self, websocket: WebSocketConnection) -> None:
+        """See to it that the peer learns why, if the connection was failed on this side.
+
+        trio-websocket says 1009 by itself but no other failure (RFC 6455 section 7.1.7), and
+        closing a socket with unread input would reset it, and the close frame with it.
+        """
+        if self._lane.lost:
+            return
+        closed = websocket.closed
+        if not self._outbox.closing and closed is not None:
+            self._outbox.push(encode_close(closed.code, closed.reason or ""))
+        self._set_deadline()
+        await self._outbox.flushed()
+        if not self._lane.peer_closed:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._peer.stream.send_eof()
+            await self._lane.drain()
+
+    async def _cut(self) -> None:
+        """Close the socket; the last thing that happens to a connection."""
+        self._lane.stop_reading()
+        self._heartbeat.discard(self)
+        if self._opened:
+            self._counters.websockets_current -= 1
+            if self._outbox.closing:
+                # Not by who was cancelled: the deadline of its room may come at the same moment.
+                self._counters.closed_unanswered += not self._lane.peer_closed
+            else:
+                self._outbox.push(encode_close(CloseCode.GOING_AWAY, _CUT))
+        unsent = self._outbox.abandon()
+        await self._peer.aclose(reset=unsent)

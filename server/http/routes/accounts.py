@@ -1,0 +1,153 @@
+"""Routes of accounts: register, log in and out, and one's own account."""
+
+from typing import Any
+
+from litestar import Request, Response, delete, get, patch, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_202_ACCEPTED,
+    HTTP_401_UNAUTHORIZED,
+    HTTP_403_FORBIDDEN,
+    HTTP_409_CONFLICT,
+    HTTP_429_TOO_MANY_REQUESTS,
+)
+
+from server.auth.accounts import Accounts, NotAuthenticated, WrongPassword
+from server.http.access import Access, Asking, set_cookie
+from server.http.bodies import Json
+from server.http.errors import Failed, responses, unauthorized
+from server.http.inputs import Change, Login, Registration
+from server.http.outputs import Done, OwnUser
+from server.store.errors import Taken
+
+_TAGS = ["accounts"]
+_PRIVATE = {"Cache-Control": "no-store"}
+
+
+def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
+    """Make the handlers that need no token."""
+
+    @post(
+        "/register",
+        dto=Json[Registration],
+        return_dto=None,
+        opt={"sets_cookie": True},
+        summary="Make an account",
+        tags=_TAGS,
+        security=[],
+        responses=responses(
+            HTTP_409_CONFLICT, HTTP_429_TOO_MANY_REQUESTS, changing=True, body=True
+        ),
+    )
+    async def register(
+        request: Request[Any, Any, Any], data: JSONBody[Registration]
+    ) -> Response[OwnUser]:
+        """Log in to a new account at once: the answer sets the cookie ``auth_token``.
+
+        The token in it may be sent as ``Authorization: Bearer`` as well.
+        """
+        access.count_registration(request)
+        try:
+            user, token = await accounts.register(
+                username=data.username, email=data.email, password=data.password
+            )
+        except Taken as taken:
+            raise Failed(
+                HTTP_409_CONFLICT, f"this {taken.field} has an account already", field=taken.field
+            ) from None
+        return Response(OwnUser.of(user), headers=set_cookie(access, request, token))
+
+    @post(
+        "/login",
+        dto=Json[Login],
+        return_dto=None,
+        opt={"sets_cookie": True},
+        status_code=HTTP_200_OK,
+        summary="Log in",
+        tags=_TAGS,
+        security=[],
+        responses=responses(
+            HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS, changing=True, body=True
+        ),
+    )
+    async def login(request: Request[Any, Any, Any], data: JSONBody[Login]) -> Response[OwnUser]:
+        """Get a token, in the cookie ``auth_token``, for an address and its password."""
+        access.count_login(request, data.email)
+        try:
+            user, token = await accounts.login(email=data.email, password=data.password)
+        except NotAuthenticated:
+            raise unauthorized("there is no account with this e-mail and password") from None
+        return Response(OwnUser.of(user), headers=set_cookie(access, request, token))
+
+    return [register, login]
+
+
+def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
+    """Make the handlers for one's own account."""
+
+    @post(
+        "/logout",
+        status_code=HTTP_202_ACCEPTED,
+        summary="Log out",
+        tags=_TAGS,
+        responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
+    )
+    async def logout(request: Asking) -> Response[Done]:
+        """End the token that was shown; others of the account stay valid."""
+        await accounts.logout(request.auth)
+        headers = {"Set-Cookie": access.no_cookie(request), **_PRIVATE}
+        return Response(Done("you are logged out"), headers=headers)
+
+    @delete(
+        "/delete",
+        summary="Delete one's account",
+        tags=_TAGS,
+        responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
+    )
+    async def delete_account(request: Asking) -> Response[None]:
+        """Remove the account with its posts, follows and tokens, at once and for ever."""
+        await accounts.delete(request.auth)
+        return Response(None, headers={"Set-Cookie": access.no_cookie(request)})
+
+    @get(
+        "/users/me",
+        summary="One's own account",
+        tags=_TAGS,
+        responses=responses(HTTP_401_UNAUTHORIZED),
+    )
+    async def own_account(request: Asking) -> Response[OwnUser]:
+        """Who the token belongs to, e-mail address included."""
+        return Response(OwnUser.of(request.user), headers=_PRIVATE)
+
+    @patch(
+        "/users/me",
+        dto=Json[Change],
+        return_dto=None,
+        summary="Change one's name or password",
+        tags=_TAGS,
+        responses=responses(
+            HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS, changing=True, body=True
+        ),
+    )
+    async def change_account(request: Asking, data: JSONBody[Change]) -> Response[OwnUser]:
+        """Change what is given; a new password ends all tokens but the one shown."""
+        if data.password is not None:
+            access.count_old_password(request.user)
+        try:
+            user = await accounts.change(
+                request.auth,
+                username=data.username,
+                password=data.password,
+                old_password=data.old_password,
+            )
+        except WrongPassword:
+            raise Failed(
+                HTTP_403_FORBIDDEN, "is not the password of this account", field="old_password"
+            ) from None
+        except NotAuthenticated:
+            raise unauthorized("the account is gone") from None
+        return Response(OwnUser.of(user), headers=_PRIVATE)
+
+    return [logout, delete_account, own_account, change_account]

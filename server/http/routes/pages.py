@@ -1,0 +1,76 @@
+"""The entry page, and what a WebSocket endpoint says to those who do not ask for a WebSocket."""
+
+from typing import Annotated, Any
+
+import attrs
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_426_UPGRADE_REQUIRED
+
+from server.http.errors import Failure
+
+
+@attrs.frozen(kw_only=True)
+class Links:
+    """Where to go from here; ``{…}`` is to be filled in."""
+
+    health: str = "/health"
+    metrics: str = "/metrics"
+    schema: str = "/schema/openapi.json"
+    results: str = "/rooms/{room_id}/results{?format}"
+    websocket: str = "/ws{?action,name,max_room_capacity,room_id}"
+
+
+@attrs.frozen(kw_only=True)
+class Index:
+    """What this server is."""
+
+    name: Annotated[str, Parameter(description="Always the same")] = "Parley"
+    version: Annotated[str, Parameter(description="Of the server")]
+    links: Annotated[Links, Parameter(description="URI templates as of RFC 6570")] = Links()
+
+
+HOW_TO_CONNECT = (
+    "this is a WebSocket endpoint: connect with a WebSocket client to "
+    "/ws?action=CREATE_ROOM&name=NAME or /ws?action=JOIN_ROOM&name=NAME&room_id=ID"
+)
+HOW_TO_ECHO = "this is a WebSocket endpoint: connect with a WebSocket client to /ws/echo"
+
+
+def index_handler(version: str) -> HTTPRouteHandler:
+    """Make the handler of ``GET /``."""
+
+    @get("/", summary="What is here", tags=["server"])
+    async def index() -> Index:
+        """Name, version and where to go from here."""
+        return Index(version=version)
+
+    return index
+
+
+def upgrade_handler(path: str, how: str) -> HTTPRouteHandler:
+    """Make the handler of a WebSocket endpoint's path for requests without an upgrade.
+
+    Upgrades never come here, they are recognized before HTTP is served. The path is in the
+    schema nevertheless, which has no other place to tell of it.
+    """
+
+    @get(
+        path,
+        summary="The WebSocket endpoint",
+        description=f"{how[0].upper()}{how[1:]}. Anything else is answered 426.",
+        tags=["websocket"],
+        status_code=HTTP_426_UPGRADE_REQUIRED,
+        responses={
+            HTTP_426_UPGRADE_REQUIRED: ResponseSpec(
+                Failure, generate_examples=False, description="No upgrade was asked for"
+            )
+        },
+    )
+    async def upgrade_required() -> Response[Any]:
+        # RFC 9110 sections 7.8 and 15.5.22: Upgrade is named in Connection as well.
+        return Response({"error": how}, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+
+    return upgrade_required

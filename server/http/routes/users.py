@@ -1,0 +1,138 @@
+"""Routes of other users: who they are, and who follows whom."""
+
+import time
+from typing import Annotated
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import Example
+from litestar.params import QueryParameter
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_401_UNAUTHORIZED,
+    HTTP_404_NOT_FOUND,
+    HTTP_409_CONFLICT,
+)
+from sqlalchemy import Connection
+
+from server.http.access import Asking
+from server.http.errors import Failed, not_here, responses
+from server.http.outputs import Done, PublicUser
+from server.http.paging import LARGEST_ID, USUAL, Before, Id, Limit, cut, page
+from server.store import follows, users
+from server.store.database import Database
+from server.store.errors import Missing
+from server.store.records import Contact, User
+
+_TAGS = ["users"]
+_RESPONSES = responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND)
+_CHANGING = responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True)
+
+_ID = QueryParameter(
+    description="Id of a user", ge=1, le=LARGEST_ID, examples=[Example(value=1)], required=True
+)
+
+
+def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
+    """Make the handlers that change who follows whom."""
+
+    @post(
+        "/follow",
+        status_code=HTTP_200_OK,
+        summary="Follow a user",
+        tags=_TAGS,
+        responses=responses(
+            HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, HTTP_409_CONFLICT, changing=True
+        ),
+    )
+    async def follow(request: Asking, toFollowId: Annotated[int, _ID]) -> Done:  # noqa: N803
+        """See a user's posts in one's timeline; to do so twice changes nothing."""
+        own_id = request.user.id
+        if toFollowId == own_id:
+            raise Failed(HTTP_409_CONFLICT, "must be somebody else", field="toFollowId")
+        try:
+            await database.run(
+                lambda conn: follows.follow(conn, own_id, toFollowId, time.time()), write=True
+            )
+        except Missing as missing:
+            raise not_here(missing.what) from None
+        return Done("you follow this user")
+
+    @post(
+        "/unfollow",
+        status_code=HTTP_200_OK,
+        summary="Follow a user no longer",
+        tags=_TAGS,
+        responses=_CHANGING,
+    )
+    async def unfollow(
+        request: Asking,
+        toUnfollowId: Annotated[int, _ID],  # noqa: N803
+    ) -> Done:
+        """See a user's posts no longer; to do so twice changes nothing."""
+        own_id = request.user.id
+        try:
+            await database.run(
+                lambda conn: follows.unfollow(conn, own_id, toUnfollowId), write=True
+            )
+        except Missing as missing:
+            raise not_here(missing.what) from None
+        return Done("you do not follow this user")
+
+    return [follow, unfollow]
+
+
+def user_handlers(database: Database) -> list[HTTPRouteHandler]:
+    """Make the handlers that tell of users."""
+
+    @get("/users/{user_id:int}", summary="A user", tags=_TAGS, responses=_RESPONSES)
+    async def one_user(user_id: Id) -> Response[PublicUser]:
+        """Who this is; the e-mail address is nobody else's business."""
+        user = await database.run(lambda conn: users.by_id(conn, user_id))
+        return Response(PublicUser.of(_known(user)), headers={"Cache-Control": "no-store"})
+
+    @get(
+        "/users/{user_id:int}/followers",
+        summary="Who follows a user",
+        tags=_TAGS,
+        responses=_RESPONSES,
+    )
+    async def followers(
+        request: Asking, user_id: Id, limit: Limit = USUAL, before: Before = None
+    ) -> Response[list[PublicUser]]:
+        """Users, the latest to follow first; ``Link`` leads to the next page."""
+        asked = page(limit, before)
+
+        def work(conn: Connection) -> list[Contact]:
+            _known(users.by_id(conn, user_id))
+            return follows.followers(conn, user_id, before=asked.before, limit=asked.fetch)
+
+        shown, headers = cut(request, asked, await database.run(work))
+        return Response([PublicUser.of(each) for each in shown], headers=headers)
+
+    @get(
+        "/users/{user_id:int}/following",
+        summary="Whom a user follows",
+        tags=_TAGS,
+        responses=_RESPONSES,
+    )
+    async def following(
+        request: Asking, user_id: Id, limit: Limit = USUAL, before: Before = None
+    ) -> Response[list[PublicUser]]:
+        """Users, the latest to be followed first; ``Link`` leads to the next page."""
+        asked = page(limit, before)
+
+        def work(conn: Connection) -> list[Contact]:
+            _known(users.by_id(conn, user_id))
+            return follows.following(conn, user_id, before=asked.before, limit=asked.fetch)
+
+        shown, headers = cut(request, asked, await database.run(work))
+        return Response([PublicUser.of(each) for each in shown], headers=headers)
+
+    return [one_user, followers, following]
+
+
+def _known(user: User | None) -> User:
+    if user is None:
+        raise not_here("user")
+    return user

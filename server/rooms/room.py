@@ -1,0 +1,266 @@
+"""One room: its task, its inbox, the nursery that owns its members, and its end."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import trio
+
+from protocol.effects import (
+    Attend,
+    ClearTimer,
+    Dismiss,
+    Effect,
+    End,
+    Record,
+    SetTimer,
+    Sleep,
+    Tell,
+    TellAll,
+    TellOthers,
+)
+from protocol.errors import CloseCode
+from protocol.ids import MemberId, RoomId
+from protocol.messages import (
+    ADMIN_LEFT,
+    Command,
+    Leave,
+    RoomClosed,
+    TicketResult,
+    TimeUp,
+)
+from server.rooms.fanout import Fanout, Member
+from server.rooms.inbox import Inbox
+from server.rooms.timers import Alarm
+from server.support.counters import Counters
+from server.support.limits import Limits
+from server.support.observe import get_logger
+from server.support.supervise import contain
+
+_LEAVE: Final = Leave()
+_TIME_UP: Final = TimeUp()
+
+
+class Rules(Protocol):
+    """What a room needs of the rules of its kind."""
+
+    def apply(self, command: Command, member: MemberId, now: float) -> list[Effect]:
+        """Say what a command has for effects; ``now`` is monotonic, in seconds."""
+
+
+class Keeper(Protocol):
+    """What a room needs of whoever keeps what it produces; never waits, never raises."""
+
+    def record(self, room_id: RoomId, result: Any) -> None:
+        """Keep what the rules of this kind of room record: a round's result, a message."""
+
+    def close(self, room_id: RoomId, at: float) -> None:
+        """The room has ended at this Unix time."""
+
+
+class Room:
+    """A room, from its opening to the moment at which nothing of it is left.
+
+    :meth:`run` is its task. Only that task calls the rules and writes to members; everything
+    else reaches the room through :attr:`inbox`.
+    """
+
+    def __init__(
+        self,
+        room_id: RoomId,
+        rules: Rules,
+        *,
+        limits: Limits,
+        keeper: Keeper,
+        counters: Counters,
+        forget: Callable[[RoomId], None],
+        owned: bool = True,
+    ) -> None:
+        """Prepare a room; it opens when :meth:`run` starts.
+
+        Args:
+            room_id: of the room.
+            rules: decide everything.
+            limits: of inbox and goodbye.
+            keeper: gets the results or messages.
+            counters: are kept up to date.
+            forget: takes the id out of the hub; called exactly once, synchronously.
+            owned: whether the room ends with the connection that is admitted first.
+        """
+        self.id = room_id
+        self.inbox = Inbox(limits.inbox_commands)
+        self.scope = trio.CancelScope()
+        """Cancelling it ends the room like :meth:`end`."""
+        self._rules = rules
+        self._limits = limits
+        self._keeper = keeper
+        self._counters = counters
+        self._forget = forget
+        self._members: dict[MemberId, Member] = {}
+        self._fanout = Fanout()
+        self._owned = owned
+        self._owner: MemberId | None = None
+        self._reason: str | None = None  # why it ended
+        self._code = CloseCode.GOING_AWAY
+        self._most_members = 0
+        self._records = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody is admitted any more."""
+        return self._reason is not None
+
+    @property
+    def members(self) -> int:
+        """Connections the room owns, those in the middle of a handshake included."""
+        return len(self._members)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until the room ends; then part from the members, and own nothing.
+
+        Owns the nursery in which all connections of the room live. Returns when the last of
+        them has ended, which is bounded by ``limits.close_seconds``. Cancelled from outside,
+        it parts from the members too, but without waiting for their answer.
+        """
+        log = get_logger("room")
+        opened = trio.current_time()
+        self._counters.rooms_opened += 1
+        self._counters.rooms_current += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._alarm = Alarm(nursery, self._ring)
+                log.info("opened", room=self.id)
+                task_status.started()
+                try:
+                    with contain("room", room=self.id) as serving, self.scope:
+                        await self._serve()
+                finally:
+                    if serving.failed:
+                        self._counters.rooms_crashed += 1
+                        self.end("internal error", CloseCode.INTERNAL)
+                    self._part()
+                    nursery.cancel_scope.deadline = trio.current_time() + self._limits.close_seconds
+        finally:
+            self.end("it could not be opened")  # if it has been open, it has a reason already
+            self.inbox.close()
+            self._counters.rooms_current -= 1
+            self._counters.rooms_closed += 1
+            log.info(
+                "closed",
+                room=self.id,
+                why=self._reason,
+                most_members=self._most_members,
+                **{"tickets" if self._owned else "messages": self._records},
+                seconds=round(trio.current_time() - opened, 3),
+            )
+
+    def admit(self, member: Member) -> bool:
+        """Make the room own a connection; the first one's end is the room's end.
+
+        Synchronous: between looking the room up and this there must be no checkpoint.
+
+        Returns:
+            False if the room has ended; then the connection is still the caller's.
+        """
+        if self.ended:
+            return False
+        if self._owned and self._owner is None:
+            self._owner = member.id
+        self._members[member.id] = member
+        self._most_members = max(self._most_members, len(self._members))
+        self._counters.members_current += 1
+        self._nursery.start_soon(self._attend, member, name=f"member of room {self.id}")
+        return True
+
+    def end(self, reason: str, code: CloseCode = CloseCode.GOING_AWAY) -> None:
+        """End the room: the id is gone at once, the rest follows in its task. Idempotent."""
+        if self._reason is None:
+            self._reason = reason
+            self._code = code
+            self._forget(self.id)
+            self.scope.cancel()
+
+    async def _attend(self, member: Member) -> None:
+        try:
+            await member.run()
+        finally:
+            self._leave(member)
+
+    def _leave(self, member: Member) -> None:
+        """Take note, without a checkpoint, that a connection has ended."""
+        del self._members[member.id]
+        self._fanout.remove(member)
+        self._counters.members_current -= 1
+        if member.id == self._owner:
+            self.end(ADMIN_LEFT)
+        else:
+            self.inbox.put(member.id, _LEAVE)
+            self.inbox.settle()
+
+    def _ring(self, member: MemberId) -> None:
+        self.inbox.put(member, _TIME_UP)
+        self.inbox.settle()
+
+    async def _serve(self) -> None:
+        """Apply whatever comes, and flush once per turn; runs until cancelled."""
+        apply = self._rules.apply
+        while True:
+            batch = await self.inbox.take()
+            now = trio.current_time()
+            for member, command in batch:
+                for effect in apply(command, member, now):
+                    self._carry_out(effect)
+            self._fanout.flush()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case TellAll(event):
+                self._fanout.tell_all(event)
+            case Tell(member, event):
+                if member in self._members:
+                    self._fanout.tell(self._members[member], event)
+            case TellOthers(member, event):
+                if member in self._members:
+                    self._fanout.tell_others(self._members[member], event)
+                else:
+                    self._fanout.tell_all(event)
+            case Attend(member):
+                if member in self._members:
+                    self._fanout.attend(self._members[member])
+            case Dismiss(member, code, reason):
+                if member in self._members:
+                    self._fanout.flush_one(self._members[member])
+                    self._members[member].close(code, reason)
+            case SetTimer(member, seconds):
+                self._alarm.set(member, seconds)
+            case ClearTimer(member):
+                self._alarm.clear(member)
+            case Record(result):
+                self._records += 1
+                if isinstance(result, TicketResult):
+                    self._counters.rounds_revealed += 1
+                else:
+                    self._counters.chat_messages += 1
+                self._keeper.record(self.id, result)
+            case Sleep():
+                # A connection that has been admitted since will enter, or leave in its turn.
+                if not self._members:
+                    self.end("empty")
+            case End(reason):
+                self.end(reason)
+
+    def _part(self) -> None:
+        """Hand in what is left and say goodbye to everybody, all without a checkpoint."""
+        self.end("cancelled")  # if nobody else did, its scope was cancelled from outside
+        self.inbox.close()  # frees whoever waits for space: answers are still to be read
+        self._alarm.stop()
+        self._keeper.close(self.id, time.time())
+        self._fanout.flush()
+        last: dict[object, bytes] = {}
+        reason = self._reason or ""
+        for member in list(self._members.values()):
+            dialect = member.dialect
+            if dialect not in last:
+                last[dialect] = dialect.encode(RoomClosed(reason))
+            member.close(self._code, reason, last[dialect])

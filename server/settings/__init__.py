@@ -1,0 +1,1 @@
+"""What an operator decides: arguments and environment to frozen settings."""

@@ -1,0 +1,213 @@
+"""The table of all options: name, meaning, unit, default and range of each."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+import attrs
+
+from protocol.limits import KIB, MIB, SMALLEST_CAPACITY
+from server.settings.readers import NONE, BadValue, choice, host, networks, number, switch, whole
+from server.store import urls
+from server.support.limits import Limits
+
+PREFIX: Final = "PARLEY_"
+DEFAULT_DATABASE_URL: Final = "sqlite:///parley.db"
+
+_DAY: Final = 86_400
+_MANY: Final = 10_000_000
+
+
+class Group(Enum):
+    """Headings of the help."""
+
+    SERVER = "server"
+    ROOMS = "rooms"
+    MESSAGES = "messages"
+    CONNECTIONS = "connections"
+    HTTP = "HTTP requests"
+    ACCOUNTS = "accounts"
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """One setting as an operator meets it."""
+
+    name: str
+    """As in ``--max-rooms`` and ``PARLEY_MAX_ROOMS``, but written ``max_rooms``."""
+    field: str
+    """Of ``Settings`` or of ``Limits``."""
+    group: Group
+    meaning: str
+    unit: str
+    """What the value is counted in; empty for a switch, which takes none."""
+    default: Any
+    read: Callable[[str], Any]
+    """Turns text into a value, or raises ``BadValue``."""
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def shown_default(self) -> str:
+        """Its default as an operator would write it."""
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        if self.default == ():
+            return NONE
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+
+def database_url(text: str) -> str:
+    """Read the address of a database; whether it is there shows at the start."""
+    try:
+        urls.parse(text)
+    except ValueError as bad:
+        raise BadValue(str(bad)) from None
+    return text
+
+
+def _server(
+    name: str, meaning: str, unit: str, default: object, read: Callable[[str], Any]
+) -> Option:
+    return Option(
+        name=name,
+        field=name,
+        group=Group.SERVER,
+        meaning=meaning,
+        unit=unit,
+        default=default,
+        read=read,
+    )
+
+
+def _accounts(
+    name: str, meaning: str, unit: str, default: object, read: Callable[[str], Any]
+) -> Option:
+    return attrs.evolve(_server(name, meaning, unit, default, read), group=Group.ACCOUNTS)
+
+
+def _limits(group: Group, *rows: tuple[str, str, str, str, Callable[[str], Any]]) -> list[Option]:
+    """Make the options of limits from rows of name, field, meaning, unit and reader."""
+    defaults = Limits()
+    return [
+        Option(
+            name=name,
+            field=field,
+            group=group,
+            meaning=meaning,
+            unit=unit,
+            default=getattr(defaults, field),
+            read=read,
+        )
+        for name, field, meaning, unit, read in rows
+    ]
+
+
+_SECONDS: Final = number(0, _DAY)
+_MESSAGE: Final = whole(KIB, 64 * MIB)
+
+# fmt: off
+OPTIONS: Final[tuple[Option, ...]] = (
+    _server("host", "address to listen on; empty for all of IPv4 and IPv6",
+            "ADDRESS", "0.0.0.0", host),  # noqa: S104 - a team dials in from other machines
+    _server("port", "TCP port; 0 for any free one", "PORT", 8080, whole(0, 65_535)),
+    _server("database_url", "where accounts, rooms and results are kept: sqlite:///FILE, relative "
+            "to the working directory, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+            "URL", DEFAULT_DATABASE_URL, database_url),
+    _server("log_level", "debug, info, warning or error",
+            "LEVEL", "info", choice("debug", "info", "warning", "error")),
+    _server("log_format", "text or json", "FORMAT", "text", choice("text", "json")),
+    _server("echo", "serve /ws/echo, which returns every message, for diagnosis",
+            "", False, switch),
+    *_limits(
+        Group.SERVER,
+        ("drain_seconds", "drain_seconds",
+         "from the first stop signal to the end of the process, at the most",
+         "SECONDS", number(0, _DAY, exclusive=False)),
+    ),
+    *_limits(
+        Group.ROOMS,
+        ("max_room_capacity", "room_capacity",
+         "seats that the creator of a room may ask for",
+         "SEATS", whole(SMALLEST_CAPACITY, 100_000)),
+        ("max_rooms", "rooms", "live rooms", "ROOMS", whole(1, _MANY)),
+        ("max_inbox_commands", "inbox_commands",
+         "commands waiting for one room; above it its members are not read",
+         "COMMANDS", whole(1, _MANY)),
+        ("announce_seconds", "announce_seconds",
+         "from taking a seat to sending JOIN_ROOM; then the seat is given up",
+         "SECONDS", _SECONDS),
+    ),
+    *_limits(
+        Group.MESSAGES,
+        ("max_message_bytes", "message_bytes",
+         "largest WebSocket message; a larger one closes with 1009", "BYTES", _MESSAGE),
+        ("max_echo_message_bytes", "echo_message_bytes",
+         "the same on /ws/echo", "BYTES", _MESSAGE),
+        ("inbound_rate", "inbound_rate",
+         "messages a second that a member may send for ever", "MESSAGES", number(0, 1e6)),
+        ("inbound_burst", "inbound_burst",
+         "messages that a member who was quiet may send at once", "MESSAGES", whole(1, _MANY)),
+        ("frame_rate", "frame_rate",
+         "frames a second that are no whole text message: pings, fragments, binary ones; more "
+         "close with 1008", "FRAMES", number(0, 1e6)),
+        ("frame_burst", "frame_burst", "the same at once", "FRAMES", whole(1, _MANY)),
+        ("max_strikes", "strikes",
+         "refused messages within --strike-seconds that close with 1008",
+         "MESSAGES", whole(1, _MANY)),
+        ("strike_seconds", "strike_seconds", "see --max-strikes", "SECONDS", _SECONDS),
+        ("max_outbox_messages", "outbox_messages",
+         "waiting for one member's socket; above it the member is closed as too slow. Not given, "
+         "it grows with --max-room-capacity", "MESSAGES", whole(1, _MANY)),
+        ("max_outbox_bytes", "outbox_bytes",
+         "the same in bytes", "BYTES", whole(4 * KIB, 1024 * MIB)),
+    ),
+    *_limits(
+        Group.CONNECTIONS,
+        ("max_connections", "connections", "open connections", "CONNECTIONS", whole(1, _MANY)),
+        ("first_request_seconds", "first_request_seconds",
+         "from accepting a connection to the end of its first request's head",
+         "SECONDS", _SECONDS),
+        ("heartbeat_seconds", "heartbeat_seconds",
+         "between pings; idle proxies often cut at 60", "SECONDS", _SECONDS),
+        ("heartbeat_timeout_seconds", "heartbeat_timeout",
+         "a peer that sends nothing for so long after a ping is dead", "SECONDS", _SECONDS),
+        ("write_seconds", "write_seconds",
+         "in which a socket must take what it was given; else it is closed as too slow",
+         "SECONDS", _SECONDS),
+        ("close_seconds", "close_seconds",
+         "in which a peer must answer a close frame; then it is cut off", "SECONDS", _SECONDS),
+    ),
+    *_limits(
+        Group.HTTP,
+        ("max_head_bytes", "first_request_bytes",
+         "largest head of a request", "BYTES", whole(KIB, MIB)),
+        ("max_body_bytes", "body_bytes",
+         "largest body of a request; a larger one is answered 413", "BYTES", whole(0, 64 * MIB)),
+    ),
+    _accounts("login_limit",
+              "attempts to log in a minute, for each address and each account; 0 for no limit",
+              "ATTEMPTS", 10, whole(0, _MANY)),
+    _accounts("register_limit",
+              "registrations in 30 minutes, for each address; 0 for no limit",
+              "ATTEMPTS", 5, whole(0, _MANY)),
+    _accounts("token_days",
+              "a login lasts so long after its last use", "DAYS", 30.0, number(0, 3650)),
+    _accounts("secure_cookies",
+              "whether browsers send the cookie by HTTPS alone: on, off, or auto, which is on "
+              "where a trusted proxy says in X-Forwarded-Proto that the browser came by HTTPS",
+              "WHEN", "auto", choice("on", "off", "auto")),
+    _accounts("trusted_proxy",
+              "addresses or networks of reverse proxies, with commas between them, whose "
+              "X-Forwarded-For and X-Forwarded-Proto are believed; Host must be passed on",
+              "ADDRESSES", (), networks),
+)
+# fmt: on

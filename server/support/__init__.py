@@ -1,0 +1,1 @@
+"""What every package may use: failures contained, logs, numbers, limits, threads."""

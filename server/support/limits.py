@@ -1,0 +1,76 @@
+"""Every bound of the server that an operator may move."""
+
+import attrs
+
+from protocol.limits import ANNOUNCE_SECONDS, KIB, MIB
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Every bound that an operator may move; each default is the documented one."""
+
+    first_request_seconds: float = 5.0
+    """From accepting a connection to the end of its first request's head (slowloris)."""
+
+    first_request_bytes: int = 16 * KIB
+    """Bytes in the head of a request."""
+
+    body_bytes: int = 64 * KIB
+    """Bytes in the body of an HTTP request."""
+
+    message_bytes: int = 16 * KIB
+    """Bytes in one inbound WebSocket message; a larger one closes with 1009."""
+
+    echo_message_bytes: int = 16 * MIB
+    """The same on the diagnostic route ``/ws/echo``."""
+
+    inbound_rate: float = 20.0
+    """Messages a second that a member may send for ever."""
+
+    inbound_burst: int = 40
+    """Messages that a member who was quiet may send at once."""
+
+    frame_rate: float = 200.0
+    """Frames a second, beside whole text messages, that a peer may send for ever: pings,
+    fragments, binary ones. Above it the connection is closed with 1008."""
+
+    frame_burst: int = 400
+    """The same at once."""
+
+    strikes: int = 10
+    """Refused messages (malformed, binary, too fast) that close with 1008."""
+
+    strike_seconds: float = 10.0
+    """In which so many strikes must fall."""
+
+    announce_seconds: float = ANNOUNCE_SECONDS
+    """From taking a seat to announcing oneself in the room; then the seat is given up."""
+
+    heartbeat_seconds: float = 25.0
+    """Between pings; idle proxies cut at 60 s."""
+
+    heartbeat_timeout: float = 10.0
+    """A peer that sends nothing, not even a pong, for so long after a ping is dead."""
+
+    outbox_bytes: int = 1 * MIB
+    """Waiting for one member's socket; above it the member is closed as too slow."""
+
+    outbox_messages: int = 1024
+
+    write_seconds: float = 10.0
+    """In which a socket must take what was handed to it; else it is closed as too slow."""
+
+    close_seconds: float = 2.0
+    """In which a peer must answer a close frame; then its socket is aborted."""
+
+    inbox_commands: int = 1024
+    """Waiting for one room; above it its members' sockets are not read."""
+
+    room_capacity: int = 500
+    """Seats that the creator of a room may ask for."""
+
+    rooms: int = 10_000
+    connections: int = 20_000
+
+    drain_seconds: float = 30.0
+    """From the first stop signal to the end of the process, at the most."""

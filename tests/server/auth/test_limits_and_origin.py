@@ -1,0 +1,173 @@
+"""Where a request comes from, which site it is of, and how often it may come."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.auth.emails import clean_email, email_key
+from server.auth.origin import same_site
+from server.auth.proxies import UNKNOWN, Proxies
+from server.auth.throttle import Throttle
+from server.settings.readers import BadValue, networks
+
+TRUSTED = Proxies(networks("10.0.0.0/8, 2001:db8:1::/48"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "fetch", "same"),
+    [
+        (None, "t", None, True),
+        ("http://t", "t", None, True),
+        ("http://t", "T", None, True),
+        ("https://t", "t", None, True),
+        ("http://t:80", "t", None, True),
+        ("https://t", "t:443", None, True),
+        ("http://t:8080", "t:8080", None, True),
+        ("http://[::1]:8080", "[::1]:8080", None, True),
+        ("http://t", "t", "cross-site", True),
+        (None, "t", "same-origin", True),
+        (None, "t", "none", True),
+        (None, "t", "same-site", False),
+        (None, "t", "cross-site", False),
+        (None, "t", "", False),
+        ("http://evil", "t", "same-origin", False),
+        ("http://t:8081", "t:8080", None, False),
+        ("http://t:8080", "t", None, False),
+        ("http://t.evil", "t", None, False),
+        ("http://evil.t", "t", None, False),
+        ("http://t@evil", "t", None, False),
+        ("http://t/", "t", None, False),
+        ("ftp://t", "t", None, False),
+        ("t", "t", None, False),
+        ("null", "t", None, False),
+        ("null", "null", None, False),
+        ("", "t", None, False),
+        ("http://t", None, None, False),
+        ("http://t", "", None, False),
+        ("http://", "", None, False),
+    ],
+)
+def test_only_the_very_host_and_port_are_the_same_site(
+    origin: str | None, host: str | None, fetch: str | None, same: bool
+) -> None:
+    pairs = ((b"origin", origin), (b"host", host), (b"sec-fetch-site", fetch))
+    headers = [(name, value.encode()) for name, value in pairs if value is not None]
+
+    assert same_site(headers) is same
+
+
+def test_two_origins_are_none() -> None:
+    assert not same_site([(b"origin", b"http://t"), (b"origin", b"http://t"), (b"host", b"t")])
+
+
+@given(st.binary(max_size=30), st.binary(max_size=30))
+def test_whatever_a_header_holds_is_judged(origin: bytes, host: bytes) -> None:
+    same_site([(b"origin", origin), (b"host", host)])
+    TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", origin)])
+    TRUSTED.secure("10.0.0.1", [(b"x-forwarded-proto", host)])
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("192.0.2.1", None, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.1", "192.0.2.1"),
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, 10.9.9.9", "198.51.100.1"),
+        ("10.0.0.1", "10.0.0.2, 10.0.0.3", "10.0.0.2"),
+        ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
+        ("10.0.0.1", '"[2001:db8:9:9::5]:80"', "2001:db8:9:9::/64"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("fe80::1%eth0", None, "fe80::/64"),
+        ("2001:db8:1::1", "2001:db8:2:3:4::5", "2001:db8:2:3::/64"),
+        (None, "198.51.100.1", UNKNOWN),
+        ("", None, UNKNOWN),
+    ],
+)
+def test_only_trusted_proxies_say_who_is_behind_them(
+    peer: str | None, forwarded: str | None, client: str
+) -> None:
+    headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
+
+    assert TRUSTED.client(peer, headers) == client
+
+
+def test_networks_are_read_from_text_or_refused_in_words() -> None:
+    assert networks("none") == ()
+    assert [str(each) for each in networks("10.0.0.1,fd00::/8")] == ["10.0.0.1/32", "fd00::/8"]
+    for text in ("", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1,"):
+        with pytest.raises(BadValue, match="must be"):
+            networks(text)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_so_many_at_once_and_so_many_in_a_time() -> None:
+    clock = Clock()
+    throttle = Throttle(10, 60.0, clock=clock)
+
+    assert [throttle.take("a") for _ in range(10)] == [0.0] * 10
+    assert throttle.take("a") == pytest.approx(6.0)
+    assert throttle.take("b") == 0.0
+    clock.now = 3.0
+    assert throttle.take("a") == pytest.approx(3.0)
+    clock.now = 6.1
+    assert throttle.take("a") == 0.0
+    assert throttle.take("a") > 0
+    clock.now = 1000.0
+    assert [throttle.take("a") > 0 for _ in range(11)] == [False] * 10 + [True]
+
+
+def test_zero_is_no_limit() -> None:
+    throttle = Throttle(0, 60.0, clock=Clock())
+
+    assert {throttle.take("a") for _ in range(1000)} == {0.0}
+
+
+def test_few_buckets_are_kept_the_least_used_go_first() -> None:
+    throttle = Throttle(1, 60.0, kept=2, clock=Clock())
+    for key in ("a", "b", "a", "c"):
+        throttle.take(key)
+
+    assert throttle.take("a") > 0
+    assert throttle.take("b") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada@Example.com", "ada@example.COM"),
+        (" ada@example.com\n", "ada@example.com"),
+        ("RENE\u0301@example.com", "ren\u00e9@example.com"),
+    ],
+)
+def test_two_spellings_of_an_address_have_one_key(one: str, other: str) -> None:
+    assert email_key(one) == email_key(other)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@b", "a.b+c@example.co.uk", "o'hara@x-y.example", "\u00fc@b\u00fccher.example"],
+)
+def test_an_address_is_left_as_it_is(address: str) -> None:
+    assert clean_email(f" {address} ") == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "a", "@b", "a@", "a@b@c", ".a@b", "a.@b", "a..b@c", "a@b..c", "a@b.", "a@-b", "a@b-",
+     "a b@c", "a@b c", "a\n@b", '"a"@b', "a@[127.0.0.1]", "a@b_c", "a\u2028@b", "a" * 253 + "@b",
+     "a@" + "b" * 64],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        clean_email(address)

@@ -1,0 +1,248 @@
+"""Accepting, on a real loopback socket or on a fake one that fails."""
+
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from server.edge.accepted import Peer
+from server.edge.listener import Listener, open_sockets
+from server.support.counters import Counters
+from tests.server.harness import Cutter, as_stream, local_pair, sweep, tasks, until
+
+settled = trio.testing.wait_all_tasks_blocked
+
+
+@attrs.define
+class Listening:
+    counters: Counters
+    peers: list[Peer]
+    address: tuple[str, int]
+    sock: socket.socket
+    accepting: trio.Nursery
+    handlers: trio.Nursery
+    fail: bool = False
+
+    async def dial(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream(*self.address)
+
+
+@asynccontextmanager
+async def listening(most: int = 10, sock: socket.socket | None = None) -> AsyncIterator[Listening]:
+    """Accept; each handler holds its connection until the peer ends it."""
+    sock = sock or open_sockets("127.0.0.1", 0)[0]
+    counters = Counters()
+    peers: list[Peer] = []
+
+    async def handle(peer: Peer) -> None:
+        peers.append(peer)
+        try:
+            await peer.stream.receive_some()
+            if it.fail:
+                raise ValueError("a defect in the handler")
+        finally:
+            await peer.aclose()
+
+    async with trio.open_nursery() as handlers, trio.open_nursery() as accepting:
+        listener = Listener(handle, handlers, most=most, counters=counters)
+        address = sock.getsockname()
+        accepting.start_soon(listener.run, sock)  # noqa: ASYNC113
+        it = Listening(counters, peers, address, sock, accepting, handlers)
+        yield it
+        accepting.cancel_scope.cancel()
+        handlers.cancel_scope.cancel()
+    assert sock.fileno() == -1
+    assert counters.connections_current == 0
+    assert all(peer.sock is not None and peer.sock.fileno() == -1 for peer in peers)
+
+
+async def test_each_connection_gets_a_handler_and_is_counted() -> None:
+    async with listening() as it:
+        streams = [await it.dial() for _ in range(5)]
+        await until(lambda: len(it.peers) >= 5)
+        assert it.counters.connections_current == it.counters.connections_accepted == 5
+        assert {peer.address for peer in it.peers} == {"127.0.0.1"}
+        for stream in streams:
+            await stream.aclose()
+        await until(lambda: not it.counters.connections_current)
+        assert it.counters.connections_accepted == 5
+
+
+async def test_many_that_come_at_once_are_all_accepted() -> None:
+    async with listening(most=1000) as it:
+        dialling = [socket.create_connection(it.address) for _ in range(200)]
+        await until(lambda: len(it.peers) == 200)
+        for sock in dialling:
+            sock.close()
+        await until(lambda: not it.counters.connections_current)
+
+
+async def test_above_the_cap_the_answer_is_503() -> None:
+    with capture_logs() as logs:
+        async with listening(most=2) as it:
+            streams = [await it.dial() for _ in range(2)]
+            await until(lambda: len(it.peers) >= 2)
+            refused = await it.dial()
+            answer = b""
+            while data := await refused.receive_some():
+                answer += data
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"Retry-After: 5\r\n" in answer
+            assert b'"error"' in answer
+            assert it.counters.connections_refused == 1
+            assert it.counters.connections_current == 2
+            await refused.aclose()
+
+            await streams.pop().aclose()
+            await until(lambda: it.counters.connections_current < 2)
+            streams.append(await it.dial())
+            await until(lambda: len(it.peers) >= 3)
+            for stream in streams:
+                await stream.aclose()
+    assert [entry["event"] for entry in logs] == ["refused"]
+
+
+async def test_a_handler_that_fails_is_logged_and_the_others_go_on() -> None:
+    with capture_logs() as logs:
+        async with listening() as it:
+            it.fail = True
+            async with await it.dial():
+                pass
+            await until(lambda: it.peers and not it.counters.connections_current)
+            it.fail = False
+            async with await it.dial():
+                await until(lambda: len(it.peers) >= 2)
+    [entry] = logs
+    assert (entry["event"], entry["address"]) == ("failed", "127.0.0.1")
+
+
+class Faulty(socket.socket):
+    """A listening socket whose accept() fails as it is told to."""
+
+    def __init__(self, errors: list[int]) -> None:
+        self.inner, self._other = local_pair()
+        self._other.send(b"x")  # readable for ever
+        self.errors = errors
+        self.calls: list[float] = []
+        super().__init__(fileno=self.inner.detach())
+        self.given: socket.socket | None = None
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        self.calls.append(trio.current_time())
+        if self.errors:
+            number = self.errors.pop(0)
+            if number == errno.EAGAIN:
+                raise BlockingIOError(number, "again")
+            raise OSError(number, "fails")
+        self.recv(1)
+        self.given, there = local_pair()
+        return there, ("192.0.2.7", 1234)
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("192.0.2.1", 8080)
+
+    def close(self) -> None:
+        self._other.close()
+        super().close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_a_system_without_resources_is_given_a_rest(
+    autojump_clock: MockClock, number: int
+) -> None:
+    faulty = Faulty([number] * 3 + [errno.EAGAIN])
+    with capture_logs() as logs:
+        async with listening(sock=faulty) as it:
+            await until(lambda: bool(it.peers), every=0.01)
+            assert faulty.calls == pytest.approx([0, 0.1, 0.2, 0.3, 0.3, 0.3])
+            assert faulty.given is not None
+            faulty.given.close()
+            await settled()
+    assert [entry["event"] for entry in logs] == ["cannot accept"] * 3
+
+
+async def test_a_connection_that_is_gone_before_it_is_accepted_costs_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    faulty = Faulty([errno.ECONNABORTED, errno.EPROTO, errno.EAGAIN])
+    with capture_logs() as logs:
+        async with listening(sock=faulty) as it:
+            await settled()
+            assert it.counters.connections_accepted == 1
+            assert trio.current_time() == 0
+            assert faulty.given is not None
+            faulty.given.close()
+            await settled()
+    assert logs == []
+
+
+async def test_whoever_is_refused_may_have_gone_already() -> None:
+    faulty = Faulty([])
+
+    class Gone(Faulty):
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            sock, address = super().accept()
+            assert self.given is not None
+            self.given.close()
+            return sock, address
+
+    faulty.close()
+    gone = Gone([])
+    async with listening(most=0, sock=gone) as it:
+        await settled()
+        assert it.counters.connections_refused == 1
+        assert it.peers == []
+
+
+def test_all_addresses_of_a_host_get_the_same_port() -> None:
+    sockets = open_sockets("localhost", 0)
+    try:
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+        assert all(sock.getsockname()[1] for sock in sockets)
+        assert len({sock.family for sock in sockets}) == len(sockets)
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_no_host_means_every_interface() -> None:
+    sockets = open_sockets("", 0)
+    try:
+        assert {sock.getsockname()[0] for sock in sockets} <= {"0.0.0.0", "::"}  # noqa: S104
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_a_port_in_use_is_an_error_and_leaves_no_socket_open() -> None:
+    [sock] = open_sockets("127.0.0.1", 0)
+    with sock, pytest.raises(OSError, match="in use"):
+        open_sockets("127.0.0.1", sock.getsockname()[1])
+
+
+def test_a_host_without_address_is_an_error() -> None:
+    with pytest.raises(OSError, match=r"."):
+        open_sockets("no-such-host.invalid", 0)
+
+
+def test_cancelled_at_any_step_the_listening_socket_is_closed() -> None:
+    async def scenario(cutter: Cutter) -> None:
+        before = tasks()
+        faulty = Faulty([errno.EMFILE, errno.EAGAIN])
+        async with listening(sock=faulty) as it:
+            cutter.arm(it.accepting.cancel_scope)
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            if faulty.given is not None:
+                await as_stream(faulty.given).aclose()
+            cutter.disarm()
+        assert tasks() == before
+
+    sweep(scenario, least=2, errors=True)

@@ -1,0 +1,343 @@
+"""What is answered over HTTP: the real application behind the real Hypercorn.
+
+Requests are raw bytes on Trio memory streams, parsed on the other side by h11; no port is opened.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from protocol.ids import MemberId, RoomId
+from protocol.messages import TicketId, TicketResult, Vote
+from server.http.routes.health import Health
+from server.http.routes.results import LARGE
+from server.store.results import MemoryResults, RoomResults
+from server.support.counters import Counters
+from server.support.limits import Limits
+from tests.server.http_client import Answer, connect, make_server
+
+ROOM = RoomId("a1B2c3")
+
+
+def vote(number: int, name: str, value: str) -> Vote:
+    return Vote(MemberId(f"m{number}"), name, value)
+
+
+@pytest.fixture
+def store() -> MemoryResults:
+    store = MemoryResults(10)
+    store.open(ROOM, 1_000_000_000.1234)
+    votes = (vote(1, "Ada", "3"), vote(2, "Bob", "5"), vote(3, "Cy", "5"), vote(4, "Di", "?"))
+    store.record(ROOM, TicketResult(TicketId("T-1"), votes, 12.34567))
+    return store
+
+
+async def ask(server: Any, target: str, method: str = "GET", *, head: str = "") -> Answer:
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, server)
+        answer = await client.ask(target, method, head=head + "Connection: close\r\n")
+        assert await client.ended() == b""
+    return answer
+
+
+async def test_the_index_says_what_is_here() -> None:
+    answer = await ask(make_server(), "/")
+
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json["name"] == "Parley"
+    assert answer.json["version"] == "1.2.3"
+    assert set(answer.json["links"]) == {"health", "metrics", "schema", "results", "websocket"}
+
+
+@pytest.mark.parametrize("target", ["/", "/nope", "/rooms/x/results?format=x", "/ws", "/schema"])
+async def test_every_answer_forbids_sniffing_and_names_no_server(target: str) -> None:
+    answer = await ask(make_server(), target)
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in answer.headers
+    assert "date" in answer.headers
+
+
+async def test_health_is_200_while_all_is_well() -> None:
+    answer = await ask(make_server(), "/health")
+
+    assert answer.status == 200
+    assert answer.json == {
+        "status": "ok",
+        "uptime": 1.5,
+        "rooms": 2,
+        "connections": 3,
+        "backlog": 0,
+    }
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_health_is_503_while_draining() -> None:
+    draining = Health(status="draining", uptime=9.0, rooms=0, connections=1)
+
+    answer = await ask(make_server(health=draining), "/health")
+
+    assert answer.status == 503
+    assert answer.json["status"] == "draining"
+
+
+async def test_health_is_200_and_degraded_while_the_database_is_gone() -> None:
+    degraded = Health(status="degraded", uptime=9.0, rooms=0, connections=1, backlog=7)
+
+    answer = await ask(make_server(health=degraded), "/health")
+
+    assert answer.status == 200
+    assert (answer.json["status"], answer.json["backlog"]) == ("degraded", 7)
+
+
+async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResults) -> None:
+    answer = await ask(make_server(store), f"/rooms/{ROOM}/results")
+
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json == {
+        "room_id": ROOM,
+        "opened_at": "2001-09-09T01:46:40.123000Z",
+        "closed_at": None,
+        "forgotten": 0,
+        "tickets": [
+            {
+                "ticket_id": "T-1",
+                "seconds": 12.346,
+                "votes": [
+                    {"member_id": "m1", "name": "Ada", "value": "3"},
+                    {"member_id": "m2", "name": "Bob", "value": "5"},
+                    {"member_id": "m3", "name": "Cy", "value": "5"},
+                    {"member_id": "m4", "name": "Di", "value": "?"},
+                ],
+                "mean": pytest.approx(13 / 3),
+                "median": 5.0,
+                "mode": 5.0,
+                "modes": [5.0],
+                "min": 3.0,
+                "max": 5.0,
+                "consensus": False,
+            }
+        ],
+    }
+
+
+async def test_results_of_an_ended_room_say_when_it_ended(store: MemoryResults) -> None:
+    store.close(ROOM, 1_000_000_060)
+
+    answer = await ask(make_server(store), f"/rooms/{ROOM}/results?format=json")
+
+    assert answer.json["closed_at"] == "2001-09-09T01:47:40Z"
+
+
+async def test_results_of_an_unknown_room_are_404() -> None:
+    answer = await ask(make_server(), "/rooms/nobody/results")
+
+    assert answer.status == 404
+    assert answer.json == {"error": "no results are kept of a room with this id"}
+
+
+async def test_an_unknown_format_is_400_and_names_the_field(store: MemoryResults) -> None:
+    answer = await ask(make_server(store), f"/rooms/{ROOM}/results?format=xml")
+
+    assert answer.status == 400
+    assert answer.json == {"error": "format: must be json or csv", "field": "format"}
+
+
+async def test_results_as_csv_come_as_a_file(store: MemoryResults) -> None:
+    answer = await ask(make_server(store), f"/rooms/{ROOM}/results?format=csv")
+
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert answer.headers["content-disposition"] == f'attachment; filename="parley-{ROOM}.csv"'
+    assert answer.headers["cache-control"] == "no-store"
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+    assert [row["name"] for row in rows] == ["Ada", "Bob", "Cy", "Di"]
+    assert {row["median"] for row in rows} == {"5.0"}
+
+
+async def test_a_large_report_is_the_same_though_made_in_a_thread() -> None:
+    store = MemoryResults(1)
+    store.open(ROOM, 0)
+    store.record(
+        ROOM, TicketResult(TicketId("T"), tuple(vote(n, "x", "8") for n in range(LARGE)), 1.0)
+    )
+
+    answer = await ask(make_server(store), f"/rooms/{ROOM}/results")
+
+    assert len(answer.json["tickets"][0]["votes"]) == LARGE
+    assert answer.json["tickets"][0]["consensus"] is True
+
+
+async def test_metrics_show_the_counters_of_this_moment() -> None:
+    counters = Counters()
+    server = make_server(counters=counters)
+    counters.rooms_current = 7
+    counters.rooms_opened = 9
+
+    answer = await ask(server, "/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert answer.headers["content-type"].count("charset") == 1
+    lines = answer.body.decode().splitlines()
+    assert "# TYPE parley_rooms_current gauge" in lines
+    assert "parley_rooms_current 7.0" in lines
+    assert "# TYPE parley_rooms_opened_total counter" in lines
+    assert "parley_rooms_opened_total 9.0" in lines
+    assert 'parley_info{version="1.2.3"} 1.0' in lines
+    assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+
+
+async def test_a_websocket_endpoint_without_upgrade_is_426_and_says_how() -> None:
+    answer = await ask(make_server(), "/ws?action=CREATE_ROOM&name=Ada")
+
+    assert answer.status == 426
+    assert answer.headers["upgrade"] == "websocket"
+    assert "upgrade" in answer.headers["connection"]
+    assert "JOIN_ROOM" in answer.json["error"]
+
+
+@pytest.mark.parametrize(("echo", "status"), [(True, 426), (False, 404)])
+async def test_the_echo_endpoint_exists_only_when_it_is_on(echo: bool, status: int) -> None:
+    answer = await ask(make_server(echo=echo), "/ws/echo")
+
+    assert answer.status == status
+
+
+async def test_an_unknown_path_is_404_in_json() -> None:
+    for target in ("/nope", "/schema/nope", "/schema/nope.json", "/rooms/a/b/c", "/%ff%00"):
+        answer = await ask(make_server(), target)
+
+        assert answer.status == 404
+        assert set(answer.json) == {"error"}
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "BREW"])
+async def test_a_wrong_method_is_405_and_says_what_is_allowed(method: str) -> None:
+    answer = await ask(make_server(), "/health", method)
+
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert method in answer.json["error"]
+
+
+async def test_options_says_what_is_allowed() -> None:
+    for target in ("/health", "*"):
+        answer = await ask(make_server(), target, "OPTIONS")
+
+        assert (answer.status, answer.body) == (204, b"")
+        assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_head_is_get_without_the_body() -> None:
+    server = make_server()
+
+    with_body = await ask(server, "/health")
+    without = await ask(server, "/health", "HEAD")
+
+    assert (without.status, without.body) == (200, b"")
+    assert without.headers["content-length"] == str(len(with_body.body))
+
+
+async def test_an_absolute_target_is_understood() -> None:
+    answer = await ask(make_server(), "http://t/health")
+
+    assert answer.status == 200
+
+
+async def test_an_unusable_host_is_400() -> None:
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, make_server())
+        await client.send("GET / HTTP/1.1\r\nHost: a<b>\r\nConnection: close\r\n\r\n")
+        answer = await client.answer()
+
+    assert answer.status == 400
+    assert set(answer.json) == {"error"}
+
+
+class BrokenStore(MemoryResults):
+    async def results(self, room_id: RoomId) -> RoomResults | None:
+        await trio.lowlevel.checkpoint()
+        raise LookupError("the secret cause")
+
+
+async def test_a_fault_of_ours_is_a_bare_500_and_one_logged_error() -> None:
+    with capture_logs() as logs:
+        answer = await ask(make_server(BrokenStore(1)), f"/rooms/{ROOM}/results?format=json")
+
+    assert answer.status == 500
+    assert answer.json == {"error": "something went wrong on the server"}
+    errors = [entry for entry in logs if entry["log_level"] == "error"]
+    assert len(errors) == 1
+    assert isinstance(errors[0]["exc_info"], LookupError)
+    assert errors[0]["path"] == f"/rooms/{ROOM}/results"
+
+
+async def test_requests_are_logged_at_debug_only() -> None:
+    with capture_logs() as logs:
+        await ask(make_server(), "/health")
+
+    assert [(each["log_level"], each["path"], each["status"]) for each in logs] == [
+        ("debug", "/health", 200)
+    ]
+
+
+async def test_the_schema_describes_every_route_and_both_forms_of_results() -> None:
+    server = make_server(echo=True)
+
+    schema = (await ask(server, "/schema/openapi.json")).json
+
+    assert (await ask(server, "/schema")).json == schema
+    assert set(schema["paths"]) == {
+        "/",
+        "/health",
+        "/metrics",
+        "/rooms/{room_id}/results",
+        "/ws",
+        "/ws/echo",
+    }
+    results = schema["paths"]["/rooms/{room_id}/results"]["get"]
+    assert [kind.partition(";")[0] for kind in results["responses"]["200"]["content"]] == [
+        "application/json",
+        "text/csv",
+    ]
+    assert {"400", "404"} <= set(results["responses"])
+    assert "503" in schema["paths"]["/health"]["get"]["responses"]
+    assert "://" not in json.dumps(schema)
+
+
+def undescribed(schema: dict[str, Any]) -> Iterator[str]:
+    for name, component in schema["components"]["schemas"].items():
+        for field, of in component["properties"].items():
+            if name != "Links" and "description" not in of:
+                yield f"{name}.{field}"
+
+
+async def test_every_field_is_described() -> None:
+    schema = (await ask(make_server(), "/schema/openapi.json")).json
+
+    assert list(undescribed(schema)) == []
+
+
+async def test_a_small_body_is_accepted_and_a_large_one_is_413() -> None:
+    limits = Limits(body_bytes=10)
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, make_server(limits=limits))
+        await client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n" + "x" * 10)
+        small = await client.answer()
+        await client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n" + "x" * 11)
+        large = await client.answer()
+        assert await client.ended() == b""
+
+    assert small.status == 405
+    assert large.status == 413
+    assert large.headers["connection"] == "close"
+    assert large.headers["x-content-type-options"] == "nosniff"
+    assert set(large.json) == {"error"}

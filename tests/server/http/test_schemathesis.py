@@ -1,0 +1,54 @@
+"""Schemathesis against the schema, with and without a token: all checks, a bounded number."""
+
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from server.store.database import Database
+from tests.server.http.world import ON_SQLITE, World
+
+pytestmark = [ON_SQLITE, pytest.mark.timeout(120)]
+
+EXAMPLES = 10
+ENDS_THE_TOKEN = ("/delete", "/logout")
+
+
+async def run_schemathesis(
+    url: str, folder: Path, *, token: str | None
+) -> subprocess.CompletedProcess[bytes]:
+    config = folder / "schemathesis.toml"
+    config.write_text("" if token is None else f'[auth.openapi.bearer]\nbearer = "{token}"\n')
+    arguments = ["--config-file", str(config), "run", f"{url}/schema/openapi.json"]
+    # A WebSocket's path is documented to answer 426 to whatever Schemathesis can ask.
+    arguments += ["--exclude-path-regex", "^/ws"]
+    arguments += ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color"]
+    if token is not None:
+        arguments += [word for path in ENDS_THE_TOKEN for word in ("--exclude-path", path)]
+    command = [sys.executable, "-c", "from schemathesis.cli import schemathesis as s; s()"]
+    return await trio.run_process(
+        command + arguments, cwd=folder, capture_stdout=True, capture_stderr=True, check=False
+    )
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with a token", "without"])
+async def test_the_schema_is_kept(database: Database, tmp_path: Path, known: bool) -> None:
+    world = World(database)
+    world.now = time.time()
+    ada = await world.register("ada")
+    await world.register("bob")
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, world.server.serve_connection, 0, host="127.0.0.1")
+        listeners: Any = await nursery.start(serve)
+        port = listeners[0].socket.getsockname()[1]
+        done = await run_schemathesis(
+            f"http://127.0.0.1:{port}", tmp_path, token=ada.token if known else None
+        )
+        nursery.cancel_scope.cancel()
+
+    assert done.returncode == 0, done.stdout.decode()[-6000:] + done.stderr.decode()[-2000:]

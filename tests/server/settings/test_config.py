@@ -1,0 +1,233 @@
+"""Settings: what wins over what, and one clear line about every kind of nonsense."""
+
+import re
+
+import attrs
+import pytest
+
+from server.settings.config import Settings, parse
+from server.settings.options import OPTIONS, Option
+from server.support.limits import Limits
+
+ALL = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+
+
+def value_of(settings: Settings, option: Option) -> object:
+    source = settings.limits if option.field in attrs.asdict(Limits()) else settings
+    return getattr(source, option.field)
+
+
+def other_than(option: Option) -> str:
+    """Some valid text for an option that is not its default."""
+    for text in (
+        "on",
+        "json",
+        "error",
+        "example.org",
+        "2000000",
+        "4097",
+        "sqlite:///other.db",
+        "7",
+        "10.0.0.0/8",
+    ):
+        try:
+            if option.read(text) != option.default:
+                return text
+        except ValueError:
+            continue
+    raise AssertionError(option.name)
+
+
+def complaint(
+    capsys: pytest.CaptureFixture[str], argv: list[str], environ: dict[str, str] | None = None
+) -> str:
+    """Parse nonsense; return the one line on standard error."""
+    with pytest.raises(SystemExit) as stop:
+        parse(argv, environ or {})
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.endswith("\n")
+    return captured.err.rstrip("\n")
+
+
+def test_without_arguments_everything_is_as_documented() -> None:
+    assert parse([], {}) == Settings()
+    assert Settings().limits == Limits()
+    assert (Settings().host, Settings().port) == ("0.0.0.0", 8080)  # noqa: S104
+
+
+def test_a_leading_word_serve_is_skipped_once() -> None:
+    assert parse(["serve", "--port", "1"], {}).port == 1
+
+
+@pytest.mark.parametrize("command", ["db upgrade", "db current"])
+def test_the_database_has_commands_of_its_own(command: str) -> None:
+    settings = parse([*command.split(), "--database-url", "sqlite:///a.db"], {})
+
+    assert (settings.command, settings.database_url) == (command, "sqlite:///a.db")
+
+
+def test_every_limit_has_an_option() -> None:
+    fields = {field.name for field in attrs.fields(Limits)}
+    assert fields <= {option.field for option in OPTIONS}
+
+
+@ALL
+def test_the_default_of_an_option_is_that_of_the_settings(option: Option) -> None:
+    assert value_of(Settings(), option) == option.default
+    assert option.read(option.shown_default) == option.default
+
+
+@ALL
+def test_an_option_can_be_given_on_the_command_line(option: Option) -> None:
+    text = other_than(option)
+    argv = [option.flag, text] if option.unit else [option.flag]
+
+    assert value_of(parse(argv, {}), option) == option.read(text)
+
+
+@ALL
+def test_an_option_can_be_given_in_the_environment(option: Option) -> None:
+    text = other_than(option)
+
+    assert value_of(parse([], {option.variable: text}), option) == option.read(text)
+
+
+@ALL
+def test_an_empty_variable_counts_as_absent(option: Option) -> None:
+    assert parse([], {option.variable: ""}) == Settings()
+
+
+def test_the_command_line_wins_over_the_environment() -> None:
+    environ = {"PARLEY_PORT": "1", "PARLEY_ECHO": "yes", "PARLEY_INBOUND_RATE": "5"}
+
+    settings = parse(["--port", "2", "--no-echo"], environ)
+
+    assert (settings.port, settings.echo, settings.limits.inbound_rate) == (2, False, 5.0)
+
+
+def test_a_bad_variable_that_the_command_line_overrides_does_not_matter() -> None:
+    assert parse(["--port", "2"], {"PARLEY_PORT": "x"}).port == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        *(("1", True), ("TRUE", True), ("yes", True), ("On", True)),
+        *(("0", False), ("false", False), ("NO", False), ("off", False)),
+    ],
+)
+def test_a_switch_in_the_environment_takes_the_usual_words(text: str, meant: bool) -> None:
+    assert parse([], {"PARLEY_ECHO": text}).echo is meant
+
+
+def test_an_unknown_variable_is_reported_and_no_error() -> None:
+    settings = parse([], {"PARLEY_PROT": "1", "PARLEY_A": "2", "OTHER": "3", "PARLEY_PORT": "4"})
+
+    assert settings.unknown_variables == ("PARLEY_A", "PARLEY_PROT")
+    assert settings.port == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "-1"),
+        ("port", "65536"),
+        ("port", "1_0"),
+        ("port", " 1"),
+        ("port", "٣"),  # ARABIC-INDIC DIGIT THREE
+        ("port", "9" * 5000),
+        ("max-room-capacity", "1"),
+        ("max-room-capacity", "100001"),
+        ("inbound-rate", "0"),
+        ("inbound-rate", "nan"),
+        ("inbound-rate", "inf"),
+        ("inbound-rate", "1.2.3"),
+        ("inbound-rate", "1e999"),
+        ("inbound-burst", "0"),
+        ("inbound-burst", "1.5"),
+        ("drain-seconds", "-0.1"),
+        ("heartbeat-seconds", "0"),
+        ("log-level", "loud"),
+        ("log-format", "xml"),
+        ("host", "a b"),
+        ("host", "a\nb"),
+        ("max-outbox-messages", "100"),
+        ("database-url", "mysql://h/d"),
+        ("database-url", "sqlite://"),
+        ("max-outbox-bytes", "5000"),
+    ],
+)
+def test_nonsense_is_one_line_that_names_the_option_or_the_variable(
+    capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    variable = "PARLEY_" + name.upper().replace("-", "_")
+
+    by_option = complaint(capsys, [f"--{name}={text}"])
+    by_variable = complaint(capsys, [], {variable: text})
+
+    assert by_option.startswith(f"parley: --{name}")
+    assert re.match(rf"parley: (--{name} \()?{variable}", by_variable)
+    assert by_option.isprintable()
+    assert len(by_option) < 200
+
+
+def test_a_switch_in_the_environment_takes_no_other_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert complaint(capsys, [], {"PARLEY_ECHO": "maybe"}).startswith("parley: PARLEY_ECHO: ")
+
+
+def test_zero_is_a_time_to_drain() -> None:
+    assert parse(["--drain-seconds", "0"], {}).limits.drain_seconds == 0
+
+
+def test_an_outbox_not_given_grows_with_the_rooms() -> None:
+    limits = parse(["--max-room-capacity", "5000"], {}).limits
+
+    assert limits.outbox_messages > 5000
+    assert limits.outbox_bytes >= 5000 * 512
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--prot", "1"],
+        ["--por", "1"],  # no abbreviations
+        ["--port"],
+        ["--echo=1"],
+        ["run"],
+        ["serve", "serve"],
+        ["db"],
+        ["db", "downgrade"],
+        ["upgrade"],
+        ["a\nb\x1b[1m"],
+    ],
+)
+def test_what_is_no_option_is_one_line_too(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    assert complaint(capsys, argv).isprintable()
+
+
+def test_help_shows_everything_about_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(["--help"], {})
+
+    assert stop.value.code == 0
+    words = capsys.readouterr().out.split()
+    unwrapped = "".join(words)
+    for option in OPTIONS:
+        assert option.flag in words
+        assert "".join(option.meaning.split()) in unwrapped
+        assert f"(default{option.shown_default};{option.variable})" in unwrapped
+
+
+def test_version_is_told_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(["--version"], {})
+
+    assert stop.value.code == 0
+    assert re.fullmatch(r"parley \d+\.\d+\.\d+\n", capsys.readouterr().out)
