@@ -14,14 +14,14 @@ from typing import Final
 
 import attrs
 
-from protocol.effects import Attend, Dismiss, Effect, Record, Sleep, Tell, TellAll
+from protocol.effects import Disconnect, Effect, Record, Sleep, Subscribe, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.limits import CHAT_HISTORY, KIB
 from protocol.messages import (
+    AnonymiseAuthor,
     ChatMessage,
     Command,
-    Disown,
     EnterChat,
     Leave,
     PersonJoined,
@@ -114,7 +114,7 @@ class Chat:
                 return self._leave(member)
             case Reject(problem, final):
                 return _refuse(member, problem, final=final)
-            case Disown(user_id):
+            case AnonymiseAuthor(user_id):
                 self._recent = deque(disown(self._recent, user_id))
                 return []
             case _:
@@ -154,7 +154,7 @@ class Chat:
         connections = self._connections.get(person.user_id, 0) + 1
         self._connections[person.user_id] = connections
         effects: list[Effect] = [Tell(member, message) for message in self._recent]
-        effects.append(Attend(member))
+        effects.append(Subscribe(member))
         if connections == 1:
             effects.append(TellAll(PersonJoined(self.room_id, person.name)))
         return effects
@@ -191,5 +191,5 @@ def _size(message: ChatMessage) -> int:
 def _refuse(member: MemberId, problem: Problem, *, final: bool = False) -> list[Effect]:
     effects: list[Effect] = [Tell(member, Refusal(problem))]
     if final:
-        effects.append(Dismiss(member, CloseCode.POLICY, problem.message))
+        effects.append(Disconnect(member, CloseCode.POLICY, problem.message))
     return effects

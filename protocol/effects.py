@@ -31,14 +31,14 @@ class TellOthers:
 
 
 @attrs.frozen
-class Attend:
+class Subscribe:
     """From now on this member belongs to the audience."""
 
     member: MemberId
 
 
 @attrs.frozen
-class Dismiss:
+class Disconnect:
     """Close this member's connection; its :class:`~protocol.messages.Leave` follows."""
 
     member: MemberId
@@ -81,5 +81,14 @@ class End:
 
 
 Effect = (
-    Tell | TellAll | TellOthers | Attend | Dismiss | SetTimer | ClearTimer | Record | Sleep | End
+    Tell
+    | TellAll
+    | TellOthers
+    | Subscribe
+    | Disconnect
+    | SetTimer
+    | ClearTimer
+    | Record
+    | Sleep
+    | End
 )

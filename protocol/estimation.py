@@ -32,13 +32,13 @@ import attrs
 
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.effects import (
-    Attend,
     ClearTimer,
-    Dismiss,
+    Disconnect,
     Effect,
     End,
     Record,
     SetTimer,
+    Subscribe,
     Tell,
     TellAll,
     TellOthers,
@@ -224,7 +224,7 @@ class Estimation:
                 for key, other in self._seats.items()
                 if other.announced and key != member
             ),
-            Attend(member),
+            Subscribe(member),
             TellAll(MemberJoined(seat.name, seat.admin)),
         ]
         if self._phase is Phase.VOTING:
@@ -339,7 +339,7 @@ class Estimation:
     def _reject(self, command: Reject, member: MemberId) -> list[Effect]:
         effects: list[Effect] = [Tell(member, Refusal(command.problem))]
         if command.final:
-            effects.append(Dismiss(member, CloseCode.POLICY, "too many refused messages"))
+            effects.append(Disconnect(member, CloseCode.POLICY, "too many refused messages"))
         return effects
 
     def _refuse_but_admin(self, member: MemberId, deed: str) -> list[Effect]:
@@ -370,4 +370,4 @@ def _refuse(
 
 
 def _turn_away(member: MemberId, problem: Problem) -> list[Effect]:
-    return [Tell(member, Refusal(problem)), Dismiss(member, CloseCode.NORMAL, problem.message)]
+    return [Tell(member, Refusal(problem)), Disconnect(member, CloseCode.NORMAL, problem.message)]

@@ -68,7 +68,7 @@ class Say:
 
 
 @attrs.frozen
-class Disown:
+class AnonymiseAuthor:
     """An account has been deleted: its messages are nobody's from now on."""
 
     user_id: int
@@ -101,7 +101,7 @@ Command = (
     | RevealVotes
     | EnterChat
     | Say
-    | Disown
+    | AnonymiseAuthor
     | Leave
     | TimeUp
     | Reject

@@ -14,7 +14,7 @@ from server.admission.gochat import ChatAdmission
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
-from server.auth.tokens import DAY, Life, Revoked
+from server.auth.tokens import DAY, Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
 from server.edge.listener import Listener, open_sockets
 from server.edge.poller import Poller
@@ -60,7 +60,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     lifecycle = Lifecycle()
     work = trio.CancelScope()
     async with contextlib.AsyncExitStack() as stack:
-        ground = _Ground(settings, lifecycle)
+        ground = _Services(settings, lifecycle)
         stack.push_async_callback(ground.database.aclose)
         sockets = open_sockets(settings.host, settings.port)
         for sock in sockets:
@@ -73,7 +73,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
                 services.start_soon(task)
             with work:
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
-                    house = _House(settings, ground, rooms)
+                    house = _Frontend(settings, ground, rooms)
                     listener = Listener(
                         house.door.serve,
                         handlers,
@@ -97,7 +97,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     return 0 if lifecycle.killed_by is None else 128 + lifecycle.killed_by
 
 
-class _Ground:
+class _Services:
     """What everything else stands on, and what ends last."""
 
     def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
@@ -107,7 +107,7 @@ class _Ground:
         self.database = Database(settings.database_url)
         self.writer = Writer(self.database, counters=self.counters)
         self.results = DatabaseResults(self.database, self.writer)
-        life = Life(settings.token_days * DAY)
+        life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
         self.poller: Poller | None = None
@@ -135,10 +135,10 @@ class _Ground:
         )
 
 
-class _House:
+class _Frontend:
     """The rooms, and the ways into them."""
 
-    def __init__(self, settings: Settings, ground: _Ground, rooms: trio.Nursery) -> None:
+    def __init__(self, settings: Settings, ground: _Services, rooms: trio.Nursery) -> None:
         limits, counters, database = settings.limits, ground.counters, ground.database
         self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
         self.chat = ChatRooms(

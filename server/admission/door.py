@@ -12,8 +12,8 @@ import h11
 import orjson
 import trio
 
-from server.edge.accepted import Peer
-from server.edge.prefixed import ReplayStream
+from server.edge.accepted import AcceptedConnection
+from server.edge.prefixed import PrefixedStream
 from server.support.counters import Counters
 from server.support.limits import Limits
 from server.support.observe import get_logger
@@ -29,7 +29,7 @@ _HEAD: Final = (
 class HttpSide(Protocol):
     """What the door needs of the HTTP server."""
 
-    async def serve_connection(self, stream: ReplayStream) -> None:
+    async def serve_connection(self, stream: PrefixedStream) -> None:
         """Serve all requests of a connection, and close it."""
 
 
@@ -37,7 +37,7 @@ class HttpSide(Protocol):
 class Upgrade:
     """A valid request for a WebSocket. Whoever gets it owns the peer from then on."""
 
-    peer: Peer
+    peer: AcceptedConnection
     path: str
     query: str
     head: bytes
@@ -49,10 +49,10 @@ class Upgrade:
 
 
 Route = Callable[[Upgrade], Awaitable[None]]
-"""Owns the peer, unless it raises :class:`Turned`: then it must not have touched it."""
+"""Owns the peer, unless it raises :class:`HttpRejection`: then it must not have touched it."""
 
 
-class Turned(Exception):
+class HttpRejection(Exception):
     """The request is answered at the door, with an error."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Door:
         for scope in self._reading:
             scope.cancel()
 
-    async def serve(self, peer: Peer) -> None:
+    async def serve(self, peer: AcceptedConnection) -> None:
         """Read the first request and pass the connection on; nothing of it is left then.
 
         The one exception: a WebSocket route may have made a room the owner of the connection.
@@ -110,11 +110,11 @@ class Door:
                     return
                 upgrade = self._judge(peer, connection, request)
                 if upgrade is None:
-                    await self._http.serve_connection(ReplayStream(peer.stream, raw))
+                    await self._http.serve_connection(PrefixedStream(peer.stream, raw))
                 else:
                     owned = False
                     await self._routes[_route_of(upgrade.path)](upgrade)
-            except Turned as turned:
+            except HttpRejection as turned:
                 owned = True
                 bare = request is not None and request.method == b"HEAD"
                 await self._turn_away(peer, connection, turned, bare=bare)
@@ -125,7 +125,7 @@ class Door:
                 await peer.aclose()
 
     async def _read(
-        self, peer: Peer, connection: h11.Connection
+        self, peer: AcceptedConnection, connection: h11.Connection
     ) -> tuple[h11.Request | None, bytes]:
         """Read until the head of a request is complete; ``None`` if nobody waits for an answer."""
         raw = b""
@@ -143,7 +143,7 @@ class Door:
                     request = self._parse(connection, data)
                     if request is not None:
                         return request, raw
-                raise Turned(
+                raise HttpRejection(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                     f"the head of the request has more than {largest} bytes",
                 )
@@ -151,7 +151,7 @@ class Door:
             self._reading.discard(patience)
         if not raw or self._draining:
             return None, raw
-        raise Turned(
+        raise HttpRejection(
             HTTPStatus.REQUEST_TIMEOUT,
             f"no complete request within {self._limits.first_request_seconds:g} seconds",
         )
@@ -161,15 +161,15 @@ class Door:
             connection.receive_data(data)
             event = connection.next_event()
         except h11.RemoteProtocolError as error:
-            raise Turned(HTTPStatus(error.error_status_hint), str(error)) from None
+            raise HttpRejection(HTTPStatus(error.error_status_hint), str(error)) from None
         return event if isinstance(event, h11.Request) else None
 
     def _judge(
-        self, peer: Peer, connection: h11.Connection, request: h11.Request
+        self, peer: AcceptedConnection, connection: h11.Connection, request: h11.Request
     ) -> Upgrade | None:
         """Tell an upgrade to WebSocket, which must be a valid one, from any other request."""
         if self._draining:
-            raise Turned(
+            raise HttpRejection(
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", {"Retry-After": "5"}
             )
         if "websocket" not in _tokens(request, b"upgrade"):
@@ -181,7 +181,7 @@ class Door:
         except ValueError:  # such as //[
             _turn("the target of the request is no address")
         if _route_of(target.path) not in self._routes:
-            raise Turned(HTTPStatus.NOT_FOUND, f"there is no WebSocket at {target.path}")
+            raise HttpRejection(HTTPStatus.NOT_FOUND, f"there is no WebSocket at {target.path}")
         # Not as it came: wsproto reads lists and repeated headers less liberally than RFC 9110
         # and this file do, and raises on bytes that are no ASCII.
         head = _HEAD % judge_handshake(request)
@@ -189,7 +189,12 @@ class Door:
         return Upgrade(peer, target.path, target.query, head, leftover, list(request.headers))
 
     async def _turn_away(
-        self, peer: Peer, connection: h11.Connection, turned: Turned, *, bare: bool
+        self,
+        peer: AcceptedConnection,
+        connection: h11.Connection,
+        turned: HttpRejection,
+        *,
+        bare: bool,
     ) -> None:
         """Answer with an error and close; the peer may still be sending."""
         self._counters.connections_refused += 1
@@ -229,7 +234,7 @@ def judge_handshake(request: h11.Request) -> bytes:
     RFC 6455 section 4.2.1. Also refuses a Host that is no domain name.
     """
     if request.method != b"GET":
-        raise Turned(
+        raise HttpRejection(
             HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket is opened with GET", {"Allow": "GET"}
         )
     if request.http_version < b"1.1":
@@ -248,7 +253,7 @@ def judge_handshake(request: h11.Request) -> bytes:
     if versions != [_WEBSOCKET_VERSION]:
         if not versions:
             _turn("the header Sec-WebSocket-Version is missing")
-        raise Turned(
+        raise HttpRejection(
             HTTPStatus.UPGRADE_REQUIRED,
             "Sec-WebSocket-Version must be 13",
             {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
@@ -266,7 +271,7 @@ def judge_handshake(request: h11.Request) -> bytes:
 
 
 def _turn(message: str) -> NoReturn:
-    raise Turned(HTTPStatus.BAD_REQUEST, message)
+    raise HttpRejection(HTTPStatus.BAD_REQUEST, message)
 
 
 def _tokens(request: h11.Request, name: bytes) -> set[str]:

@@ -21,7 +21,7 @@ from server.admission.handlers import Deaf, Echo
 from server.admission.session import Session
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
-from server.edge.websocket import Connection
+from server.edge.websocket import WebSocket
 from server.rooms.hub import Hub
 from server.rooms.room import Room
 from server.support.counters import Counters
@@ -52,7 +52,7 @@ class Admission:
         self._heartbeat = heartbeat
         self._counters = counters
         self._log = get_logger("door")
-        self._echoes: set[Connection] = set()
+        self._echoes: set[WebSocket] = set()
         self._echo_limits = attrs.evolve(
             limits,
             message_bytes=limits.echo_message_bytes,
@@ -112,7 +112,7 @@ class Admission:
         for connection in list(self._echoes):
             connection.close(CloseCode.GOING_AWAY, reason)
 
-    async def _refuse(self, upgrade: Upgrade, connection: Connection, problem: Problem) -> None:
+    async def _refuse(self, upgrade: Upgrade, connection: WebSocket, problem: Problem) -> None:
         self._counters.connections_refused += 1
         self._log.info(
             "refused", code=problem.code, field=problem.field, address=upgrade.peer.address
@@ -121,8 +121,8 @@ class Admission:
         connection.close(CloseCode.NORMAL, problem.message, last=text)
         await connection.run(Deaf())
 
-    def _connection(self, upgrade: Upgrade, limits: Limits) -> Connection:
-        return Connection(
+    def _connection(self, upgrade: Upgrade, limits: Limits) -> WebSocket:
+        return WebSocket(
             upgrade.peer,
             upgrade.head,
             upgrade.leftover,

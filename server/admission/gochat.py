@@ -11,14 +11,14 @@ from protocol.dialects.gochat import GOCHAT
 from protocol.errors import CloseCode, ErrorCode, Refused
 from protocol.ids import MemberId, RoomId
 from protocol.messages import EnterChat
-from server.admission.door import Route, Turned, Upgrade
+from server.admission.door import HttpRejection, Route, Upgrade
 from server.admission.session import Session
 from server.auth.accounts import Accounts, Identity, NotAuthenticated
-from server.auth.origin import same_site
+from server.auth.origin import same_origin
 from server.auth.tokens import COOKIE, Revoked, bearer
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
-from server.edge.websocket import Connection
+from server.edge.websocket import WebSocket
 from server.rooms.chat_directory import ChatRooms
 from server.store.errors import StoreUnavailable
 from server.support.counters import Counters
@@ -74,14 +74,14 @@ class ChatAdmission:
         """Bring a connection into the room that the path names.
 
         Raises:
-            Turned: 401 without a valid token, 403 from a page of another site, 404 if there is
-                no such room, 503 if the room or the token cannot be looked up now.
+            HttpRejection: 401 without a valid token, 403 from a page of another site, 404 if there
+                is no such room, 503 if the room or the token cannot be looked up now.
         """
         abandoned = True
         try:
             await self._join(upgrade)
             abandoned = False  # a room owns it
-        except Turned:
+        except HttpRejection:
             abandoned = False  # the door answers and closes it
             raise
         finally:
@@ -89,8 +89,8 @@ class ChatAdmission:
                 await upgrade.peer.aclose()
 
     async def _join(self, upgrade: Upgrade) -> None:
-        if not same_site(upgrade.headers):
-            raise Turned(HTTPStatus.FORBIDDEN, "a page of another site may not do this")
+        if not same_origin(upgrade.headers):
+            raise HttpRejection(HTTPStatus.FORBIDDEN, "a page of another site may not do this")
         visit = _Visit(await self._identify(upgrade))
         visits = self._visits.setdefault(visit.identity.user.id, set())
         visits.add(visit)
@@ -106,7 +106,9 @@ class ChatAdmission:
         text = _token(upgrade)
         challenge = {"WWW-Authenticate": "Bearer"}
         if not text:
-            raise Turned(HTTPStatus.UNAUTHORIZED, "log in first: this needs a token", challenge)
+            raise HttpRejection(
+                HTTPStatus.UNAUTHORIZED, "log in first: this needs a token", challenge
+            )
         # What is revoked while the token is looked up may not be seen by that any more.
         revoked: list[Revoked] = []
         unsubscribe = self._accounts.revocations.subscribe(revoked.append)
@@ -117,7 +119,7 @@ class ChatAdmission:
             return identity
         except NotAuthenticated:
             message = "log in again: the token is not valid, or no longer"
-            raise Turned(HTTPStatus.UNAUTHORIZED, message, challenge) from None
+            raise HttpRejection(HTTPStatus.UNAUTHORIZED, message, challenge) from None
         except StoreUnavailable:
             raise _unavailable() from None
         finally:
@@ -130,19 +132,19 @@ class ChatAdmission:
         except Refused as refused:
             status = _STATUS.get(refused.problem.code, HTTPStatus.BAD_REQUEST)
             headers = _RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-            raise Turned(status, refused.problem.message, headers) from None
+            raise HttpRejection(status, refused.problem.message, headers) from None
         except StoreUnavailable:
             raise _unavailable() from None
         if visit.ended:
             self._rooms.let_sleep(room)
-            raise Turned(HTTPStatus.UNAUTHORIZED, "log in again: the token has been revoked")
+            raise HttpRejection(HTTPStatus.UNAUTHORIZED, "log in again: the token has been revoked")
         user = visit.identity.user
         visit.session = Session(
             MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
             user.username,
             GOCHAT,
             inbox=room.inbox,
-            connection=Connection(
+            connection=WebSocket(
                 upgrade.peer,
                 upgrade.head,
                 upgrade.leftover,
@@ -157,7 +159,7 @@ class ChatAdmission:
             on_end=lambda: self._forget(visit),
         )
         if not room.admit(visit.session):
-            raise Turned(HTTPStatus.SERVICE_UNAVAILABLE, "the room has just ended", _RETRY)
+            raise HttpRejection(HTTPStatus.SERVICE_UNAVAILABLE, "the room has just ended", _RETRY)
 
     def _forget(self, visit: _Visit) -> None:
         user_id = visit.identity.user.id
@@ -175,8 +177,8 @@ class ChatAdmission:
                     visit.session.close(CloseCode.POLICY, "logged out")
 
 
-def _unavailable() -> Turned:
-    return Turned(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer now", _RETRY)
+def _unavailable() -> HttpRejection:
+    return HttpRejection(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer now", _RETRY)
 
 
 def _token(upgrade: Upgrade) -> str | None:

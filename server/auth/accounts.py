@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from server.auth.emails import email_key
 from server.auth.passwords import Passwords
 from server.auth.tokens import (
-    Life,
     Revocations,
     Revoked,
     Token,
+    TokenLifetime,
     digest_of,
     looks_like_token,
     make_token,
@@ -50,7 +50,7 @@ class Accounts:
         database: Database,
         passwords: Passwords,
         *,
-        life: Life | None = None,
+        life: TokenLifetime | None = None,
         revocations: Revocations | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -63,7 +63,7 @@ class Accounts:
             revocations: is told of tokens that end before their time.
             clock: Unix time.
         """
-        self.life = life or Life()
+        self.life = life or TokenLifetime()
         self.revocations = revocations or Revocations()
         self._database = database
         self._passwords = passwords

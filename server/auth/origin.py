@@ -9,7 +9,7 @@ _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?")
 _OURS: Final = {b"same-origin", b"none"}
 
 
-def same_site(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def same_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Judge by a request's headers whether a page of ours, or no page at all, has made it.
 
     ``Origin`` must name the very host and port of ``Host``; so behind a proxy, that must pass

@@ -55,7 +55,7 @@ def digest_of(text: str) -> bytes:
 
 
 @attrs.frozen
-class Life:
+class TokenLifetime:
     """How long tokens live: from their last use, give or take."""
 
     seconds: float = LIFETIME

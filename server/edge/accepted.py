@@ -11,7 +11,7 @@ import trio
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Peer:
+class AcceptedConnection:
     """A stream with an owner at any time, who closes it; closing it twice is harmless."""
 
     __slots__ = ("_release", "address", "sock", "stream")

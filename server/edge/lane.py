@@ -21,7 +21,7 @@ READ_BYTES: Final = 64 * 1024
 _MOST_SLOW_BYTES: Final = READ_BYTES  # waiting for trio-websocket; above it nothing is read
 
 
-class Sink(Protocol):
+class MessageHandler(Protocol):
     """Where the messages of a connection go: a session, or an echo."""
 
     @property
@@ -108,7 +108,7 @@ class Lane(trio.abc.Stream):
         self._on_flood = on_flood
         self._bucket: TokenBucket | None = None  # of slow frames; most peers never send one
         self._flooded = False
-        self._sink: Sink | None = None  # until :meth:`open`
+        self._sink: MessageHandler | None = None  # until :meth:`open`
         self._slow = b""
         self._greeting: bytes | None = None  # for trio-websocket, in a handshake
         self._deaf = False  # what trio-websocket answers in this handshake is known already
@@ -151,7 +151,7 @@ class Lane(trio.abc.Stream):
         self._let_go = True
         self._wake()
 
-    def open(self, sink: Sink, leftover: bytes) -> None:
+    def open(self, sink: MessageHandler, leftover: bytes) -> None:
         """Begin with messages; ``leftover`` came behind the request's head."""
         self._sink = sink
         if leftover:

@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from server.edge.accepted import Peer
+from server.edge.accepted import AcceptedConnection
 from server.support.counters import Counters
 from server.support.observe import get_logger
 from server.support.supervise import contain
@@ -59,7 +59,7 @@ class Listener:
 
     def __init__(
         self,
-        handle: Callable[[Peer], Awaitable[None]],
+        handle: Callable[[AcceptedConnection], Awaitable[None]],
         handlers: trio.Nursery,
         *,
         most: int,
@@ -99,10 +99,10 @@ class Listener:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._counters.connections_accepted += 1
         self._counters.connections_current += 1
-        peer = Peer(stream, sock=sock, address=str(address[0]), release=self._release)
+        peer = AcceptedConnection(stream, sock=sock, address=str(address[0]), release=self._release)
         self._handlers.start_soon(self._serve, peer, name="connection")
 
-    async def _serve(self, peer: Peer) -> None:
+    async def _serve(self, peer: AcceptedConnection) -> None:
         with contain("connection", address=peer.address):
             await self._handle(peer)
 

@@ -3,7 +3,7 @@
 import trio
 
 
-class ReplayStream(trio.abc.HalfCloseableStream):
+class PrefixedStream(trio.abc.HalfCloseableStream):
     """``stream``, as if ``first`` had not been read from it yet."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, first: bytes) -> None:

@@ -13,9 +13,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from protocol.errors import CloseCode
 from protocol.frames import PING, encode_close
-from server.edge.accepted import Peer
+from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
-from server.edge.lane import READ_BYTES, Lane, Sink
+from server.edge.lane import READ_BYTES, Lane, MessageHandler
 from server.edge.outbox import Outbox
 from server.edge.poller import Poller
 from server.support.counters import Counters
@@ -35,7 +35,7 @@ _GREETING: Final = (
 )
 
 
-class Connection:
+class WebSocket:
     """A connection whose request asks for a WebSocket, until nothing of it is left.
 
     Whoever calls :meth:`run` hands over the peer. Everything else is synchronous, may be
@@ -63,7 +63,7 @@ class Connection:
 
     def __init__(
         self,
-        peer: Peer,
+        peer: AcceptedConnection,
         request: bytes,
         leftover: bytes,
         *,
@@ -174,7 +174,7 @@ class Connection:
 
     # --- life -------------------------------------------------------------------------------
 
-    async def run(self, sink: Sink) -> None:
+    async def run(self, sink: MessageHandler) -> None:
         """Do the handshake, pass messages to ``sink``, and close, whatever happens.
 
         Cancelled, it leaves a closed socket; a close frame has been tried before.
@@ -192,7 +192,7 @@ class Connection:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()
 
-    async def _converse(self, nursery: trio.Nursery, sink: Sink) -> None:
+    async def _converse(self, nursery: trio.Nursery, sink: MessageHandler) -> None:
         """Be a WebSocket from the first to the last byte."""
         try:
             await self._shake_hands(nursery, self._request, deaf=False)
@@ -213,7 +213,7 @@ class Connection:
         """Both sides have sent a close frame: nothing is left to be said or judged."""
         return self._outbox.closing and self._lane.peer_closed
 
-    async def _receive(self, websocket: WebSocketConnection, sink: Sink) -> None:
+    async def _receive(self, websocket: WebSocketConnection, sink: MessageHandler) -> None:
         while True:
             message = await websocket.get_message()
             if not self._outbox.closing:
@@ -236,7 +236,7 @@ class Connection:
         self._lane.shaken_hands()
         return websocket
 
-    def _open(self, sink: Sink) -> None:
+    def _open(self, sink: MessageHandler) -> None:
         self._opened = True
         self._counters.websockets_opened += 1
         self._counters.websockets_current += 1

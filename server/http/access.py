@@ -11,7 +11,7 @@ from litestar.types import Scope
 
 from server.auth.accounts import Accounts, Identity, NotAuthenticated
 from server.auth.emails import email_key
-from server.auth.origin import same_site
+from server.auth.origin import same_origin
 from server.auth.proxies import Proxies, Secure
 from server.auth.throttle import Throttle
 from server.auth.tokens import COOKIE, Token, bearer
@@ -138,7 +138,7 @@ def renewed_cookie(scope: Scope) -> str | None:
     return found
 
 
-async def refuse_other_sites(connection: Connection, handler: BaseRouteHandler) -> None:
+async def refuse_other_origins(connection: Connection, handler: BaseRouteHandler) -> None:
     """Let nobody change anything in the name of a browser whose page is not ours.
 
     Also where no cookie comes along but one is set: else a page of another site could log
@@ -151,7 +151,7 @@ async def refuse_other_sites(connection: Connection, handler: BaseRouteHandler) 
         return
     if COOKIE not in connection.cookies and not handler.opt.get("sets_cookie"):
         return
-    if not same_site(connection.scope["headers"]):
+    if not same_origin(connection.scope["headers"]):
         raise Failed(HTTP_403_FORBIDDEN, "a page of another site may not do this")
 
 

@@ -15,7 +15,7 @@ from protocol.chat import Chat, Person
 from protocol.errors import CloseCode, ErrorCode, Refused
 from protocol.ids import MemberId, RoomId
 from protocol.limits import CHAT_HISTORY
-from protocol.messages import ChatMessage, Disown, Leave, TicketResult
+from protocol.messages import AnonymiseAuthor, ChatMessage, Leave, TicketResult
 from server.rooms.hub import start
 from server.rooms.room import Room
 from server.store import chat as store
@@ -247,7 +247,7 @@ class ChatRooms:
             # At once, as the room may end before it reads its inbox; and once more behind what
             # the inbox holds.
             _disown(rules, user_id)
-            room.inbox.put(_NOBODY, Disown(user_id))
+            room.inbox.put(_NOBODY, AnonymiseAuthor(user_id))
             room.inbox.settle()
         for ending in self._ending.values():
             _disown(ending.rules, user_id)
@@ -337,7 +337,7 @@ class ChatRooms:
 
 
 def _disown(rules: Chat, user_id: int) -> None:
-    rules.apply(Disown(user_id), _NOBODY, 0.0)
+    rules.apply(AnonymiseAuthor(user_id), _NOBODY, 0.0)
 
 
 def _stored(message: ChatMessage) -> StoredMessage:

@@ -7,14 +7,14 @@ from typing import Any, Final, Protocol
 import trio
 
 from protocol.effects import (
-    Attend,
     ClearTimer,
-    Dismiss,
+    Disconnect,
     Effect,
     End,
     Record,
     SetTimer,
     Sleep,
+    Subscribe,
     Tell,
     TellAll,
     TellOthers,
@@ -31,7 +31,7 @@ from protocol.messages import (
 )
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
-from server.rooms.timers import Alarm
+from server.rooms.timers import Timers
 from server.support.counters import Counters
 from server.support.limits import Limits
 from server.support.observe import get_logger
@@ -48,7 +48,7 @@ class Rules(Protocol):
         """Say what a command has for effects; ``now`` is monotonic, in seconds."""
 
 
-class Keeper(Protocol):
+class Recorder(Protocol):
     """What a room needs of whoever keeps what it produces; never waits, never raises."""
 
     def record(self, room_id: RoomId, result: Any) -> None:
@@ -71,7 +71,7 @@ class Room:
         rules: Rules,
         *,
         limits: Limits,
-        keeper: Keeper,
+        keeper: Recorder,
         counters: Counters,
         forget: Callable[[RoomId], None],
         owned: bool = True,
@@ -129,7 +129,7 @@ class Room:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                self._alarm = Alarm(nursery, self._ring)
+                self._alarm = Timers(nursery, self._ring)
                 log.info("opened", room=self.id)
                 task_status.started()
                 try:
@@ -225,10 +225,10 @@ class Room:
                     self._fanout.tell_others(self._members[member], event)
                 else:
                     self._fanout.tell_all(event)
-            case Attend(member):
+            case Subscribe(member):
                 if member in self._members:
                     self._fanout.attend(self._members[member])
-            case Dismiss(member, code, reason):
+            case Disconnect(member, code, reason):
                 if member in self._members:
                     self._fanout.flush_one(self._members[member])
                     self._members[member].close(code, reason)

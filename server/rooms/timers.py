@@ -7,7 +7,7 @@ import trio
 from protocol.ids import MemberId
 
 
-class Alarm:
+class Timers:
     """At most one timer per member.
 
     The task is started in the room's nursery with the first timer and ends by itself once

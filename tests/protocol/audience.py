@@ -8,13 +8,13 @@ from typing import Final
 
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.effects import (
-    Attend,
     ClearTimer,
-    Dismiss,
+    Disconnect,
     Effect,
     End,
     Record,
     SetTimer,
+    Subscribe,
     Tell,
     TellAll,
     TellOthers,
@@ -148,12 +148,12 @@ class Audience:
                 for key in self.present:
                     if key != member:
                         self.heard[key].append(event)
-            case Attend(member):
+            case Subscribe(member):
                 assert member == subject
                 assert member in self.connected
                 assert member not in self.present, "attends twice"
                 self.present.append(member)
-            case Dismiss(member, code, reason):
+            case Disconnect(member, code, reason):
                 assert member == subject, "somebody else is dismissed"
                 self.dismissed[member] = (code, reason)
             case SetTimer(member, seconds):

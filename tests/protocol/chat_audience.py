@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from protocol.chat import Chat
-from protocol.effects import Attend, Dismiss, Effect, Record, Sleep, Tell, TellAll
+from protocol.effects import Disconnect, Effect, Record, Sleep, Subscribe, Tell, TellAll
 from protocol.errors import CloseCode
 from protocol.ids import MemberId, RoomId
 from protocol.messages import ChatMessage, Command, EnterChat, Event, Leave, Refusal, Say
@@ -89,12 +89,12 @@ class ChatAudience:
                 assert not isinstance(event, Refusal), "everybody hears of a refusal"
                 for key in self.present:
                     self.heard[key].append(event)
-            case Attend(member):
+            case Subscribe(member):
                 assert member == subject
                 assert member in self.connected
                 assert member not in self.present, "attends twice"
                 self.present.append(member)
-            case Dismiss(member, code, reason):
+            case Disconnect(member, code, reason):
                 assert member == subject, "somebody else is dismissed"
                 self.dismissed[member] = (code, reason)
             case Record(result):

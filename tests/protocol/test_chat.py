@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from protocol.chat import DELETED_USER, HISTORY_BYTES, Person
-from protocol.effects import Attend, Dismiss, Sleep, Tell, TellAll
+from protocol.effects import Disconnect, Sleep, Subscribe, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.limits import CHAT_HISTORY
 from protocol.messages import (
     Announce,
+    AnonymiseAuthor,
     BeginVoting,
     CastVote,
     ChatMessage,
     Command,
-    Disown,
     Enter,
     EnterChat,
     Event,
@@ -160,7 +160,7 @@ def test_who_enters_is_told_what_was_said_before_it_belongs_to_the_audience() ->
     assert room.do("a", EnterChat(ADA, "A")) == [
         Tell(MemberId("a"), message(1)),
         Tell(MemberId("a"), message(2)),
-        Attend(MemberId("a")),
+        Subscribe(MemberId("a")),
         TellAll(PersonJoined(ROOM, "A")),
     ]
 
@@ -265,7 +265,7 @@ def test_a_full_room_refuses_and_dismisses() -> None:
     room.enter("a2")
     room.hear()
     effects = room.do("b", EnterChat(BOB, "B"))
-    assert isinstance(effects[-1], Dismiss)
+    assert isinstance(effects[-1], Disconnect)
     assert problem_of(room.hear()["b"]).code is ErrorCode.ROOM_FULL
     assert room.dismissed["b"][0] is CloseCode.POLICY
     room.say("b", "let me in")
@@ -287,7 +287,7 @@ def test_messages_of_a_deleted_account_are_a_deleted_users() -> None:
     room.say("b", "from bob")
     room.say("a", "from ada")
     room.hear()
-    assert room.do("", Disown(ADA)) == []
+    assert room.do("", AnonymiseAuthor(ADA)) == []
     room.enter("c")
     heard = [each for each in room.heard["c"] if isinstance(each, ChatMessage)]
     assert [(each.author_id, each.author, each.text) for each in heard] == [
@@ -300,7 +300,7 @@ def test_messages_of_a_deleted_account_are_a_deleted_users() -> None:
 def test_after_an_account_was_deleted_the_history_is_bounded_as_before() -> None:
     room = ChatAudience(last_seq=CHAT_HISTORY, recent=[message(n) for n in range(1, 51)])
     room.enter("b")
-    room.do("", Disown(ADA))
+    room.do("", AnonymiseAuthor(ADA))
     room.say("b", "one more")
     assert [each.seq for each in room.rules.recent] == [*range(2, 52)]
 
@@ -432,7 +432,7 @@ class ChatRoom(RuleBasedStateMachine):
             else each
             for each in self.said
         ]
-        self.room.do("", Disown(ord(letter)))
+        self.room.do("", AnonymiseAuthor(ord(letter)))
 
     @invariant()
     def check(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from protocol.deck import DEFAULT_DECK, Deck
-from protocol.effects import Dismiss, End, Record, SetTimer, Tell
+from protocol.effects import Disconnect, End, Record, SetTimer, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation import TRANSITIONS, Estimation, Phase, Trigger
 from protocol.ids import MemberId
@@ -489,7 +489,7 @@ def test_row_malformed_once_too_often_dismisses_with_1008_after_the_refusal() ->
 
     assert effects == [
         Tell(MemberId("bob"), Refusal(MALFORMED)),
-        Dismiss(MemberId("bob"), CloseCode.POLICY, "too many refused messages"),
+        Disconnect(MemberId("bob"), CloseCode.POLICY, "too many refused messages"),
     ]
     assert room.hear() == {"bob": [Refusal(MALFORMED)]}
     room.leave("bob")

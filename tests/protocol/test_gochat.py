@@ -14,8 +14,8 @@ from protocol.effects import Tell, TellAll, TellOthers
 from protocol.errors import ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.messages import (
+    AnonymiseAuthor,
     ChatMessage,
-    Disown,
     EnterChat,
     Event,
     Leave,
@@ -139,7 +139,7 @@ def test_any_text_survives(text: str, name: str, room: str) -> None:
 COMMANDS = st.one_of(
     st.builds(EnterChat, st.integers(1, 3), TEXTS),
     st.builds(Say, TEXTS),
-    st.builds(Disown, st.integers(1, 3)),
+    st.builds(AnonymiseAuthor, st.integers(1, 3)),
     st.just(Leave()),
     st.builds(Reject, st.just(Problem(ErrorCode.NOT_TEXT, "binary")), st.booleans()),
 )

@@ -23,11 +23,11 @@ from protocol.errors import CloseCode
 from protocol.frames import unmask
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketResult
-from server.edge.accepted import Peer
+from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
-from server.edge.lane import Sink
+from server.edge.lane import MessageHandler
 from server.edge.poller import Poller
-from server.edge.websocket import Connection
+from server.edge.websocket import WebSocket
 from server.support.counters import Counters
 from server.support.limits import Limits
 
@@ -232,15 +232,19 @@ class Released:
 
 def make_peer(
     wire: Wire, *, small: bool = False, tcp: bool = False
-) -> tuple[Peer, Client, Released]:
+) -> tuple[AcceptedConnection, Client, Released]:
     """Make a connection and its other end; in memory, small means one write at a time."""
     released = Released()
     if wire == "memory":
         make = trio.testing.lockstep_stream_pair if small else trio.testing.memory_stream_pair
         here, there = make()
-        return Peer(here, address="192.0.2.1", release=released), Client(there), released
+        return (
+            AcceptedConnection(here, address="192.0.2.1", release=released),
+            Client(there),
+            released,
+        )
     sock, other = tcp_pair() if tcp else local_pair(small=small)
-    peer = Peer(as_stream(sock), sock=sock, address="192.0.2.1", release=released)
+    peer = AcceptedConnection(as_stream(sock), sock=sock, address="192.0.2.1", release=released)
     return peer, Client(as_stream(other)), released
 
 
@@ -318,12 +322,12 @@ class FakeSink:
 class Wired:
     """A running connection and everything around it."""
 
-    connection: Connection
+    connection: WebSocket
     client: Client
     sink: FakeSink
     counters: Counters
     heartbeat: Heartbeat
-    peer: Peer
+    peer: AcceptedConnection
     released: Released
     done: trio.Event
     nursery: trio.Nursery
@@ -349,8 +353,8 @@ async def wired(
     leftover: bytes = b"",
     small: bool = False,
     shaken: bool = True,
-    before: Callable[[Connection], None] = lambda _: None,
-    sink: Sink | None = None,
+    before: Callable[[WebSocket], None] = lambda _: None,
+    sink: MessageHandler | None = None,
     breaking: bool = False,
     tcp: bool = False,
 ) -> AsyncIterator[Wired]:
@@ -364,7 +368,7 @@ async def wired(
     done = trio.Event()
     fake = FakeSink()
     with Poller() as poller:
-        connection = Connection(
+        connection = WebSocket(
             peer,
             REQUEST,
             leftover,

@@ -18,7 +18,7 @@ import trio.testing
 
 from server.admission.session import Session
 from server.app import serve
-from server.edge.websocket import Connection
+from server.edge.websocket import WebSocket
 from server.rooms.room import Room as ServerRoom
 from server.settings.config import Settings
 from server.support.limits import Limits
@@ -350,7 +350,7 @@ async def test_a_signal_at_the_same_moment_changes_nothing_for_the_members(
 KINDS = (
     ServerRoom,
     Session,
-    Connection,
+    WebSocket,
     trio.MemorySendChannel,
     trio.MemoryReceiveChannel,
     trio.SocketStream,
@@ -382,14 +382,14 @@ async def test_no_task_no_channel_and_no_object_of_the_room_is_left() -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         tasks = trio.lowlevel.current_statistics().tasks_living
         before = census()
-        assert before["Room"] == before["Session"] == before["Connection"] == 0
+        assert before["Room"] == before["Session"] == before["WebSocket"] == 0
 
         async with gathered(server) as room:
             await room.admit(SEATS - 1)
             await room.admin.wait_for("BEGIN_VOTING_PROMPT")
             during = census()
             assert during["Room"] == 1
-            assert during["Session"] == during["Connection"] == SEATS
+            assert during["Session"] == during["WebSocket"] == SEATS
             assert trio.lowlevel.current_statistics().tasks_living > tasks + SEATS
             room.admin.reset()
             await all_told(room)

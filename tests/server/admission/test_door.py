@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from server.admission.door import Door, Upgrade
-from server.edge.prefixed import ReplayStream
+from server.edge.prefixed import PrefixedStream
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.harness import (
@@ -44,7 +44,7 @@ class FakeHttp:
         self.heard = b""
         self.wait = False
 
-    async def serve_connection(self, stream: ReplayStream) -> None:
+    async def serve_connection(self, stream: PrefixedStream) -> None:
         while not self.heard.endswith(b"\r\n\r\n"):
             self.heard += await stream.receive_some(7)
         if self.wait:

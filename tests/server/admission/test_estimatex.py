@@ -20,7 +20,7 @@ from protocol.limits import KIB
 from protocol.messages import Command
 from server.admission.door import Upgrade
 from server.admission.estimatex import Admission
-from server.edge.accepted import Peer
+from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
 from server.rooms.hub import Hub
@@ -62,7 +62,7 @@ class Site:
     results: MemoryResults
     rooms: trio.Nursery
     handlers: trio.Nursery
-    peers: list[tuple[Peer, Client, Released]] = attrs.field(factory=list)
+    peers: list[tuple[AcceptedConnection, Client, Released]] = attrs.field(factory=list)
 
     async def dial(self, query: str, *, path: str = "/ws", leftover: bytes = b"") -> Client:
         """Connect and wait for the answer to the request."""

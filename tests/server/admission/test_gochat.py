@@ -21,7 +21,7 @@ from server.auth.passwords import Passwords
 from server.auth.tokens import LIFETIME, Revoked, Token, make_token
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
-from server.edge.prefixed import ReplayStream
+from server.edge.prefixed import PrefixedStream
 from server.rooms.chat_directory import ChatRooms
 from server.store import access_tokens, chat, users
 from server.store.records import User
@@ -65,7 +65,7 @@ class UselessHasher:
 class NoPages:
     """Serves nothing."""
 
-    async def serve_connection(self, stream: ReplayStream) -> None:
+    async def serve_connection(self, stream: PrefixedStream) -> None:
         raise AssertionError(stream)
 
 

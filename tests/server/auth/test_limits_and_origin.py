@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.auth.emails import clean_email, email_key
-from server.auth.origin import same_site
+from server.auth.origin import same_origin
 from server.auth.proxies import UNKNOWN, Proxies
 from server.auth.throttle import Throttle
 from server.settings.readers import BadValue, networks
@@ -53,16 +53,16 @@ def test_only_the_very_host_and_port_are_the_same_site(
     pairs = ((b"origin", origin), (b"host", host), (b"sec-fetch-site", fetch))
     headers = [(name, value.encode()) for name, value in pairs if value is not None]
 
-    assert same_site(headers) is same
+    assert same_origin(headers) is same
 
 
 def test_two_origins_are_none() -> None:
-    assert not same_site([(b"origin", b"http://t"), (b"origin", b"http://t"), (b"host", b"t")])
+    assert not same_origin([(b"origin", b"http://t"), (b"origin", b"http://t"), (b"host", b"t")])
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30))
 def test_whatever_a_header_holds_is_judged(origin: bytes, host: bytes) -> None:
-    same_site([(b"origin", origin), (b"host", host)])
+    same_origin([(b"origin", origin), (b"host", host)])
     TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", origin)])
     TRUSTED.secure("10.0.0.1", [(b"x-forwarded-proto", host)])
 

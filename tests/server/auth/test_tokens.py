@@ -2,9 +2,9 @@
 
 from server.auth.tokens import (
     DAY,
-    Life,
     Revocations,
     Revoked,
+    TokenLifetime,
     digest_of,
     looks_like_token,
     make_token,
@@ -32,7 +32,7 @@ def test_what_cannot_be_a_token_is_known_without_asking() -> None:
 
 
 def test_a_token_is_renewed_when_less_than_half_is_left() -> None:
-    life = Life(30 * DAY)
+    life = TokenLifetime(30 * DAY)
     end = life.end(0)
 
     assert end == 30 * DAY
@@ -41,7 +41,7 @@ def test_a_token_is_renewed_when_less_than_half_is_left() -> None:
 
 
 def test_a_short_life_is_renewed_once_a_minute_at_the_most() -> None:
-    life = Life(90)
+    life = TokenLifetime(90)
 
     assert life.renewed(90, 50) is None
     assert life.renewed(90, 60) == 150

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from server.edge.accepted import Peer
+from server.edge.accepted import AcceptedConnection
 from tests.server.harness import WIRES, Client, Released, Wire, as_stream, make_peer, tcp_pair
 
 BOTH = pytest.mark.parametrize("wire", WIRES)
@@ -53,7 +53,7 @@ async def test_closing_wakes_whoever_waits_for_the_socket(autojump_clock: MockCl
 
 async def test_a_reset_discards_what_was_not_delivered() -> None:
     sock, other = tcp_pair()
-    peer = Peer(as_stream(sock), sock=sock)
+    peer = AcceptedConnection(as_stream(sock), sock=sock)
     client = Client(as_stream(other))
     await peer.aclose(reset=True)
 
@@ -68,7 +68,7 @@ async def test_a_stream_over_a_socket_is_closed_by_its_socket() -> None:
     released = Released()
     here, there = trio.testing.memory_stream_pair()
     with sock, other:
-        peer = Peer(here, sock=sock, release=released)
+        peer = AcceptedConnection(here, sock=sock, release=released)
         await peer.aclose()
         assert released.count == 1
     await trio.aclose_forcefully(here)
@@ -77,7 +77,7 @@ async def test_a_stream_over_a_socket_is_closed_by_its_socket() -> None:
 
 async def test_nobody_need_be_told() -> None:
     here, there = trio.testing.memory_stream_pair()
-    peer = Peer(here)
+    peer = AcceptedConnection(here)
     await peer.aclose()
     assert peer.address == ""
     assert await there.receive_some() == b""

@@ -12,7 +12,7 @@ import trio.testing
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from server.edge.accepted import Peer
+from server.edge.accepted import AcceptedConnection
 from server.edge.listener import Listener, open_sockets
 from server.support.counters import Counters
 from tests.server.harness import Cutter, as_stream, local_pair, sweep, tasks, until
@@ -23,7 +23,7 @@ settled = trio.testing.wait_all_tasks_blocked
 @attrs.define
 class Listening:
     counters: Counters
-    peers: list[Peer]
+    peers: list[AcceptedConnection]
     address: tuple[str, int]
     sock: socket.socket
     accepting: trio.Nursery
@@ -39,9 +39,9 @@ async def listening(most: int = 10, sock: socket.socket | None = None) -> AsyncI
     """Accept; each handler holds its connection until the peer ends it."""
     sock = sock or open_sockets("127.0.0.1", 0)[0]
     counters = Counters()
-    peers: list[Peer] = []
+    peers: list[AcceptedConnection] = []
 
-    async def handle(peer: Peer) -> None:
+    async def handle(peer: AcceptedConnection) -> None:
         peers.append(peer)
         try:
             await peer.stream.receive_some()

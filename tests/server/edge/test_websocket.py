@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from protocol.errors import CloseCode
 from protocol.frames import encode_text
 from protocol.limits import KIB
-from server.edge.websocket import Connection
+from server.edge.websocket import WebSocket
 from server.support.limits import Limits
 from tests.server.harness import (
     ACCEPT,
@@ -113,7 +113,7 @@ async def test_a_peer_that_left_before_the_answer_is_no_error(
 async def test_closed_before_the_handshake_the_last_word_and_a_close_frame_follow_it(
     wire: Wire, autojump_clock: MockClock
 ) -> None:
-    def close(connection: Connection) -> None:
+    def close(connection: WebSocket) -> None:
         connection.close(CloseCode.NORMAL, "refused", last=encode_text(b"no"))
         connection.close(CloseCode.INTERNAL, "too late", last=encode_text(b"never"))
 

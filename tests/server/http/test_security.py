@@ -8,7 +8,7 @@ import trio
 from structlog.testing import capture_logs
 
 from server.auth.proxies import Proxies
-from server.auth.tokens import COOKIE, DAY, Life, Revoked, digest_of
+from server.auth.tokens import COOKIE, DAY, Revoked, TokenLifetime, digest_of
 from server.http.access import AccessRules
 from server.settings.readers import networks
 from server.store.database import Database
@@ -136,7 +136,7 @@ async def test_the_cookie_is_for_https_alone_when_a_trusted_proxy_says_so(
 
 
 async def test_a_token_expires_unless_it_is_used(database: Database) -> None:
-    world = World(database, life=Life(10 * DAY))
+    world = World(database, life=TokenLifetime(10 * DAY))
     ada = await world.register("ada")
 
     world.now += 4 * DAY
@@ -156,7 +156,7 @@ async def test_a_token_expires_unless_it_is_used(database: Database) -> None:
 
 
 async def test_logging_out_is_not_undone_by_renewing_the_cookie(database: Database) -> None:
-    world = World(database, life=Life(10 * DAY))
+    world = World(database, life=TokenLifetime(10 * DAY))
     ada = await world.register("ada")
     world.now += 6 * DAY
 

@@ -10,7 +10,7 @@ import trio
 
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
-from server.auth.tokens import COOKIE, Life
+from server.auth.tokens import COOKIE, TokenLifetime
 from server.http.access import AccessRules
 from server.http.application import make_application
 from server.http.serve import HttpServer
@@ -66,7 +66,7 @@ class World:
         rules: AccessRules = UNLIMITED,
         hasher: CountingHasher | None = None,
         passwords: Passwords | None = None,
-        life: Life | None = None,
+        life: TokenLifetime | None = None,
     ) -> None:
         self.database = database
         self.now = START

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from protocol.effects import (
-    Attend,
     ClearTimer,
-    Dismiss,
+    Disconnect,
     Effect,
     End,
     SetTimer,
+    Subscribe,
     Tell,
     TellOthers,
 )
@@ -253,8 +253,8 @@ async def test_effects_for_somebody_who_has_gone_do_nothing(autojump_clock: Mock
     ada = FakeMember("Ada")
     nobody = MemberId("nobody")
     rules = Scripted(
-        Attend(nobody),
-        Dismiss(nobody, CloseCode.NORMAL, "z"),
+        Subscribe(nobody),
+        Disconnect(nobody, CloseCode.NORMAL, "z"),
         ClearTimer(nobody),
         Tell(nobody, MemberLeft("x")),
         TellOthers(nobody, MemberLeft("y")),

@@ -5,7 +5,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from protocol.ids import MemberId
-from server.rooms.timers import Alarm
+from server.rooms.timers import Timers
 from tests.server.harness import Cutter, sweep, tasks
 
 ADA, BOB, EVE = MemberId("ada"), MemberId("bob"), MemberId("eve")
@@ -22,7 +22,7 @@ class Bell:
 async def test_each_timer_rings_once_when_it_is_due(autojump_clock: MockClock) -> None:
     bell = Bell()
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, bell)
+        alarm = Timers(nursery, bell)
         alarm.set(ADA, 10)
         alarm.set(BOB, 5)
         alarm.set(EVE, 20)
@@ -33,7 +33,7 @@ async def test_each_timer_rings_once_when_it_is_due(autojump_clock: MockClock) -
 async def test_a_timer_that_is_set_anew_counts_from_then(autojump_clock: MockClock) -> None:
     bell = Bell()
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, bell)
+        alarm = Timers(nursery, bell)
         alarm.set(ADA, 10)
         await trio.sleep(4)
         alarm.set(ADA, 10)
@@ -46,7 +46,7 @@ async def test_a_timer_that_is_set_anew_counts_from_then(autojump_clock: MockClo
 async def test_a_cleared_timer_does_not_ring(autojump_clock: MockClock) -> None:
     bell = Bell()
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, bell)
+        alarm = Timers(nursery, bell)
         alarm.clear(ADA)
         alarm.set(ADA, 10)
         alarm.set(BOB, 12)
@@ -60,7 +60,7 @@ async def test_a_cleared_timer_does_not_ring(autojump_clock: MockClock) -> None:
 async def test_the_task_lives_only_while_there_are_timers(autojump_clock: MockClock) -> None:
     bell = Bell()
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, bell)
+        alarm = Timers(nursery, bell)
         assert not nursery.child_tasks
         alarm.set(ADA, 1)
         alarm.set(BOB, 1)
@@ -82,7 +82,7 @@ async def test_a_timer_may_be_set_while_another_rings(autojump_clock: MockClock)
             alarm.set(member, 2)
 
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, ring)
+        alarm = Timers(nursery, ring)
         alarm.set(ADA, 2)
 
     assert rung == [2, 4, 6]
@@ -91,7 +91,7 @@ async def test_a_timer_may_be_set_while_another_rings(autojump_clock: MockClock)
 async def test_stopping_forgets_all_timers_and_ends_the_task(autojump_clock: MockClock) -> None:
     bell = Bell()
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, bell)
+        alarm = Timers(nursery, bell)
         alarm.stop()
         alarm.set(ADA, 10)
         await trio.testing.wait_all_tasks_blocked()
@@ -107,7 +107,7 @@ async def test_stopped_before_the_task_has_begun_it_does_not_ring(
 ) -> None:
     bell = Bell()
     async with trio.open_nursery() as nursery:
-        alarm = Alarm(nursery, bell)
+        alarm = Timers(nursery, bell)
         alarm.set(ADA, 10)
         alarm.stop()
 
@@ -120,7 +120,7 @@ def test_cancelled_at_any_step_nothing_is_left() -> None:
         with trio.CancelScope() as scope:
             cutter.arm(scope)
             async with trio.open_nursery() as nursery:
-                alarm = Alarm(nursery, Bell())
+                alarm = Timers(nursery, Bell())
                 alarm.set(ADA, 10)
                 await trio.lowlevel.checkpoint()
                 alarm.set(BOB, 5)
