@@ -55,7 +55,11 @@ class Problem:
     """Path of the offending field, such as ``data.ticket_id``."""
 
 
-class Refused(Exception):
+class ParleyError(Exception):
+    """Base of every error of our own; ``server.support.errors`` shows the tree."""
+
+
+class Refused(ParleyError):
     """Raised where input is judged; carries the :class:`Problem` to tell the sender."""
 
     def __init__(self, code: ErrorCode, message: str, field: str | None = None) -> None:

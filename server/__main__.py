@@ -11,7 +11,7 @@ import trio
 from server.app import serve
 from server.settings.config import Settings, parse
 from server.store.database import Database
-from server.store.errors import DatabaseUnusable
+from server.support.errors import DatabaseUnusable
 from server.support.observe import configure_logging, get_logger
 from server.support.rlimit import raise_limit
 

@@ -36,9 +36,18 @@ INSIDE: Final = {
     "store": [
         *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
         *("users", "writer", "database", "migrate", "engines", "records", "statements"),
-        *("cursors", "migrations", "schema", "faults", "errors", "urls"),
+        *("cursors", "migrations", "schema", "faults", "urls"),
     ],
-    "support": ["supervise", "observe", "threads", "rlimit", "limits", "bucket", "counters"],
+    "support": [
+        "supervise",
+        "observe",
+        "threads",
+        "rlimit",
+        "limits",
+        "bucket",
+        "counters",
+        "errors",
+    ],
 }
 """The order inside each package, topmost first."""
 

@@ -15,6 +15,7 @@ import trio
 from server.edge.accepted import AcceptedConnection
 from server.edge.prefixed import PrefixedStream
 from server.support.counters import Counters
+from server.support.errors import HttpRejection
 from server.support.limits import Limits
 from server.support.observe import get_logger
 
@@ -50,18 +51,6 @@ class Upgrade:
 
 Route = Callable[[Upgrade], Awaitable[None]]
 """Owns the peer, unless it raises :class:`HttpRejection`: then it must not have touched it."""
-
-
-class HttpRejection(Exception):
-    """The request is answered at the door, with an error."""
-
-    def __init__(
-        self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Answer with ``status``, these headers and ``{"error": message}``."""
-        super().__init__(message)
-        self.status = status
-        self.headers = dict(headers or {})
 
 
 class Door:

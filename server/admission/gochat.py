@@ -11,17 +11,23 @@ from protocol.dialects.gochat import GOCHAT
 from protocol.errors import CloseCode, ErrorCode, Refused
 from protocol.ids import MemberId, RoomId
 from protocol.messages import EnterChat
-from server.admission.door import HttpRejection, Route, Upgrade
+from server.admission.door import (
+    Route,
+    Upgrade,
+)
 from server.admission.session import Session
-from server.auth.accounts import Accounts, Identity, NotAuthenticated
+from server.auth.accounts import (
+    Accounts,
+    Identity,
+)
 from server.auth.origin import same_origin
 from server.auth.tokens import COOKIE, Revoked, bearer
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
 from server.edge.websocket import WebSocket
 from server.rooms.chat_directory import ChatRooms
-from server.store.errors import StoreUnavailable
 from server.support.counters import Counters
+from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
 from server.support.limits import Limits
 
 _MEMBER_ID_BYTES: Final = 8

@@ -19,16 +19,8 @@ from server.auth.tokens import (
 )
 from server.store import access_tokens, users
 from server.store.database import Database
-from server.store.errors import Missing
 from server.store.records import User
-
-
-class NotAuthenticated(Exception):
-    """Nobody is known by this token, or by this address and password."""
-
-
-class WrongPassword(Exception):
-    """Who asks is known, but does not know the account's password."""
+from server.support.errors import Missing, NotAuthenticated, WrongPassword
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ import trio
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from server.support import threads
+from server.support.errors import TooManyPasswords, UnfitPassword
 
 PARAMETERS: Final = argon2.Parameters(
     type=argon2.Type.ID,
@@ -38,14 +39,6 @@ WAITING: Final = 100
 """Passwords that may wait for a thread: some 3 s of work for one core."""
 
 RETRY_SECONDS: Final = 5
-
-
-class UnfitPassword(ValueError):
-    """A password that nobody can have; the message says what is wrong with it."""
-
-
-class TooManyPasswords(Exception):
-    """More passwords are waiting than can be judged within seconds."""
 
 
 class Hasher(Protocol):

@@ -9,14 +9,18 @@ from litestar.handlers import BaseRouteHandler
 from litestar.status_codes import HTTP_403_FORBIDDEN
 from litestar.types import Scope
 
-from server.auth.accounts import Accounts, Identity, NotAuthenticated
+from server.auth.accounts import (
+    Accounts,
+    Identity,
+)
 from server.auth.emails import email_key
 from server.auth.origin import same_origin
 from server.auth.proxies import Proxies, Secure
 from server.auth.throttle import Throttle
 from server.auth.tokens import COOKIE, Token, bearer
-from server.http.errors import Failed, too_many, unauthorized
+from server.http.errors import RequestFailed, too_many, unauthorized
 from server.store.records import User
+from server.support.errors import NotAuthenticated
 
 ATTEMPTS_SECONDS: Final = 60.0
 REGISTRATIONS_SECONDS: Final = 1800.0
@@ -57,7 +61,7 @@ class Access:
         """Let those through who show a valid token, in ``Authorization`` or in the cookie.
 
         Raises:
-            Failed: 401.
+            RequestFailed: 401.
             StoreUnavailable: if nobody can be known now.
         """
         cookie = connection.cookies.get(COOKIE)
@@ -78,7 +82,7 @@ class Access:
         """Count an attempt to log in.
 
         Raises:
-            Failed: 429, if there were too many from there, or for this account.
+            RequestFailed: 429, if there were too many from there, or for this account.
         """
         self._take(self._by_address, self.address(request))
         self._take(self._by_account, email_key(email))
@@ -87,7 +91,7 @@ class Access:
         """Count an attempt to change a password: the old one can be guessed here as well.
 
         Raises:
-            Failed: 429.
+            RequestFailed: 429.
         """
         self._take(self._by_account, email_key(user.email))
 
@@ -95,7 +99,7 @@ class Access:
         """Count a registration.
 
         Raises:
-            Failed: 429.
+            RequestFailed: 429.
         """
         self._take(self._registrations, self.address(request))
 
@@ -145,14 +149,14 @@ async def refuse_other_origins(connection: Connection, handler: BaseRouteHandler
     its reader in as somebody else.
 
     Raises:
-        Failed: 403.
+        RequestFailed: 403.
     """
     if connection.scope.get("method") in _SAFE:
         return
     if COOKIE not in connection.cookies and not handler.opt.get("sets_cookie"):
         return
     if not same_origin(connection.scope["headers"]):
-        raise Failed(HTTP_403_FORBIDDEN, "a page of another site may not do this")
+        raise RequestFailed(HTTP_403_FORBIDDEN, "a page of another site may not do this")
 
 
 def _peer(connection: Connection) -> str | None:

@@ -13,7 +13,6 @@ from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ControllerRouterHandler, Message, Scope
 
-from server.auth.passwords import TooManyPasswords
 from server.http.access import refuse_other_origins, renewed_cookie
 from server.http.bodies import StrictSchema
 from server.http.errors import answer_busy, answer_error, answer_unavailable
@@ -22,9 +21,9 @@ from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, index_handler, upgrade_handler
 from server.http.routes.results import results_handler
 from server.http.social import SECURITY, Social, social_handlers
-from server.store.errors import StoreUnavailable
 from server.store.results import ResultsStore
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable, TooManyPasswords
 from server.support.limits import Limits
 
 

@@ -17,7 +17,7 @@ from litestar.typing import FieldDefinition
 
 from protocol.codec import loads, structure
 from protocol.errors import Refused
-from server.http.errors import Failed
+from server.http.errors import RequestFailed
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
@@ -43,12 +43,12 @@ def decode(raw: bytes, wanted: type[T]) -> T:
     """Make a ``wanted``, which is an attrs class, of a body.
 
     Raises:
-        Failed: 400 if the body is no JSON, 422 if it is other JSON.
+        RequestFailed: 400 if the body is no JSON, 422 if it is other JSON.
     """
     try:
         value = loads(raw.decode())
     except (UnicodeDecodeError, Refused):
-        raise Failed(HTTP_400_BAD_REQUEST, "the body is not valid JSON") from None
+        raise RequestFailed(HTTP_400_BAD_REQUEST, "the body is not valid JSON") from None
     try:
         made: Any = structure(value, wanted, _ROOT)
     except Refused as refused:
@@ -61,17 +61,19 @@ def decode(raw: bytes, wanted: type[T]) -> T:
         try:
             texts[field.name] = clean(text)
         except ValueError as error:
-            raise Failed(HTTP_422_UNPROCESSABLE_ENTITY, str(error), field=field.name) from None
+            raise RequestFailed(
+                HTTP_422_UNPROCESSABLE_ENTITY, str(error), field=field.name
+            ) from None
     evolved: T = attrs.evolve(made, **texts)
     return evolved
 
 
-def _unfit(refused: Refused) -> Failed:
+def _unfit(refused: Refused) -> RequestFailed:
     field = (refused.problem.field or "").removeprefix(_ROOT).lstrip(".")
     message = refused.problem.message
     if not field:
-        return Failed(HTTP_422_UNPROCESSABLE_ENTITY, f"the {message}")
-    return Failed(
+        return RequestFailed(HTTP_422_UNPROCESSABLE_ENTITY, f"the {message}")
+    return RequestFailed(
         HTTP_422_UNPROCESSABLE_ENTITY, message.removeprefix(f"{_ROOT}.{field} "), field=field
     )
 
@@ -83,11 +85,11 @@ class Json(AbstractDTO[T]):
         """Decode a body.
 
         Raises:
-            Failed: see :func:`decode`; 415 if it is not declared as JSON, which a form of
+            RequestFailed: see :func:`decode`; 415 if it is not declared as JSON, which a form of
                 another site cannot do.
         """
         if _media_type(self.asgi_connection) != JSON:
-            raise Failed(HTTP_415_UNSUPPORTED_MEDIA_TYPE, f"send the body as {JSON}")
+            raise RequestFailed(HTTP_415_UNSUPPORTED_MEDIA_TYPE, f"send the body as {JSON}")
         return decode(value, self.model_type)
 
     @classmethod

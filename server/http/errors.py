@@ -24,6 +24,7 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
+from protocol.errors import ParleyError
 from server.auth.passwords import RETRY_SECONDS
 from server.support.observe import get_logger
 
@@ -31,10 +32,6 @@ DATABASE_RETRY_SECONDS: Final = 5
 
 _MISSING: Final = re.compile(r"Missing required \w+ parameter '([^']+)'")
 """How Litestar begins; it goes on with the address that was asked for."""
-
-
-class NotHere(NotFoundException):
-    """A path that exists in general has nothing for these parameters."""
 
 
 MEANINGS: Final = {
@@ -62,7 +59,7 @@ class Failure:
     ] = None
 
 
-class Failed(HTTPException):
+class RequestFailed(HTTPException, ParleyError):
     """A request that is answered with an error."""
 
     def __init__(
@@ -78,9 +75,17 @@ class Failed(HTTPException):
         super().__init__(detail=message, status_code=status, headers=headers, extra=extra)
 
 
-def unauthorized(message: str) -> Failed:
+class NotHere(RequestFailed):
+    """A path that exists in general has nothing for these parameters."""
+
+    def __init__(self, message: str) -> None:
+        """Answer with 404."""
+        super().__init__(HTTP_404_NOT_FOUND, message)
+
+
+def unauthorized(message: str) -> RequestFailed:
     """Say that it is not known who asks (RFC 6750 section 3)."""
-    return Failed(HTTP_401_UNAUTHORIZED, message, headers={"WWW-Authenticate": "Bearer"})
+    return RequestFailed(HTTP_401_UNAUTHORIZED, message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def not_here(what: str) -> NotHere:
@@ -88,10 +93,10 @@ def not_here(what: str) -> NotHere:
     return NotHere(f"there is no such {what}")
 
 
-def too_many(seconds: float) -> Failed:
+def too_many(seconds: float) -> RequestFailed:
     """Say that this may be tried again in so many seconds."""
     wait = max(1, math.ceil(seconds))
-    return Failed(
+    return RequestFailed(
         HTTP_429_TOO_MANY_REQUESTS,
         f"too many attempts, try again in {wait} s",
         headers={"Retry-After": str(wait)},
@@ -135,7 +140,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         )
     if isinstance(error, MethodNotAllowedException):
         content = {"error": f"{request.method} is not possible here, see the header Allow"}
-    elif isinstance(error, NotFoundException) and not isinstance(error, NotHere):
+    elif isinstance(error, NotFoundException):
         content = {"error": "there is nothing at this path, see / for what there is"}
     else:
         content = _describe(error)

@@ -20,10 +20,10 @@ from server.rooms.hub import start
 from server.rooms.room import Room
 from server.store import chat as store
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.store.records import ChatMessage as StoredMessage
 from server.store.writer import Writer
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 
 GATHER_SECONDS: Final = 0.02

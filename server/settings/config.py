@@ -9,7 +9,7 @@ import attrs
 
 from server.auth.proxies import Network, Secure
 from server.settings.options import DEFAULT_DATABASE_URL, OPTIONS, PREFIX, Group, Option
-from server.settings.readers import BadValue
+from server.support.errors import BadValue
 from server.support.limits import Limits
 from server.support.observe import Format, Level
 

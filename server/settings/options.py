@@ -7,8 +7,17 @@ from typing import Any, Final
 import attrs
 
 from protocol.limits import KIB, MIB, SMALLEST_CAPACITY
-from server.settings.readers import NONE, BadValue, choice, host, networks, number, switch, whole
+from server.settings.readers import (
+    NONE,
+    choice,
+    host,
+    networks,
+    number,
+    switch,
+    whole,
+)
 from server.store import urls
+from server.support.errors import BadValue
 from server.support.limits import Limits
 
 PREFIX: Final = "PARLEY_"

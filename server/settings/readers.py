@@ -6,16 +6,14 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from server.support.errors import BadValue
+
 SWITCH: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 
 NONE: Final = "none"
-
-
-class BadValue(ValueError):
-    """A value that cannot be meant; the message says, in one line, what can."""
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:

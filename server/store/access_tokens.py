@@ -2,10 +2,10 @@
 
 import sqlalchemy as sa
 
-from server.store.errors import Missing
 from server.store.records import User
 from server.store.schema import tokens, users
 from server.store.users import USER_COLUMNS
+from server.support.errors import Missing
 
 
 def insert(

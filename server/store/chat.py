@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from protocol.chat import DELETED_USER
 from server.store.cursors import RoomCursor
-from server.store.errors import Taken
 from server.store.records import ChatMessage, ChatRoom
 from server.store.schema import chat_messages, chat_rooms, users
 from server.store.statements import below, insert_new, insert_or_ignore, is_text
+from server.support.errors import Taken
 
 _ROOM_COLUMNS: Final = (
     chat_rooms.c.id,

@@ -11,13 +11,11 @@ import trio
 
 from server.store import migrate, urls
 from server.store.engines import make_engine, writing
-from server.store.errors import DatabaseUnusable, StoreUnavailable
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.schema import settings
 from server.support import threads
+from server.support.errors import DatabaseUnusable, StoreUnavailable
 from server.support.observe import get_logger
-
-__all__ = ["Database", "StoreUnavailable"]
 
 _WAIT_SECONDS: Final = 3.0  # for a thread, and for one's turn to write
 _TRIES: Final = 4  # of a transaction that got into another one's way

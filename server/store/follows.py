@@ -5,11 +5,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from server.store.cursors import Cursor as Cursor
-from server.store.errors import Missing
 from server.store.records import Contact
 from server.store.schema import user_followers, users
 from server.store.statements import below, insert_new, is_id
 from server.store.users import USER_COLUMNS
+from server.support.errors import Missing
 
 _LINKS: Final = user_followers.c
 

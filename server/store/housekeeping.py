@@ -10,8 +10,8 @@ import trio
 
 from server.store import access_tokens, estimations, posts
 from server.store.database import Database
-from server.store.errors import DatabaseUnusable, StoreUnavailable
 from server.support import threads
+from server.support.errors import DatabaseUnusable, StoreUnavailable
 from server.support.observe import get_logger
 from server.support.supervise import contain
 

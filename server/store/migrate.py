@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from server.store.engines import make_patient_engine, writing
-from server.store.errors import DatabaseUnusable
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.urls import describe
+from server.support.errors import DatabaseUnusable
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x7061726C6579  # "parley": one process migrates, others wait

@@ -5,10 +5,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from server.store.cursors import Cursor
-from server.store.errors import Missing
 from server.store.records import Post
 from server.store.schema import idempotency_keys, posts, user_followers, users
 from server.store.statements import below, insert_new, is_id
+from server.support.errors import Missing
 
 _COLUMNS: Final = (
     posts.c.id,

@@ -4,10 +4,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from server.store.errors import Taken
 from server.store.records import User
 from server.store.schema import users
 from server.store.statements import is_id, is_text
+from server.support.errors import Taken
 
 USER_COLUMNS: Final = (users.c.id, users.c.email, users.c.username, users.c.created_at)
 """In the order of :class:`~server.store.records.User`."""

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 import trio
 
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.observe import get_logger
 
 Row = TypeVar("Row")

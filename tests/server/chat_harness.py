@@ -22,11 +22,11 @@ from protocol.messages import EnterChat, Say
 from server.rooms.chat_directory import ChatRooms
 from server.store import chat, users
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.store.records import ChatMessage, User
 from server.store.schema import metadata
 from server.store.writer import Writer
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.harness import FakeMember
 

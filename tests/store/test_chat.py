@@ -10,8 +10,8 @@ from protocol.chat import DELETED_USER
 from server.store import chat, users
 from server.store.cursors import RoomCursor
 from server.store.database import Database
-from server.store.errors import Taken
 from server.store.records import ChatMessage, ChatRoom, User
+from server.support.errors import Taken
 from tests.store.people import add_user, message
 
 

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 import trio
 import trio.testing
 
-from server.store.database import Database, StoreUnavailable
+from server.store.database import Database
 from server.store.schema import settings
+from server.support.errors import StoreUnavailable
 from tests.store.people import until
 
 

@@ -9,9 +9,9 @@ import trio
 from server.store import follows, users
 from server.store.cursors import Cursor
 from server.store.database import Database
-from server.store.errors import Missing
 from server.store.records import Contact, User
 from server.store.schema import user_followers
+from server.support.errors import Missing
 from tests.store.people import add_user, add_users
 
 

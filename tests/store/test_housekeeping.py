@@ -12,10 +12,10 @@ import trio
 from protocol.ids import RoomId
 from server.store import estimations, users
 from server.store.database import Database
-from server.store.errors import DatabaseUnusable
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.housekeeping import prepare, tidy
 from server.store.schema import idempotency_keys, tokens
+from server.support.errors import DatabaseUnusable
 from tests.store.people import add_post, add_user, until
 
 

@@ -14,8 +14,8 @@ from alembic.runtime.migration import MigrationContext
 from server.store import migrate, urls
 from server.store.database import Database
 from server.store.engines import make_patient_engine
-from server.store.errors import DatabaseUnusable
 from server.store.schema import metadata
+from server.support.errors import DatabaseUnusable
 
 
 def execute(url: str, *statements: str) -> None:

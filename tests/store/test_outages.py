@@ -15,9 +15,9 @@ import trio
 
 from server.store import migrate, urls
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.store.schema import settings
 from server.store.writer import Writer
+from server.support.errors import StoreUnavailable
 from tests.store.conftest import Postgres
 from tests.store.people import until
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from server.store import follows, posts, users
 from server.store.cursors import Cursor
 from server.store.database import Database
-from server.store.errors import Missing
 from server.store.records import Post
 from server.store.schema import posts as table
 from server.store.schema import user_followers
+from server.support.errors import Missing
 from tests.store.people import add_post, add_user, add_users
 
 

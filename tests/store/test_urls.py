@@ -4,7 +4,7 @@ import pytest
 
 from server.store import urls
 from server.store.database import Database
-from server.store.errors import DatabaseUnusable
+from server.support.errors import DatabaseUnusable
 
 
 @pytest.mark.parametrize(

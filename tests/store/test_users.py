@@ -8,9 +8,9 @@ import trio
 
 from server.store import access_tokens, follows, posts, users
 from server.store.database import Database
-from server.store.errors import Missing, Taken
 from server.store.records import User
 from server.store.schema import idempotency_keys, metadata
+from server.support.errors import Missing, Taken
 from tests.store.people import add_post, add_user, add_users
 
 HUGE = 2**70

@@ -10,9 +10,9 @@ import trio
 import trio.testing
 
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, Writer
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 
 Result = TypeVar("Result")
 

@@ -14,13 +14,15 @@ from litestar.status_codes import (
     HTTP_429_TOO_MANY_REQUESTS,
 )
 
-from server.auth.accounts import Accounts, NotAuthenticated, WrongPassword
+from server.auth.accounts import (
+    Accounts,
+)
 from server.http.access import Access, Asking, set_cookie
 from server.http.bodies import Json
-from server.http.errors import Failed, responses, unauthorized
+from server.http.errors import RequestFailed, responses, unauthorized
 from server.http.inputs import Change, Login, Registration
 from server.http.outputs import Done, OwnUser
-from server.store.errors import Taken
+from server.support.errors import NotAuthenticated, Taken, WrongPassword
 
 _TAGS = ["accounts"]
 _PRIVATE = {"Cache-Control": "no-store"}
@@ -54,7 +56,7 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
                 username=data.username, email=data.email, password=data.password
             )
         except Taken as taken:
-            raise Failed(
+            raise RequestFailed(
                 HTTP_409_CONFLICT, f"this {taken.field} has an account already", field=taken.field
             ) from None
         return Response(OwnUser.of(user), headers=set_cookie(access, request, token))
@@ -143,7 +145,7 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
                 old_password=data.old_password,
             )
         except WrongPassword:
-            raise Failed(
+            raise RequestFailed(
                 HTTP_403_FORBIDDEN, "is not the password of this account", field="old_password"
             ) from None
         except NotAuthenticated:

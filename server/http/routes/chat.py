@@ -26,14 +26,14 @@ from protocol.limits import NAME_LENGTH
 from protocol.messages import ChatMessage
 from server.http.access import Asking
 from server.http.bodies import Json, Strict, cleaned
-from server.http.errors import Failed, not_here, responses
+from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
 from server.http.paging import LARGEST_ID, USUAL, Limit, next_page
 from server.rooms.chat_directory import ChatRooms
 from server.store import chat
 from server.store.database import Database
-from server.store.errors import Taken
 from server.store.records import ChatRoom
+from server.support.errors import Taken
 
 _TAGS: Final = ["chat"]
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -162,7 +162,7 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
         try:
             return PublicRoom.of(await database.run(work, write=True))
         except Taken as taken:
-            raise Failed(HTTP_409_CONFLICT, "is taken", field=taken.field) from None
+            raise RequestFailed(HTTP_409_CONFLICT, "is taken", field=taken.field) from None
 
     @delete(
         "/rooms/{room_id:str}",
@@ -179,7 +179,7 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
             if found is None:
                 raise not_here("room")
             if found.creator_id != own_id:
-                raise Failed(HTTP_403_FORBIDDEN, "this room is somebody else's")
+                raise RequestFailed(HTTP_403_FORBIDDEN, "this room is somebody else's")
 
         def work(conn: Connection) -> None:
             check(conn)

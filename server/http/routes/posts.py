@@ -17,14 +17,14 @@ from sqlalchemy import Connection
 
 from server.http.access import Asking
 from server.http.bodies import Json
-from server.http.errors import Failed, not_here, responses, unauthorized
+from server.http.errors import RequestFailed, not_here, responses, unauthorized
 from server.http.inputs import NewPost
 from server.http.outputs import PublicPost
 from server.http.paging import USUAL, Before, Id, Limit, cut, page
 from server.store import posts, users
 from server.store.database import Database
-from server.store.errors import Missing
 from server.store.records import Post
+from server.support.errors import Missing
 
 _TAGS = ["posts"]
 _KEY_LENGTH = 255
@@ -74,7 +74,7 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
         except Missing:
             raise unauthorized("the account is gone") from None
         if written.text != data.text:
-            raise Failed(
+            raise RequestFailed(
                 HTTP_409_CONFLICT,
                 "was used for another post within 24 hours",
                 field="Idempotency-Key",
@@ -96,7 +96,7 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
             if found is None:
                 raise not_here("post")
             if found.author_id != own_id:
-                raise Failed(HTTP_403_FORBIDDEN, "this post is somebody else's")
+                raise RequestFailed(HTTP_403_FORBIDDEN, "this post is somebody else's")
             posts.delete(conn, post_id)
 
         await database.run(work, write=True)

@@ -16,13 +16,13 @@ from litestar.status_codes import (
 from sqlalchemy import Connection
 
 from server.http.access import Asking
-from server.http.errors import Failed, not_here, responses
+from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import Done, PublicUser
 from server.http.paging import LARGEST_ID, USUAL, Before, Id, Limit, cut, page
 from server.store import follows, users
 from server.store.database import Database
-from server.store.errors import Missing
 from server.store.records import Contact, User
+from server.support.errors import Missing
 
 _TAGS = ["users"]
 _RESPONSES = responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND)
@@ -49,7 +49,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         """See a user's posts in one's timeline; to do so twice changes nothing."""
         own_id = request.user.id
         if toFollowId == own_id:
-            raise Failed(HTTP_409_CONFLICT, "must be somebody else", field="toFollowId")
+            raise RequestFailed(HTTP_409_CONFLICT, "must be somebody else", field="toFollowId")
         try:
             await database.run(
                 lambda conn: follows.follow(conn, own_id, toFollowId, time.time()), write=True

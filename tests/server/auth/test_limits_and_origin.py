@@ -8,7 +8,10 @@ from server.auth.emails import clean_email, email_key
 from server.auth.origin import same_origin
 from server.auth.proxies import UNKNOWN, Proxies
 from server.auth.throttle import Throttle
-from server.settings.readers import BadValue, networks
+from server.settings.readers import (
+    networks,
+)
+from server.support.errors import BadValue
 
 TRUSTED = Proxies(networks("10.0.0.0/8, 2001:db8:1::/48"))
 

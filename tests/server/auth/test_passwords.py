@@ -12,10 +12,9 @@ from server.auth.passwords import (
     LONGEST,
     PARAMETERS,
     Passwords,
-    TooManyPasswords,
-    UnfitPassword,
     prepare,
 )
+from server.support.errors import TooManyPasswords, UnfitPassword
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.chat_directory import ChatRooms
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.store.results import MemoryResults
 from server.store.writer import Writer
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.harness import FakeMember
 from tests.server.http.world import ON_SQLITE, UNLIMITED, Person, World

@@ -17,10 +17,10 @@ from protocol.messages import ChatMessage, Command, EnterChat, Event, Say, Ticke
 from server.rooms.chat_directory import FLUSH_SECONDS, GATHER_SECONDS, ChatRooms
 from server.store import chat, users
 from server.store.database import Database
-from server.store.errors import StoreUnavailable
 from server.store.records import User
 from server.store.writer import BATCH_SECONDS, Writer
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.chat_harness import ATTIC, LOBBY, Chats, Guest, chats, settled
 from tests.server.harness import Cutter, sweep

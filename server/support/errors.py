@@ -1,0 +1,91 @@
+"""Every error that the server raises by itself, on one page.
+
+::
+
+    ParleyError (protocol.errors)
+    ├── Refused (protocol.errors)    a client may not do what it asked for; carries the problem
+    ├── HttpRejection                a connection's first request is answered at the door
+    ├── RequestFailed (http.errors)  a later request is answered with an error status
+    ├── AuthError
+    │   ├── NotAuthenticated         nobody is known by this token, or by this address and password
+    │   ├── WrongPassword            the account is known, its password is another one
+    │   ├── UnfitPassword            nobody can have this password; also a ValueError
+    │   └── TooManyPasswords         more are waiting than can be judged within seconds
+    ├── StoreError
+    │   ├── StoreUnavailable         the database does not answer; the same may work in a moment
+    │   ├── DatabaseUnusable         without the operator this will never work
+    │   ├── Taken                    somebody else has what must be unique
+    │   └── Missing                  what this would refer to does not exist
+    └── BadValue                     a setting cannot be meant; also a ValueError
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from protocol.errors import ParleyError
+
+
+class HttpRejection(ParleyError):
+    """The first request of a connection is answered at the door, with an error."""
+
+    def __init__(
+        self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer with ``status``, these headers and ``{"error": message}``."""
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+class AuthError(ParleyError):
+    """Somebody is not known, or may not have what they ask for."""
+
+
+class NotAuthenticated(AuthError):
+    """Nobody is known by this token, or by this address and password."""
+
+
+class WrongPassword(AuthError):
+    """The account is known, but this is not its password."""
+
+
+class UnfitPassword(AuthError, ValueError):
+    """A password that nobody can have; the message says what is wrong with it."""
+
+
+class TooManyPasswords(AuthError):
+    """More passwords are waiting than can be judged within seconds."""
+
+
+class StoreError(ParleyError):
+    """Something is wrong in the store, in words that say nothing of any database."""
+
+
+class StoreUnavailable(StoreError):
+    """The database does not answer, or cannot write; the same may work in a moment."""
+
+
+class DatabaseUnusable(StoreError):
+    """Without the operator this will never work; the message is one line that says why."""
+
+
+class Taken(StoreError):
+    """Somebody else has what must be unique."""
+
+    def __init__(self, field: str) -> None:
+        """Name the field whose value is taken."""
+        super().__init__(f"{field} is taken")
+        self.field = field
+
+
+class Missing(StoreError):
+    """What this would refer to does not exist, or no longer."""
+
+    def __init__(self, what: str) -> None:
+        """Name the kind of thing that is missing."""
+        super().__init__(f"no such {what}")
+        self.what = what
+
+
+class BadValue(ParleyError, ValueError):
+    """A setting that cannot be meant; the message says, in one line, what can."""
