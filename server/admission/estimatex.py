@@ -124,7 +124,7 @@ class Admission:
     def _connection(self, upgrade: Upgrade, limits: Limits) -> WebSocket:
         return WebSocket(
             upgrade.peer,
-            upgrade.head,
+            upgrade.response,
             upgrade.leftover,
             limits=limits,
             poller=self._poller,

@@ -152,7 +152,7 @@ class ChatAdmission:
             inbox=room.inbox,
             connection=WebSocket(
                 upgrade.peer,
-                upgrade.head,
+                upgrade.response,
                 upgrade.leftover,
                 limits=self._limits,
                 poller=self._poller,

@@ -1,7 +1,8 @@
 """One WebSocket connection; the only file that imports trio_websocket.
 
-trio-websocket does the opening handshake, control frames, fragmentation, the closing handshake
-and every error; complete text frames and everything outbound go past it, see ``lane``.
+trio-websocket does control frames, fragmentation, the closing handshake and every error; complete
+text frames and everything outbound go past it, see ``lane``. The opening handshake has been judged
+and answered before: here the answer is only sent.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ _SILENT: Final = "no sign of life"
 _TOO_MANY: Final = "too many pings, fragments or binary messages"
 _CUT: Final = "the connection was cut"
 
-# Any valid request brings a second trio-websocket connection into the open state.
+# Any valid request brings a trio-websocket connection into the open state.
 _GREETING: Final = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -41,9 +42,9 @@ class WebSocket:
     Whoever calls :meth:`run` hands over the peer. Everything else is synchronous, may be
     called at any time, before, during and after, and never raises.
 
-    trio-websocket answers the request, and its connection, a reader task and some 12 KiB, is
-    let go again. Most members never need another one before they leave; when the first slow
-    byte comes, a new one is brought into the open state, out of the peer's sight, and stays.
+    Most connections never need trio-websocket, whose reader task and objects take some 12 KiB;
+    when the first slow byte comes, a connection of it is brought into the open state, out of the
+    peer's sight, and stays.
     """
 
     __slots__ = (
@@ -57,14 +58,14 @@ class WebSocket:
         "_outbox",
         "_parting",
         "_peer",
-        "_request",
+        "_response",
         "scope",
     )
 
     def __init__(
         self,
         peer: AcceptedConnection,
-        request: bytes,
+        response: bytes,
         leftover: bytes,
         *,
         limits: Limits,
@@ -76,15 +77,15 @@ class WebSocket:
 
         Args:
             peer: accepted, its request read.
-            request: for the upgrade; valid, up to and including the empty line.
-            leftover: what came behind it.
+            response: the answer that opens the WebSocket, up to and including the empty line.
+            leftover: what came behind the request.
             limits: of messages, outbox and close handshake.
             poller: reads plain TCP sockets; without it, the connection reads for itself.
             heartbeat: pings the connection while it is open.
             counters: are kept up to date.
         """
         self._peer = peer
-        self._request = request
+        self._response = response
         self._leftover = leftover
         self._limits = limits
         self._heartbeat = heartbeat
@@ -184,7 +185,7 @@ class WebSocket:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
                     try:
-                        await self._converse(nursery, sink)
+                        await self._converse(sink)
                         nursery.cancel_scope.cancel()
                     finally:
                         self._nursery = None  # it closes: what is pushed now finds no writer
@@ -192,21 +193,20 @@ class WebSocket:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()
 
-    async def _converse(self, nursery: trio.Nursery, sink: MessageHandler) -> None:
+    async def _converse(self, sink: MessageHandler) -> None:
         """Be a WebSocket from the first to the last byte."""
         try:
-            await self._shake_hands(nursery, self._request, deaf=False)
-            self._lane.let_go()
+            await trio.lowlevel.checkpoint_if_cancelled()  # then nothing is said at all
             self._open(sink)
             if await self._lane.wait_for_slow() and not self._parted:
                 async with trio.open_nursery() as reading:  # trio-websocket's reader
-                    websocket = await self._shake_hands(reading, _GREETING, deaf=True)
+                    websocket = await self._shake_hands(reading)
                     with contextlib.suppress(ConnectionClosed):
                         await self._receive(websocket, sink)
                     reading.cancel_scope.cancel()
                 await self._linger(websocket)
         except (ConnectionClosed, trio.TooSlowError):
-            pass  # the peer broke off its handshake, or does not take the answer
+            pass  # the peer broke off, or does not take what it is sent
 
     @property
     def _parted(self) -> bool:
@@ -220,10 +220,9 @@ class WebSocket:
                 await sink.receive_slow(message, trio.current_time())
             self._lane.dealt_with()
 
-    async def _shake_hands(
-        self, nursery: trio.Nursery, request: bytes, *, deaf: bool
-    ) -> WebSocketConnection:
-        self._lane.shake_hands(request, deaf=deaf)
+    async def _shake_hands(self, nursery: trio.Nursery) -> WebSocketConnection:
+        """Bring a trio-websocket connection into the open state, out of the peer's sight."""
+        self._lane.shake_hands(_GREETING, deaf=True)
         with trio.fail_after(self._limits.first_request_seconds):
             proposal = await wrap_server_stream(
                 nursery,
@@ -238,6 +237,7 @@ class WebSocket:
 
     def _open(self, sink: MessageHandler) -> None:
         self._opened = True
+        self._outbox.push(self._response)
         self._counters.websockets_opened += 1
         self._counters.websockets_current += 1
         self._heartbeat.add(self)
@@ -248,7 +248,7 @@ class WebSocket:
                 self._outbox.push(frame)
             self._set_deadline()
         self._lane.open(sink, self._leftover)
-        self._request = self._leftover = b""
+        self._response = self._leftover = b""
 
     async def _linger(self, websocket: WebSocketConnection) -> None:
         """See to it that the peer learns why, if the connection was failed on this side.

@@ -43,6 +43,10 @@ REQUEST: Final = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 ACCEPT: Final = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of that key, from RFC 6455 section 1.3
+RESPONSE: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n"
+)
 
 _MASK: Final = b"\x11\x22\x33\x44"
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -370,7 +374,7 @@ async def wired(
     with Poller() as poller:
         connection = WebSocket(
             peer,
-            REQUEST,
+            RESPONSE,
             leftover,
             limits=limits,
             poller=poller,

@@ -19,6 +19,7 @@ from server.edge.prefixed import PrefixedStream
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.harness import (
+    ACCEPT,
     REQUEST,
     WIRES,
     Client,
@@ -144,8 +145,8 @@ async def test_a_request_for_a_websocket_goes_to_its_route(
         [upgrade] = it.upgrades
         assert (upgrade.path, upgrade.query) == ("/ws", "action=CREATE_ROOM&name=%20A")
         assert upgrade.leftover == b"\x81\x80left over"
-        assert KEY in upgrade.head
-        assert upgrade.head.endswith(b"\r\n\r\n")
+        assert ACCEPT in upgrade.response
+        assert upgrade.response.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
