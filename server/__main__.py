@@ -9,7 +9,8 @@ from typing import Final
 import trio
 
 from server.app import serve
-from server.settings.config import Settings, parse
+from server.settings.arguments import parse
+from server.settings.config import Settings
 from server.store.database import Database
 from server.support.errors import DatabaseUnusable
 from server.support.observe import configure_logging, get_logger

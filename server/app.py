@@ -109,7 +109,7 @@ class _Services:
         self.results = DatabaseResults(self.database, self.writer)
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
-        self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
+        self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
         self._started = trio.current_time()
 

@@ -21,7 +21,7 @@ PACKAGES: Final = [
 """The packages of ``server`` and the modules beside them, topmost first; imports go downwards."""
 
 INSIDE: Final = {
-    "settings": ["config", "options", "readers"],
+    "settings": ["arguments", "options", "config", "readers"],
     "http": [
         *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
         *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
