@@ -68,6 +68,10 @@ class HttpServer:
         finally:
             self._connections.discard(connection)
 
+    def end_connections(self) -> None:
+        """Make every answer from now on the last one of its connection, and say so in it."""
+        self._draining = True
+
     async def begin_drain(self) -> None:
         """End idle connections now, and all others with the request that they are at.
 

@@ -1,4 +1,4 @@
-"""The table of all options: name, meaning, unit and range of each; the settings know the defaults."""
+"""The table of all options: name, meaning, unit and range; the settings know the defaults."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -126,8 +126,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     *_limits(
         Group.SERVER,
+        ("shutdown_delay", "shutdown_delay",
+         "from the first stop signal to the end of accepting; until then /ready answers 503 and "
+         "everything else is served, so that load balancers can go elsewhere",
+         "SECONDS", number(0, _DAY, exclusive=False)),
         ("drain_seconds", "drain_seconds",
-         "from the first stop signal to the end of the process, at the most",
+         "from there to the end of the process at the most; for the last writes never less than 1",
          "SECONDS", number(0, _DAY, exclusive=False)),
     ),
     *_limits(

@@ -72,5 +72,8 @@ class Limits:
     rooms: int = 10_000
     connections: int = 20_000
 
+    shutdown_delay: float = 0.0
+    """Seconds from the first stop signal to the end of accepting, for load balancers to notice."""
+
     drain_seconds: float = 30.0
-    """From the first stop signal to the end of the process, at the most."""
+    """Seconds from there to the end of the process; for the last writes, never less than 1."""
