@@ -39,8 +39,8 @@ class Settings:
     """Serve the diagnostic route ``/ws/echo``."""
     database_url: str = DEFAULT_DATABASE_URL
     login_limit: int = 10
-    """Attempts a minute for each address and each account; 0 for no limit."""
-    register_limit: int = 5
+    """Wrong passwords a minute for one address and account; 0 for no limit."""
+    register_limit: int = 60
     """Registrations in 30 minutes for each address; 0 for no limit."""
     token_days: float = 30.0
     """So long after its last use a login ends."""

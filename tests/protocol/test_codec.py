@@ -16,7 +16,6 @@ from protocol.limits import TICKET_LENGTH
 from protocol.messages import TicketId
 
 
-
 @attrs.frozen
 class Inner:
     ticket: TicketId

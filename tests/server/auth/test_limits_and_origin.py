@@ -1,10 +1,14 @@
 """Where a request comes from, which site it is of, and how often it may come."""
 
+import re
+import tracemalloc
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.auth.emails import clean_email, email_key
+from server.auth.emails import EMAIL_LENGTH, EMAIL_PATTERN, clean_email, email_key
 from server.auth.origin import same_origin
 from server.auth.proxies import UNKNOWN, Proxies
 from server.auth.throttle import Throttle
@@ -136,6 +140,63 @@ def test_zero_is_no_limit() -> None:
     assert {throttle.take("a") for _ in range(1000)} == {0.0}
 
 
+def test_several_can_be_taken_at_once_and_no_more_than_there_ever_are() -> None:
+    clock = Clock()
+    throttle = Throttle(10, 10.0, clock=clock)
+
+    assert throttle.take("a", 7) == 0.0
+    assert throttle.take("a", 7) == pytest.approx(4.0)
+    assert throttle.take("a", 3) == 0.0
+    assert throttle.take("a", 1000) == pytest.approx(10.0)
+    clock.now = 10.0
+    assert throttle.take("a", 1000) == 0.0
+
+
+def test_what_shall_not_count_is_given_back() -> None:
+    throttle = Throttle(1, 60.0, clock=Clock())
+
+    for _ in range(5):
+        assert throttle.take("a") == 0.0
+        throttle.give_back("a")
+    throttle.give_back("a", 1000)
+    throttle.give_back("unknown")
+    assert throttle.take("a") == 0.0
+    assert throttle.take("a") > 0
+
+
+def test_one_can_ask_how_long_to_wait_without_being_counted() -> None:
+    clock = Clock()
+    throttle = Throttle(1, 60.0, clock=clock)
+
+    assert throttle.wait("a") == 0.0
+    throttle.take("a")
+    clock.now = 15.0
+    assert [throttle.wait("a") for _ in range(2)] == [pytest.approx(45.0)] * 2
+    assert Throttle(0, 60.0, clock=clock).wait("a") == 0.0
+
+
+def test_a_long_key_takes_no_more_memory_than_a_short_one() -> None:
+    def cost(length: int) -> int:
+        throttle = Throttle(10, 60.0, clock=Clock())
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                throttle.take(f"{number:0{length}}")
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert cost(300_000) < cost(10) + 10_000
+    assert cost(10) / 100 < 450
+
+
+def test_half_a_surrogate_pair_is_a_key_like_any_other() -> None:
+    throttle = Throttle(1, 60.0, clock=Clock())
+
+    assert throttle.take("\ud800") == 0.0
+    assert throttle.take("\ud800") > 0
+
+
 def test_few_buckets_are_kept_the_least_used_go_first() -> None:
     throttle = Throttle(1, 60.0, kept=2, clock=Clock())
     for key in ("a", "b", "a", "c"):
@@ -174,3 +235,26 @@ def test_an_address_is_left_as_it_is(address: str) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         clean_email(address)
+
+
+@given(
+    st.from_regex(EMAIL_PATTERN.removesuffix("$") + r"\Z").filter(lambda a: len(a) <= EMAIL_LENGTH)
+)
+def test_what_the_pattern_allows_is_an_address_and_has_a_key(address: str) -> None:
+    assert clean_email(address) == unicodedata.normalize("NFC", address)
+    assert email_key(email_key(address)) == email_key(address)
+
+
+def test_normalising_brings_in_nothing_that_the_pattern_refuses() -> None:
+    pattern = re.compile(EMAIL_PATTERN)
+    for character in map(chr, range(0x80, 0x110000)):
+        normal = unicodedata.normalize("NFC", character)
+        if character != normal and pattern.fullmatch(f"{character}@a.{character}"):
+            assert pattern.fullmatch(f"{normal}@a.{normal}")
+
+
+def test_only_the_length_of_a_text_that_is_too_long_is_looked_at() -> None:
+    marks = "e" + "\u0301" * EMAIL_LENGTH
+    for judge in (clean_email, email_key):
+        with pytest.raises(ValueError, match="at most 254 characters"):
+            judge(marks)
