@@ -7,10 +7,11 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from server.auth.emails import EMAIL_LENGTH, EMAIL_PATTERN, clean_email, email_key
 from server.auth.origin import same_origin
-from server.auth.proxies import UNKNOWN, Proxies
+from server.auth.proxies import HOPS, UNKNOWN, Proxies
 from server.auth.throttle import Throttle
 from server.settings.readers import (
     networks,
@@ -100,6 +101,47 @@ def test_only_trusted_proxies_say_who_is_behind_them(
     headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
 
     assert TRUSTED.client(peer, headers) == client
+
+
+def test_only_the_last_hops_are_looked_at() -> None:
+    chain = ", ".join(["198.51.100.1", *["10.0.0.9"] * HOPS])
+    nearer = ", ".join(["198.51.100.1", *["10.0.0.9"] * (HOPS - 1)])
+
+    assert TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", chain.encode())]) == "10.0.0.9"
+    assert TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", nearer.encode())]) == "198.51.100.1"
+    assert TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", b"1" * 16_000)]) == "10.0.0.1"
+
+
+def warnings(proxies: Proxies, peer: str | None, *headers: tuple[bytes, bytes]) -> list[str]:
+    """Give the peers that the log warns of when a request comes."""
+    with capture_logs() as logs:
+        proxies.client(peer, headers)
+    assert all("--trusted-proxy" in each["remedy"] for each in logs)
+    return [each["peer"] for each in logs]
+
+
+def test_a_proxy_that_is_not_trusted_is_warned_of_once() -> None:
+    clock = Clock()
+    proxies = Proxies(networks("10.0.0.0/8"), clock=clock)
+    forwarded = (b"x-forwarded-for", b"198.51.100.1")
+
+    assert warnings(proxies, "192.0.2.1", (b"host", b"t")) == []
+    assert warnings(proxies, "10.0.0.1", forwarded) == []
+    assert warnings(proxies, None, forwarded) == []
+    assert warnings(proxies, "192.0.2.1", (b"host", b"t"), forwarded) == ["192.0.2.1"]
+    assert warnings(proxies, "192.0.2.200", forwarded) == []
+    assert warnings(proxies, "2001:db8::1", forwarded) == ["2001:db8::1"]
+    clock.now = 3601.0
+    assert warnings(proxies, "192.0.2.1", forwarded) == ["192.0.2.1"]
+
+
+def test_strangers_cannot_fill_the_log_with_such_headers() -> None:
+    proxies = Proxies(clock=Clock())
+    forwarded = (b"x-forwarded-for", b"198.51.100.1")
+
+    warned = [warnings(proxies, f"192.0.{number}.1", forwarded) for number in range(100)]
+
+    assert sum(map(len, warned)) == 10
 
 
 def test_networks_are_read_from_text_or_refused_in_words() -> None:
