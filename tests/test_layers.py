@@ -23,7 +23,17 @@ PACKAGES: Final = [
 INSIDE: Final = {
     "settings": ["config", "options", "readers"],
     "http": [
-        *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
+        *(
+            "application",
+            "serve",
+            "guard",
+            "body_budget",
+            "stream",
+            "social",
+            "routes",
+            "access",
+            "paging",
+        ),
         *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors", "parameters"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],

@@ -201,6 +201,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "largest head of a request", "BYTES", whole(KIB, MIB)),
         ("max_body_bytes", "body_bytes",
          "largest body of a request; a larger one is answered 413", "BYTES", whole(0, 64 * MIB)),
+        ("max_bodies_bytes", "bodies_bytes",
+         "all bodies that are being read or answered; above it 503", "BYTES",
+         whole(0, 64 * 1024 * MIB)),
+        ("max_client_bodies_bytes", "client_bodies_bytes",
+         "the same for one address; above it 429", "BYTES", whole(0, 64 * 1024 * MIB)),
     ),
     _accounts("login_limit",
               "wrong passwords a minute, for one address and account; three times as many for one "
