@@ -9,6 +9,7 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_426_UPGRADE_REQUIRED
 
+_JSON: Final = ("", MediaType.JSON)  # what a handler is that says nothing of its media type
 _SHOWN: Final = 50  # characters of a name that nobody knows
 
 
@@ -22,7 +23,9 @@ def unknown_parameter(
     """
     if not connection.scope["query_string"] or not isinstance(handler, HTTPRouteHandler):
         return None
-    if handler.media_type != MediaType.JSON or handler.status_code == HTTP_426_UPGRADE_REQUIRED:
+    if handler.media_type not in _JSON or handler.status_code == HTTP_426_UPGRADE_REQUIRED:
+        return None
+    if "OPTIONS" in handler.http_methods:  # answered by Litestar, which has no handler to look at
         return None
     known = _query_parameters(connection, handler)
     return next((name[:_SHOWN] for name in connection.query_params if name not in known), None)
