@@ -36,7 +36,8 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
         dto=Json[Registration],
         return_dto=None,
         opt={"sets_cookie": True},
-        summary="Make an account",
+        operation_id="registerAccount",
+        summary="Register an account",
         tags=_TAGS,
         security=[],
         responses=responses(
@@ -67,6 +68,7 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
         return_dto=None,
         opt={"sets_cookie": True},
         status_code=HTTP_200_OK,
+        operation_id="logIn",
         summary="Log in",
         tags=_TAGS,
         security=[],
@@ -92,6 +94,7 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
     @post(
         "/logout",
         status_code=HTTP_202_ACCEPTED,
+        operation_id="logOut",
         summary="Log out",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
@@ -104,7 +107,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
 
     @delete(
         "/delete",
-        summary="Delete one's account",
+        operation_id="deleteAccount",
+        summary="Delete your account",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
     )
@@ -115,7 +119,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
 
     @get(
         "/users/me",
-        summary="One's own account",
+        operation_id="getOwnAccount",
+        summary="Get your account",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )
@@ -127,7 +132,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
         "/users/me",
         dto=Json[Change],
         return_dto=None,
-        summary="Change one's name or password",
+        operation_id="changeOwnAccount",
+        summary="Change your name or password",
         tags=_TAGS,
         responses=responses(
             HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS, changing=True, body=True

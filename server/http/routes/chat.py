@@ -43,13 +43,13 @@ _ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 _RoomId = Annotated[
     str,
     PathParameter(
-        description="As given when the room was opened", examples=[Example(value="lobby")]
+        description="The id given when the room was created", examples=[Example(value="lobby")]
     ),
 ]
 _Before = Annotated[
     int | None,
     QueryParameter(
-        description="Only messages with a lower number; see the Link header of the page before",
+        description="Return only messages with a lower number; the Link header of a page gives it",
         ge=1,
         le=LARGEST_ID,
     ),
@@ -74,7 +74,7 @@ class NewRoom(Strict):
     id: Annotated[
         str,
         Parameter(
-            description="Names the room in paths; unique",
+            description="The room's unique id, used in paths",
             pattern=_ROOM_ID_PATTERN,
             examples=[Example(value="lobby")],
         ),
@@ -82,7 +82,7 @@ class NewRoom(Strict):
     name: Annotated[
         str,
         Parameter(
-            description="For people",
+            description="The room's name, shown to people",
             min_length=1,
             max_length=NAME_LENGTH,
             examples=[Example(value="Lobby")],
@@ -94,8 +94,8 @@ class NewRoom(Strict):
 class PublicRoom:
     """A room, as everybody sees it."""
 
-    id: Annotated[str, Parameter(description="Names the room in paths")]
-    name: Annotated[str, Parameter(description="For people")]
+    id: Annotated[str, Parameter(description="The room's id, used in paths")]
+    name: Annotated[str, Parameter(description="The room's name, shown to people")]
 
     @classmethod
     def of(cls, room: ChatRoom) -> "PublicRoom":
@@ -107,21 +107,21 @@ class PublicRoom:
 class Present:
     """Somebody who is in a room."""
 
-    id: Annotated[int, Parameter(description="Of the user")]
-    username: Annotated[str, Parameter(description="As they were called on joining")]
+    id: Annotated[int, Parameter(description="The user's id")]
+    username: Annotated[str, Parameter(description="The user's name at the time of joining")]
 
 
 @attrs.frozen(kw_only=True)
 class Said:
     """A message of a room."""
 
-    seq: Annotated[int, Parameter(description="Counts the messages of the room from 1 on")]
-    author: Annotated[str, Parameter(description="Who has said it")]
+    seq: Annotated[int, Parameter(description="The message's number in the room, counted from 1")]
+    author: Annotated[str, Parameter(description="The author's name")]
     author_id: Annotated[
-        int | None, Parameter(description="Of that user; null once the account is gone")
+        int | None, Parameter(description="The author's id; null once the account is deleted")
     ]
-    text: Annotated[str, Parameter(description="As it was said")]
-    at: Annotated[datetime, Parameter(description="When it was said")]
+    text: Annotated[str, Parameter(description="The message's text")]
+    at: Annotated[datetime, Parameter(description="When the message was sent (UTC)")]
 
     @classmethod
     def of(cls, message: ChatMessage) -> "Said":
@@ -146,7 +146,8 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
         status_code=HTTP_200_OK,
         dto=Json[NewRoom],
         return_dto=None,
-        summary="Open a chat room",
+        operation_id="createChatRoom",
+        summary="Create a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_409_CONFLICT, changing=True, body=True),
     )
@@ -166,6 +167,7 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 
     @delete(
         "/rooms/{room_id:str}",
+        operation_id="deleteChatRoom",
         summary="Delete a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
@@ -194,7 +196,8 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
     @get(
         "/ws/getRooms",
-        summary="All chat rooms",
+        operation_id="listChatRooms",
+        summary="List chat rooms",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )
@@ -205,7 +208,8 @@ def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 
     @get(
         "/ws/getClients/{room_id:str}",
-        summary="Who is in a chat room",
+        operation_id="listPeopleInChatRoom",
+        summary="List who is in a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
     )
@@ -219,7 +223,8 @@ def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 
     @get(
         "/rooms/{room_id:str}/messages",
-        summary="What was said in a chat room",
+        operation_id="listChatMessages",
+        summary="List a chat room's messages",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
     )

@@ -64,7 +64,13 @@ def metrics_handler(counters: Counters, version: str) -> HTTPRouteHandler:
     registry.register(CountersCollector(counters, version))
     ProcessCollector(registry=registry)
 
-    @get("/metrics", summary="Metrics", tags=["server"], media_type="text/plain")
+    @get(
+        "/metrics",
+        operation_id="getMetrics",
+        summary="Get metrics for Prometheus",
+        tags=["server"],
+        media_type="text/plain",
+    )
     async def metrics() -> Response[bytes]:
         """Counters of the server and of its process, for Prometheus."""
         # Litestar would add a second charset to a media type.
