@@ -33,7 +33,7 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="A text of your choice. Sending the same one again within 24 hours does not create "
+        description="A text of your choice. Sending it again within 24 hours does not create "
         "a second post; the answer is the first post",
         min_length=1,
         max_length=_KEY_LENGTH,
