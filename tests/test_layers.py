@@ -24,7 +24,8 @@ INSIDE: Final = {
     "settings": ["config", "options", "readers"],
     "http": [
         *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
-        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors", "description"),
+        *("sockets", "vendored"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
     "edge": [

@@ -1,25 +1,25 @@
 """The Litestar application: puts the handlers together, with one form for all errors."""
 
 from collections.abc import Callable
-from typing import Any
 
-from litestar import Litestar, Response, Router
+from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components
 from litestar.routes import HTTPRoute
-from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from server.http.access import refuse_other_origins, renewed_cookie
 from server.http.bodies import StrictSchema
 from server.http.errors import answer_busy, answer_error, answer_unavailable
 from server.http.routes.health import Health, health_handler
+from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
-from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, index_handler, upgrade_handler
+from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, upgrade_handler
 from server.http.routes.results import results_handler
+from server.http.routes.schema import SchemaPages
 from server.http.social import SECURITY, Social, social_handlers
 from server.store.results import ResultsStore
 from server.support.counters import Counters
@@ -75,23 +75,13 @@ def make_application(
         openapi_config=OpenAPIConfig(
             title="Parley",
             version=version,
-            description="Planning poker and chat for a team, self-hosted.",
-            openapi_router=Router(
-                "/schema", route_handlers=[], include_in_schema=False, after_request=_no_html
-            ),
-            # Plain JSON only: each of the pages Litestar offers loads its scripts from a CDN.
+            openapi_router=SchemaPages().router(),
+            # Of Litestar's own pages each loads its scripts from a CDN.
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
             use_handler_docstrings=True,
             components=Components() if social is None else SECURITY,
         ),
     )
-
-
-async def _no_html(response: Response[Any]) -> Response[Any]:
-    """Replace the page that Litestar has for unknown paths below the schema's."""
-    if response.status_code == HTTP_404_NOT_FOUND:
-        raise NotFoundException
-    return response
 
 
 async def _finish_headers(message: Message, scope: Scope) -> None:
@@ -100,6 +90,7 @@ async def _finish_headers(message: Message, scope: Scope) -> None:
         return
     headers = MutableScopeHeaders.from_message(message)
     headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
     cookie = renewed_cookie(scope)
     if cookie is not None and "Set-Cookie" not in headers:
         headers["Set-Cookie"] = cookie
