@@ -25,7 +25,7 @@ INSIDE: Final = {
     "http": [
         *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
         *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors", "description"),
-        *("sockets", "vendored"),
+        *("sockets", "vendored", "faults"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
     "edge": [
