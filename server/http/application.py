@@ -1,4 +1,4 @@
-"""The Litestar application: puts the handlers together, with one form for all errors."""
+"""The Litestar application: all handlers, put together with one form for all errors."""
 
 from collections.abc import Callable
 
@@ -37,16 +37,17 @@ def make_application(
     echo: bool = False,
     social: Social | None = None,
 ) -> Litestar:
-    """Make the application that answers every request that asks for no WebSocket.
+    """Make the application that answers every request without an upgrade to WebSocket.
 
     Args:
         store: where results are read from.
-        counters: what ``/metrics`` shows.
-        limits: the bound on bodies.
-        version: of the server.
-        health: tells how the server is; called for each look at ``/health``.
+        counters: the numbers that ``/metrics`` shows.
+        limits: the bounds of the server; of these, the one on bodies.
+        version: the server's version.
+        health: tells the state of the server; called for each request for ``/health``.
         echo: whether ``/ws/echo`` exists.
-        social: what accounts, follows and posts are made of; without it they have no routes.
+        social: what the routes of accounts, follows, posts and chat need; without it they do
+            not exist.
     """
     handlers: list[ControllerRouterHandler] = [
         index_handler(version),
@@ -76,7 +77,7 @@ def make_application(
             title="Parley",
             version=version,
             openapi_router=SchemaPages().router(),
-            # Of Litestar's own pages each loads its scripts from a CDN.
+            # Each of the pages that Litestar offers loads its scripts from a CDN.
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
             use_handler_docstrings=True,
             components=Components() if social is None else SECURITY,
@@ -85,7 +86,7 @@ def make_application(
 
 
 async def _finish_headers(message: Message, scope: Scope) -> None:
-    """Add what every answer carries, errors included."""
+    """Add the headers that every answer has, errors included."""
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders.from_message(message)
@@ -102,9 +103,9 @@ async def _finish_headers(message: Message, scope: Scope) -> None:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """Tell which methods the path of a request has.
+    """Name the methods that the path of a request supports.
 
-    Litestar's own answer to OPTIONS knows only the one that was registered first.
+    Litestar's own answer to OPTIONS knows only the handler that was registered first.
     """
     template = scope.get("path_template")
     return {

@@ -37,7 +37,7 @@ class ExplainingConnection(h11.Connection):
             self._why = str(error)
             raise
 
-    def send(self, event: h11.Event) -> bytes | None:
+    def send(self, event: h11.Event) -> Any:
         """Make the bytes of an event, and with a bare error those of its body.
 
         Raises:

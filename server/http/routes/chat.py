@@ -28,7 +28,18 @@ from server.http.access import Asking
 from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
-from server.http.paging import LARGEST_ID, USUAL, Limit, next_page
+from server.http.paging import (
+    LARGEST_ID,
+    MOST,
+    ROOM_ID_PATTERN,
+    USUAL,
+    BeforeRoom,
+    Limit,
+    after_room,
+    fitting,
+    next_page,
+    page_of_rooms,
+)
 from server.rooms.chat_directory import ChatRooms
 from server.store import chat
 from server.store.database import Database
@@ -37,8 +48,6 @@ from server.support.errors import Taken
 
 _TAGS: Final = ["chat"]
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-# Stands in a path as it is; whoever asks for a path with "." or ".." in it asks for another one.
-_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 
 _RoomId = Annotated[
     str,
@@ -62,7 +71,7 @@ def clean_room_id(text: str) -> str:
     Raises:
         ValueError: if it cannot stand in a path as it is, or is too long.
     """
-    if not re.fullmatch(_ROOM_ID_PATTERN, text):
+    if not re.fullmatch(ROOM_ID_PATTERN, text):
         raise ValueError("must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, the first of them no dot")
     return text
 
@@ -75,7 +84,7 @@ class NewRoom(Strict):
         str,
         Parameter(
             description="The room's unique id, used in paths",
-            pattern=_ROOM_ID_PATTERN,
+            pattern=ROOM_ID_PATTERN,
             examples=[Example(value="lobby")],
         ),
     ] = attrs.field(metadata=cleaned(clean_room_id))
@@ -201,10 +210,16 @@ def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )
-    async def get_rooms() -> Response[list[PublicRoom]]:
-        """All rooms, the latest first, in one list."""
-        found = await database.run(chat.all_rooms)
-        return Response([PublicRoom.of(room) for room in found], headers=_NO_STORE)
+    async def get_rooms(
+        request: Asking, limit: Limit = MOST, before: BeforeRoom = None
+    ) -> Response[list[PublicRoom]]:
+        """Rooms, the latest first; ``Link`` leads to the next page."""
+        place = page_of_rooms(before)
+        found = await database.run(lambda conn: chat.rooms(conn, before=place, limit=limit + 1))
+        headers = dict(_NO_STORE)
+        if len(found) > limit:
+            headers["Link"] = next_page(request, limit, after_room(found[limit - 1]))
+        return Response([PublicRoom.of(room) for room in found[:limit]], headers=headers)
 
     @get(
         "/ws/getClients/{room_id:str}",
@@ -235,9 +250,10 @@ def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
         found = await rooms.history(RoomId(room_id), before_seq=before, limit=limit + 1)
         if found is None:
             raise not_here("room")
-        shown = found[::-1][:limit]
+        newest_first = found[::-1]
+        shown = newest_first[: fitting((each.text for each in newest_first), limit)]
         headers = dict(_NO_STORE)
-        if len(found) > limit:
+        if len(found) > len(shown):
             headers["Link"] = next_page(request, limit, str(shown[-1].seq))
         return Response([Said.of(message) for message in shown], headers=headers)
 

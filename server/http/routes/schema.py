@@ -1,6 +1,5 @@
 """``/schema``: the OpenAPI document as JSON, as YAML and, for browsers, as a page."""
 
-from collections.abc import Iterator
 from string import Template
 from typing import Annotated, Any, Final
 
@@ -11,8 +10,9 @@ from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
-from litestar.response import Stream
+from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_404_NOT_FOUND
+from litestar.types import Receive, Send
 
 from protocol.limits import KIB
 from server.http.description import complete
@@ -106,17 +106,13 @@ class SchemaPages:
         async def asset(
             request: Request[Any, Any, State],
             name: Annotated[str, PathParameter(description="As the page names it")],
-        ) -> Stream:
+        ) -> ASGIResponse:
             found = (await self.forms(request.app)).files.get(name)
             if found is None:
                 raise not_here("file")
-            headers = {
-                "Cache-Control": _FOR_EVER,
-                "Content-Length": str(len(found.content)),
-                # Litestar would add a second charset to a media type.
-                "Content-Type": found.media_type,
-            }
-            return Stream(_pieces(found.content), headers=headers)
+            # Litestar would add a second charset to a media type.
+            headers = {"Cache-Control": _FOR_EVER, "Content-Type": found.media_type}
+            return _InPieces(body=found.content, headers=headers)
 
         return asset
 
@@ -150,7 +146,18 @@ async def _no_html(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
-    """Cut a file, so that a peer that reads slowly holds no copy of all of it."""
-    for start in range(0, len(content), _CHUNK_BYTES):
-        yield content[start : start + _CHUNK_BYTES]
+class _InPieces(ASGIResponse):
+    """An answer of which a peer that reads slowly holds one piece, and not a copy of it all."""
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Send the body piece by piece."""
+        del receive
+        for start in range(0, len(self.body), _CHUNK_BYTES):
+            end = start + _CHUNK_BYTES
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": self.body[start:end],
+                    "more_body": end < len(self.body),
+                }
+            )
