@@ -17,7 +17,7 @@ POST_LENGTH: Final = 500
 
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _LINE: Final = rf"^[^{_CONTROL}]*$"
-_NAME: Final = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
+NAME_PATTERN: Final = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 # A post has lines of its own.
 _UNFIT: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 _TEXT: Final = rf"^[^{_UNFIT}]*[^\s{_UNFIT}][^{_UNFIT}]*$"
@@ -28,7 +28,7 @@ Username = Annotated[
         description="As others see it; need not be unique. Blanks around it do not count",
         min_length=1,
         max_length=NAME_LENGTH,
-        pattern=_NAME,
+        pattern=NAME_PATTERN,
         examples=[Example(value="Ada")],
     ),
 ]

@@ -27,6 +27,7 @@ from protocol.messages import ChatMessage
 from server.http.access import Asking
 from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
+from server.http.inputs import NAME_PATTERN
 from server.http.outputs import time_of
 from server.http.paging import (
     LARGEST_ID,
@@ -94,6 +95,7 @@ class NewRoom(Strict):
             description="The room's name, shown to people",
             min_length=1,
             max_length=NAME_LENGTH,
+            pattern=NAME_PATTERN,
             examples=[Example(value="Lobby")],
         ),
     ] = attrs.field(metadata=cleaned(clean_name))
