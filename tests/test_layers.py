@@ -23,18 +23,9 @@ PACKAGES: Final = [
 INSIDE: Final = {
     "settings": ["arguments", "options", "config", "readers"],
     "http": [
-        *(
-            "application",
-            "serve",
-            "guard",
-            "body_budget",
-            "stream",
-            "social",
-            "routes",
-            "access",
-            "paging",
-        ),
-        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors", "parameters"),
+        *("application", "serve", "guard", "body_budget", "stream", "social", "routes", "access"),
+        *("paging", "inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
     "edge": [

@@ -14,6 +14,7 @@ from hypercorn.typing import HTTPScope, ResponseSummary, WWWScope
 
 from server.auth.proxies import Proxies
 from server.http.body_budget import BodyBudget
+from server.http.faults import ExplainingConnection
 from server.http.guard import BODY_SECONDS, Application, RequestGuard
 from server.http.stream import BoundedStream
 from server.support.limits import Limits
@@ -137,7 +138,7 @@ class _Http1Server(TCPServer):
         self._protocol = wrapper
 
 
-class _Http1Connection(h11.Connection):
+class _Http1Connection(ExplainingConnection):
     """Ignores every wish to upgrade, as RFC 9110 section 7.8 permits, and refuses HTTP/2.
 
     Hypercorn would switch to HTTP/2 (h2c, which RFC 9113 has withdrawn) or serve a WebSocket,

@@ -43,7 +43,8 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
         dto=Json[Registration],
         return_dto=None,
         opt={"sets_cookie": True},
-        summary="Make an account",
+        operation_id="registerAccount",
+        summary="Register an account",
         tags=_TAGS,
         security=[],
         responses=responses(
@@ -75,6 +76,7 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
         return_dto=None,
         opt={"sets_cookie": True},
         status_code=HTTP_200_OK,
+        operation_id="logIn",
         summary="Log in",
         tags=_TAGS,
         security=[],
@@ -97,6 +99,7 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
     @post(
         "/logout",
         status_code=HTTP_202_ACCEPTED,
+        operation_id="logOut",
         summary="Log out",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
@@ -109,7 +112,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
 
     @delete(
         "/delete",
-        summary="Delete one's account",
+        operation_id="deleteAccount",
+        summary="Delete your account",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
     )
@@ -120,7 +124,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
 
     @get(
         "/users/me",
-        summary="One's own account",
+        operation_id="getOwnAccount",
+        summary="Get your account",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )
@@ -132,7 +137,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
         "/users/me",
         dto=Json[Change],
         return_dto=None,
-        summary="Change one's name or password",
+        operation_id="changeOwnAccount",
+        summary="Change your name or password",
         tags=_TAGS,
         responses=responses(
             HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS, changing=True, body=True

@@ -1,53 +1,19 @@
-"""The entry page, and what a WebSocket endpoint says to those who do not ask for a WebSocket."""
+"""What a WebSocket endpoint says to those who do not ask for a WebSocket."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import attrs
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
 from litestar.status_codes import HTTP_426_UPGRADE_REQUIRED
 
 from server.http.errors import Failure
-
-
-@attrs.frozen(kw_only=True)
-class Links:
-    """Where to go from here; ``{…}`` is to be filled in."""
-
-    health: str = "/health"
-    metrics: str = "/metrics"
-    schema: str = "/schema/openapi.json"
-    results: str = "/rooms/{room_id}/results{?format}"
-    websocket: str = "/ws{?action,name,max_room_capacity,room_id}"
-
-
-@attrs.frozen(kw_only=True)
-class Index:
-    """What this server is."""
-
-    name: Annotated[str, Parameter(description="Always the same")] = "Parley"
-    version: Annotated[str, Parameter(description="Of the server")]
-    links: Annotated[Links, Parameter(description="URI templates as of RFC 6570")] = Links()
-
 
 HOW_TO_CONNECT = (
     "this is a WebSocket endpoint: connect with a WebSocket client to "
     "/ws?action=CREATE_ROOM&name=NAME or /ws?action=JOIN_ROOM&name=NAME&room_id=ID"
 )
 HOW_TO_ECHO = "this is a WebSocket endpoint: connect with a WebSocket client to /ws/echo"
-
-
-def index_handler(version: str) -> HTTPRouteHandler:
-    """Make the handler of ``GET /``."""
-
-    @get("/", summary="What is here", tags=["server"])
-    async def index() -> Index:
-        """Name, version and where to go from here."""
-        return Index(version=version)
-
-    return index
 
 
 def upgrade_handler(path: str, how: str) -> HTTPRouteHandler:
