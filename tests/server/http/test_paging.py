@@ -30,14 +30,16 @@ async def world(database: Database) -> AsyncIterator[ChatWorld]:
         services.cancel_scope.cancel()
 
 
-async def pages(world: ChatWorld, person: Person, target: str) -> AsyncIterator[Any]:
+async def pages(world: ChatWorld, person: Person, target: str) -> list[Any]:
     """Follow the links from page to page."""
+    found = []
     next_one: str | None = target
     while next_one is not None:
         answer = await world.ask("GET", next_one, token=person.token)
         assert answer.status == 200
-        yield answer.json
+        found.append(answer.json)
         next_one = link_of(answer)
+    return found
 
 
 async def test_rooms_come_page_by_page_those_of_one_moment_too(world: ChatWorld) -> None:
@@ -52,7 +54,7 @@ async def test_rooms_come_page_by_page_those_of_one_moment_too(world: ChatWorld)
     await world.database.run(create, write=True)
 
     for limit, sizes in (("", [100, 100, 5]), ("?limit=60", [60, 60, 60, 25])):
-        found = [page async for page in pages(world, ada, f"/ws/getRooms{limit}")]
+        found = await pages(world, ada, f"/ws/getRooms{limit}")
         assert [len(page) for page in found] == sizes
         assert [room["id"] for page in found for room in page] == ids[::-1]
 
@@ -83,7 +85,7 @@ async def test_a_page_of_long_messages_is_shorter(world: ChatWorld) -> None:
 
     await world.database.run(say, write=True)
 
-    found = [page async for page in pages(world, ada, "/rooms/lobby/messages?limit=100")]
+    found = await pages(world, ada, "/rooms/lobby/messages?limit=100")
 
     assert [len(page) for page in found] == [23, 4, 3]
     assert [each["seq"] for page in found for each in page] == list(range(30, 0, -1))

@@ -14,9 +14,9 @@ from server.store.database import Database
 from tests.server.http.test_chat_routes import ChatWorld
 from tests.server.http.world import ON_SQLITE
 
-pytestmark = [ON_SQLITE, pytest.mark.timeout(180)]
+pytestmark = [ON_SQLITE, pytest.mark.timeout(300)]
 
-EXAMPLES = 10
+EXAMPLES = 5
 ENDS_THE_TOKEN = ("/delete", "/logout")
 
 # What Schemathesis sends to a WebSocket's path is never an upgrade, whatever else is wrong.
