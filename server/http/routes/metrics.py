@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from server.edge.closing import Cause
 from server.support.counters import Counters
 
 _HELP: Final = {
@@ -33,8 +34,7 @@ _HELP: Final = {
     "messages_refused": "Messages that were malformed, too fast or against the rules",
     "rounds_revealed": "Rounds of voting that came to their end",
     "chat_messages": "Messages said in chat rooms",
-    "closed_too_slow": "Members closed because they did not take what they were sent",
-    "closed_silent": "Members closed because no pong came in time",
+    "closed": "WebSocket connections that have been closed or lost, by the first cause",
     "closed_unanswered": "Connections aborted because the close frame was not answered in time",
     "writes_waiting_current": "Writes of rooms that wait for the database",
     "writes_done": "Writes of rooms that are in the database",
@@ -54,8 +54,14 @@ class CountersCollector(Collector):
         """Give all metrics with their values of this moment."""
         yield InfoMetricFamily("parley", "The server", {"version": self._version})
         for name, value in attrs.asdict(self._counters).items():
+            if name == "closed":
+                continue
             family = GaugeMetricFamily if name.endswith("_current") else CounterMetricFamily
             yield family(f"parley_{name}", _HELP.get(name, name.replace("_", " ")), value)
+        closed = CounterMetricFamily("parley_closed", _HELP["closed"], labels=["cause"])
+        for cause in Cause:
+            closed.add_metric([cause], self._counters.closed.get(cause, 0))
+        yield closed
 
 
 def metrics_handler(counters: Counters, version: str) -> HTTPRouteHandler:

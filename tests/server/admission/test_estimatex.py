@@ -22,7 +22,6 @@ from server.admission.door import Upgrade
 from server.admission.estimatex import Admission
 from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
-from server.edge.poller import Poller
 from server.rooms.hub import Hub
 from server.store.results import MemoryResults
 from server.support.counters import Counters
@@ -36,6 +35,7 @@ from tests.server.harness import (
     Client,
     Cutter,
     Released,
+    WatchedPoller,
     Wire,
     make_peer,
     masked,
@@ -123,7 +123,7 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
     results = MemoryResults(100)
     heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
     before = tasks()
-    with Poller() as poller:
+    with WatchedPoller() as poller:
         async with trio.open_nursery() as services:
             services.start_soon(poller.run)  # noqa: ASYNC113
             services.start_soon(heartbeat.run)  # noqa: ASYNC113

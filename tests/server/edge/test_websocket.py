@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from protocol.errors import CloseCode
 from protocol.frames import encode_text
 from protocol.limits import KIB
+from server.edge.closing import Cause
 from server.edge.websocket import WebSocket
 from server.support.limits import Limits
 from tests.server.harness import (
@@ -560,7 +561,7 @@ async def test_a_peer_that_takes_nothing_is_closed_as_too_slow_and_cut(
         for _ in range(100):
             all_.connection.push(encode_text(b"x" * 1000))
             await trio.lowlevel.checkpoint()
-        assert all_.counters.closed_too_slow == 1
+        assert all_.counters.closed == {Cause.TOO_SLOW: 1}
         await all_.gone()
 
         assert trio.current_time() - start == pytest.approx(2)
@@ -601,7 +602,7 @@ async def test_a_peer_that_takes_nothing_for_the_write_time_is_closed(
         await all_.gone()
 
         assert trio.current_time() - start == pytest.approx(6)
-        assert all_.counters.closed_too_slow == 1
+        assert all_.counters.closed == {Cause.TOO_SLOW: 1}
 
 
 @BOTH
@@ -627,7 +628,7 @@ async def test_a_silent_peer_is_pinged_and_cut(wire: Wire, autojump_clock: MockC
 
         # A stream that cannot be asked whether it takes something is only closed.
         assert [frame.opcode for frame in frames] == [PING, CLOSE][: 2 if wire == "socket" else 1]
-        assert all_.counters.closed_silent == 1
+        assert all_.counters.closed == {Cause.SILENT: 1}
         assert trio.current_time() == pytest.approx(35, abs=2)
 
 
@@ -639,7 +640,7 @@ async def test_a_peer_that_answers_pings_stays(wire: Wire, autojump_clock: MockC
             await all_.client.send(masked(b"", PONG))
 
         assert trio.current_time() >= 100
-        assert all_.counters.closed_silent == 0
+        assert all_.counters.closed == {}
         assert not all_.done.is_set()
 
 
