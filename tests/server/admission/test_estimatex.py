@@ -4,6 +4,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -21,6 +22,7 @@ from protocol.messages import Command
 from server.admission.door import Upgrade
 from server.admission.estimatex import Admission
 from server.edge.accepted import AcceptedConnection
+from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
 from server.rooms.hub import Hub
 from server.store.results import MemoryResults
@@ -88,7 +90,7 @@ class Site:
         return client, room_id
 
     async def join(self, room_id: RoomId, name: str) -> Client:
-        client = await self.dial(f"action=join_room&name={name}&room_id={room_id}")
+        client = await self.dial(f"action=join_room&name={quote(name)}&room_id={room_id}")
         await client.send(said("JOIN_ROOM", room_id=room_id))
         while (
             f"{name} has joined" not in ((await client.until("ROOM_JOIN_UPDATES")).data["message"])
@@ -486,6 +488,46 @@ async def test_the_echo_is_only_there_if_asked_for(autojump_clock: MockClock) ->
     async with site() as it:
         assert set(it.admission.routes(echo=False)) == {"/ws"}
         assert set(it.admission.routes(echo=True)) == {"/ws", "/ws/echo"}
+
+
+# --- bursts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_nobody_who_reads_is_too_slow_for_a_burst_of_votes(
+    deaf: bool, autojump_clock: MockClock
+) -> None:
+    """Everybody votes as often as is allowed at once; one perhaps does not read."""
+    names = ["\U0001f600" * 48 + f"{number:02}" for number in range(30)]
+    ticket = "T" * 100
+    async with site("socket") as it:
+        ada, room_id = await it.create("Ada", capacity=31)
+        members = [await it.join(room_id, name) for name in names]
+        sleeper = members[0] if deaf else None
+        listeners = [client for client in (ada, *members) if client is not sleeper]
+        await ada.send(said("BEGIN_VOTING", ticket_id=ticket))
+        for client in (ada, *members):
+            await client.until("ASK_FOR_VOTE")
+        vote = said("MEMBER_VOTED", ticket_id=ticket, vote="coffee")
+        for client in members:
+            await client.send(*[vote] * 39)
+        start = trio.current_time()
+        heard = dict.fromkeys(range(len(listeners)), 0)
+
+        async def listen(number: int) -> None:
+            while heard[number] < 30 * 39:
+                frame = await listeners[number].frame()
+                assert frame.opcode == TEXT, frame
+                heard[number] += frame.payload.startswith(b"* ")
+
+        async with trio.open_nursery() as nursery:
+            for number in heard:
+                nursery.start_soon(listen, number)
+        assert trio.current_time() - start < 1
+        assert it.counters.closed == {}
+        if sleeper is not None:
+            await trio.sleep(Limits().write_seconds)
+            assert it.counters.closed == {Cause.TOO_SLOW: 1}
 
 
 # --- what is left ---------------------------------------------------------------------------
