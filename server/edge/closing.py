@@ -13,7 +13,8 @@ import attrs
 
 from protocol.errors import CloseCode
 
-_ABNORMAL: Final = 1006  # RFC 6455 section 7.1.5: no close frame at all
+ABNORMAL: Final = 1006
+"""The code of a connection that ended without a close frame (RFC 6455 section 7.1.5)."""
 
 
 class Cause(StrEnum):
@@ -102,7 +103,7 @@ class Closing:
         """The close frame that came first; 1006 if there was none while anybody could hear it."""
         first = self.received if self.received_first else self.sent
         if first is None or self.cause is Cause.PEER_LOST:
-            return CloseFrame(_ABNORMAL, "")
+            return CloseFrame(ABNORMAL, "")
         return first
 
 

@@ -15,7 +15,15 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from protocol.errors import CloseCode
 from protocol.frames import PING, decode_close, encode_close
 from server.edge.accepted import AcceptedConnection
-from server.edge.closing import CAUSE_OF_CODE, TOLD, Cause, CloseFrame, Closing, FirstCause
+from server.edge.closing import (
+    ABNORMAL,
+    CAUSE_OF_CODE,
+    TOLD,
+    Cause,
+    CloseFrame,
+    Closing,
+    FirstCause,
+)
 from server.edge.heartbeat import Heartbeat
 from server.edge.lane import READ_BYTES, Lane, MessageHandler
 from server.edge.outbox import Outbox
@@ -272,15 +280,16 @@ class WebSocket:
         What it tells is the peer's close frame or, in the same form, the violation it found.
         """
         told, received = websocket.closed, self._lane.close_received
-        if told is None or (received is not None and told.code == received[0]):
-            return Cause.PEER_LOST if received is None else Cause.PEER_CLOSED
-        return CAUSE_OF_CODE.get(told.code, Cause.PEER_LOST)
+        code = ABNORMAL if told is None else told.code
+        if received is not None and code in {received[0], ABNORMAL}:
+            return Cause.PEER_CLOSED
+        return CAUSE_OF_CODE.get(code, Cause.PEER_LOST)
 
     async def _linger(self, websocket: WebSocketConnection) -> None:
         """See to it that the peer learns why, if the connection was failed on this side.
 
-        trio-websocket says 1009 by itself but no other failure (RFC 6455 section 7.1.7), and
-        closing a socket with unread input would reset it, and the close frame with it.
+        trio-websocket closes without a close frame then (RFC 6455 section 7.1.7), and closing a
+        socket with unread input would reset it, and the close frame with it.
         """
         if self._lane.lost:
             return
