@@ -21,7 +21,7 @@ class Limits:
     message_bytes: int = 16 * KIB
     """Bytes in one inbound WebSocket message; a larger one closes with 1009."""
 
-    message_fragments: int = 256
+    message_fragments: int = 512
     """Frames of one inbound WebSocket message; more close with 1008."""
 
     echo_message_bytes: int = 16 * MIB
