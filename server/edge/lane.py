@@ -307,8 +307,7 @@ class Lane(trio.abc.Stream):
     def _take(self, data: bytes, now: float) -> None:
         if self._peer is not Peer.TALKING:
             self._splitter.feed(data)
-            if self._splitter.closed:  # the answer to our close frame: all is said
-                self._lose(Peer.ENDED)
+            self._look_for_close()
             return
         before = self._splitter.slow_frames
         texts, slow = self._splitter.feed(data)
@@ -333,6 +332,12 @@ class Lane(trio.abc.Stream):
         self._move_peer(Peer.IGNORED)
         self._slow = b""
         self._on_refusal(cause)
+        self._look_for_close()
+
+    def _look_for_close(self) -> None:
+        """End with the peer's close frame: nothing else of it would be heard."""
+        if self._splitter.closed:
+            self._lose(Peer.ENDED)
 
     def _lose(self, state: Peer) -> None:
         if self.lost:

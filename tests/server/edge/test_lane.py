@@ -17,6 +17,7 @@ from protocol.frames import encode_close, encode_text
 from server.edge.closing import Cause
 from server.edge.lane import Lane
 from server.edge.outbox import Outbox
+from server.support.errors import IllegalMove
 from server.support.limits import Limits
 from tests.server.harness import (
     BINARY,
@@ -322,6 +323,80 @@ async def test_a_flood_is_a_matter_of_time(mock_clock: MockClock) -> None:
         await it.client.send(masked(b"?", PING) * 61)
         await settled()
         assert it.refusals == [Cause.FLOODED]
+
+
+TOO_LONG = b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"mask"
+
+
+@pytest.mark.parametrize("together", [False, True])
+@BOTH
+async def test_after_a_refusal_only_a_close_frame_is_waited_for(
+    wire: Wire, together: bool, autojump_clock: MockClock
+) -> None:
+    limits = Limits(message_fragments=3)
+    parts = masked("", fin=False) + masked("", CONTINUATION, fin=False) * 3
+    late = masked("", CONTINUATION) + masked("late") + masked(b"?", PING) + masked_close()
+    async with laid(wire, limits=limits) as it:
+        await it.client.send(masked("heard"), parts, late if together else b"")
+        if not together:
+            with trio.move_on_after(0.05):
+                await it.lane.wait_for_slow()
+            assert it.refusals == [Cause.FLOODED]
+            assert not it.lane.lost
+            await it.client.send(late)
+        assert not await it.lane.wait_for_slow()
+        assert it.refusals == [Cause.FLOODED]
+        assert it.sink.received == ["heard"]
+        assert it.lane.close_received == (1000, "")
+
+
+@BOTH
+async def test_what_is_announced_too_long_is_refused_by_its_head(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
+    async with laid(wire) as it:
+        await it.client.send(TOO_LONG[:-1])
+        with trio.move_on_after(0.05):
+            await it.lane.wait_for_slow()
+            await attach(it.lane)
+            while True:
+                await it.lane.receive_some()
+        assert it.refusals == []
+        await it.client.send(TOO_LONG[-1:])
+        with trio.move_on_after(0.05):
+            await it.lane.wait_for_slow()
+        assert it.refusals == [Cause.TOO_BIG]
+
+
+async def test_a_defect_in_taking_what_came_is_told_and_breaks_the_lane(
+    autojump_clock: MockClock,
+) -> None:
+    async with laid("socket") as it:
+        it.sink.failing = True
+        await it.client.send(masked("x"))
+        assert not await it.lane.wait_for_slow()
+        assert it.refusals == [Cause.FAULT]
+        it.lane.fail()
+        assert it.lane.lost
+
+
+async def test_trio_websocket_is_called_in_once_and_step_by_step(autojump_clock: MockClock) -> None:
+    async with laid("socket") as it:
+        with pytest.raises(IllegalMove, match="SEATED cannot follow ABSENT"):
+            it.lane.shaken_hands()
+        it.lane.shake_hands(b"GET")
+        with pytest.raises(IllegalMove, match="SEATED cannot follow GREETED"):
+            it.lane.shaken_hands()
+        with pytest.raises(IllegalMove, match="GREETED cannot follow GREETED"):
+            it.lane.shake_hands(b"GET")
+        await it.lane.receive_some()
+        it.lane.shaken_hands()
+        with pytest.raises(IllegalMove, match="SEATED cannot follow SEATED"):
+            it.lane.shaken_hands()
+        await it.lane.aclose()
+        await it.lane.aclose()
+        with pytest.raises(IllegalMove, match="GREETED cannot follow GONE"):
+            it.lane.shake_hands(b"GET")
 
 
 MESSAGES = st.lists(
