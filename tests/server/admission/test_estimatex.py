@@ -339,6 +339,35 @@ async def test_too_many_refused_messages_end_with_1008(
 
 
 @BOTH
+async def test_the_log_says_of_everybody_why_and_when_they_were_gone(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
+    """An admin that is struck out, who ends the room for another."""
+    with capture_logs() as logs:
+        async with site(wire) as it:
+            ada, room_id = await it.create()
+            bob = await it.join(room_id, "Bob")
+            await trio.sleep(7)
+            await ada.send(masked("nonsense") * 10)
+            await ada.rest()
+            await bob.rest()
+            await it.all_gone()
+
+    found = [
+        (entry["room"], entry["address"], entry["cause"], entry["code"], entry["seconds"])
+        for entry in logs
+        if entry["component"] == "connection"
+    ]
+    assert found == [  # nobody answers a close frame, for 2 s
+        (room_id, "192.0.2.1", "struck_out", 1008, pytest.approx(9)),
+        (room_id, "192.0.2.1", "room_ended", 1001, pytest.approx(11)),
+    ]
+    members = {entry["member"] for entry in logs if entry["component"] == "connection"}
+    assert len(members) == 2
+    assert it.counters.closed == {Cause.STRUCK_OUT: 1, Cause.ROOM_ENDED: 1}
+
+
+@BOTH
 async def test_messages_with_the_request_are_heard_after_the_seat_is_taken(
     wire: Wire, autojump_clock: MockClock
 ) -> None:

@@ -591,6 +591,7 @@ async def test_logging_out_ends_the_connections_of_that_token_and_no_others(
             assert close.code == CloseCode.POLICY
             assert close.reason == "logged out"
         await settled()
+        assert it.counters.closed == {Cause.LOGGED_OUT: 2}
         assert [person.name for person in it.rooms.people(LOBBY)] == ["Ada", "Bob"]
         assert it.rooms.people(ATTIC) == ()
         await here[0].say("still here")
