@@ -151,7 +151,7 @@ async def test_each_end_has_one_cause_and_what_was_said_on_both_sides(
 ) -> None:
     async with wired(wire, limits=LIMITS, small=act is take_nothing) as it:
         await it.opened()
-        assert it.connection.closing is None
+        assert not it.connection.closing
         await act(it)
         await it.gone()
         closing = it.connection.closing
@@ -168,20 +168,22 @@ async def test_each_end_has_one_cause_and_what_was_said_on_both_sides(
 async def test_a_defect_in_the_handler_is_our_fault_and_the_peer_is_told(
     wire: Wire, autojump_clock: MockClock
 ) -> None:
+    seen: list[Wired] = []
     with capture_logs():
         try:
             async with wired(wire) as it:
-                connection, counters = it.connection, it.counters
+                seen.append(it)
                 it.sink.failing = True
                 await it.client.send(masked("boom"))
                 await it.gone()
         except* ValueError:
             assert wire == "memory"
 
-    assert connection.closing is not None
-    assert connection.closing.cause is Cause.FAULT
-    assert connection.closing.sent == CloseFrame(1011, "internal error")
-    assert counters.closed == {Cause.FAULT: 1}
+    closing = seen[0].connection.closing
+    assert closing is not None
+    assert closing.cause is Cause.FAULT
+    assert closing.sent == CloseFrame(1011, "internal error")
+    assert seen[0].counters.closed == {Cause.FAULT: 1}
 
 
 @BOTH
