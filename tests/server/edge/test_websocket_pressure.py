@@ -1,5 +1,8 @@
 """One WebSocket connection whose peer does too much or too little."""
 
+import gc
+import tracemalloc
+
 import pytest
 import trio
 import trio.testing
@@ -12,6 +15,7 @@ from server.support.limits import Limits
 from tests.server.harness import (
     BINARY,
     CLOSE,
+    CONTINUATION,
     PING,
     PONG,
     WIRES,
@@ -156,6 +160,31 @@ async def test_a_peer_that_floods_with_pings_is_closed_with_1008(
         await all_.gone()
         assert [frame.code for frame in frames] == [1008]
         assert all_.sink.received[:1] == ["before"]
+
+
+async def test_an_unfinished_message_in_tiny_pieces_takes_no_more_than_is_stated(
+    autojump_clock: MockClock,
+) -> None:
+    limits = Limits(frame_burst=100_000)
+    async with wired("socket", limits=limits) as all_:
+        await all_.client.send(masked("ab", fin=False), masked("cd", CONTINUATION))
+        await settled()
+        gc.collect()
+        tracemalloc.start()
+        try:
+            await all_.client.send(masked("ab", fin=False))
+            for _ in range(limits.message_fragments - 1):
+                await all_.client.send(masked("cd", CONTINUATION, fin=False))
+                await settled()
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert all_.counters.closed == {}
+        assert taken < 64 * KIB
+        for _ in range(2):
+            await all_.client.send(masked("", CONTINUATION, fin=False))
+        assert (await all_.client.frame()).code == 1008
 
 
 @BOTH
