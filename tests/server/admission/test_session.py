@@ -322,6 +322,7 @@ async def test_a_room_that_closes_names_no_cause_and_it_is_known_all_the_same() 
     bench.hear("nonsense")
     bench.session.close(CloseCode.POLICY, "too many refused messages")
     bench.session.close(CloseCode.INTERNAL, "internal error")
+    await trio.lowlevel.checkpoint()
     assert causes(bench) == [
         Cause.ROOM_ENDED,
         None,

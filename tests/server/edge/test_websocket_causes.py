@@ -99,6 +99,7 @@ async def fall_silent(it: Wired) -> None:
 async def take_nothing(it: Wired) -> None:
     for _ in range(2):
         it.connection.push(encode_text(b"x" * 500_000))
+        await trio.lowlevel.checkpoint()
 
 
 async def end_the_room(it: Wired) -> None:
@@ -109,10 +110,12 @@ async def end_the_room(it: Wired) -> None:
 
 async def refuse(it: Wired) -> None:
     it.connection.close(CloseCode.NORMAL, "no")
+    await trio.lowlevel.checkpoint()
 
 
 async def cut(it: Wired) -> None:
     it.connection.scope.cancel()
+    await trio.lowlevel.checkpoint()
 
 
 CASES: Final[list[tuple[Act, Cause, int | None, int | None]]] = [
