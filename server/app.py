@@ -195,6 +195,7 @@ class _Frontend:
             counters=counters,
         )
         ground.accounts.revocations.subscribe(self._revoke)
+        proxies = Proxies(settings.trusted_proxy)
         application = make_application(
             store=ground.results,
             counters=counters,
@@ -206,7 +207,7 @@ class _Frontend:
                 accounts=ground.accounts,
                 database=database,
                 rules=AccessRules(
-                    proxies=Proxies(settings.trusted_proxy),
+                    proxies=proxies,
                     secure_cookies=settings.secure_cookies,
                     login_limit=settings.login_limit,
                     register_limit=settings.register_limit,
@@ -214,7 +215,7 @@ class _Frontend:
                 more=chat_handlers(database, self.chat),
             ),
         )
-        self.http = HttpServer(application, limits)
+        self.http = HttpServer(application, limits, proxies=proxies)
         self.door = Door(
             limits=limits,
             routes={**self.admission.routes(echo=settings.echo), **chat_admission.routes()},

@@ -23,8 +23,18 @@ PACKAGES: Final = [
 INSIDE: Final = {
     "settings": ["arguments", "options", "config", "readers"],
     "http": [
-        *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
-        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *(
+            "application",
+            "serve",
+            "guard",
+            "body_budget",
+            "stream",
+            "social",
+            "routes",
+            "access",
+            "paging",
+        ),
+        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors", "parameters"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
     "edge": [
@@ -32,7 +42,10 @@ INSIDE: Final = {
         *("prefixed", "accepted"),
     ],
     "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
-    "auth": ["accounts", "passwords", "tokens", "emails", "origin", "proxies", "throttle"],
+    "auth": [
+        *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "proxies"),
+        "throttle",
+    ],
     "store": [
         *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
         *("users", "writer", "database", "migrate", "engines", "records", "statements"),

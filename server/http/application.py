@@ -13,7 +13,11 @@ from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ControllerRouterHandler, Message, Scope
 
-from server.http.access import refuse_other_origins, renewed_cookie
+from server.http.access import (
+    refuse_other_origins,
+    refuse_unknown_parameters,
+    renewed_cookie,
+)
 from server.http.bodies import StrictSchema
 from server.http.errors import answer_busy, answer_error, answer_unavailable
 from server.http.routes.health import Health, health_handler, probe_handlers
@@ -62,7 +66,7 @@ def make_application(
         handlers += social_handlers(social)
     return Litestar(
         handlers,
-        guards=[refuse_other_origins],
+        guards=[refuse_other_origins, refuse_unknown_parameters],
         before_send=[_finish_headers],
         exception_handlers={
             HTTPException: answer_error,
