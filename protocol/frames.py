@@ -7,8 +7,12 @@ out untouched and in order, for a full implementation to judge. To keep messages
 text is fast from the first byte of a slow message until its last fragment has passed and the
 receiver says that it has dealt with it; and everything is slow after a close frame and after
 anything that violates the RFC.
+
+What may become of a message is known from the heads of its frames, so a message with too many
+bytes or too many fragments is told by :attr:`Splitter.excess` before its payload comes.
 """
 
+from enum import Enum, auto
 from typing import Final
 
 from protocol.errors import close_reason
@@ -24,6 +28,7 @@ _FIN_PONG: Final = _FIN | _PONG
 _SHORT: Final = 125  # the longest payload whose length fits the second byte, section 5.2
 _LENGTH_16, _LENGTH_64 = 126, 127
 _LONGEST_HEAD: Final = 14
+_NO_CODE: Final = 1005  # section 7.4.1
 
 PING: Final = bytes((_FIN | _PING, 0))
 """An unmasked ping without a payload; any pong answers it."""
@@ -54,6 +59,11 @@ def encode_close(code: int, reason: str) -> bytes:
     return encode_frame(code.to_bytes(2, "big") + close_reason(reason).encode(), _CLOSE)
 
 
+def decode_close(frame: bytes) -> tuple[int, str]:
+    """Read a close frame as servers send them: its code, 1005 if it has none, and its reason."""
+    return _code_and_reason(frame[2:])
+
+
 def is_close(frame: bytes | bytearray | memoryview) -> bool:
     """Tell whether bytes that begin with a frame's head begin with a close frame."""
     return len(frame) > 0 and frame[0] == _FIN_CLOSE
@@ -69,14 +79,44 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     )
 
 
+class Excess(Enum):
+    """Of what a client's message has too much."""
+
+    BYTES = auto()
+    FRAGMENTS = auto()
+
+
 class Splitter:
     """Splits one client's byte stream into fast texts and slow bytes."""
 
-    __slots__ = ("_head", "_longest", "_open", "_raw", "_skip", "_slow", "closed", "slow_frames")
+    __slots__ = (
+        "_bytes",
+        "_close_frame",
+        "_fragments",
+        "_head",
+        "_longest",
+        "_most_fragments",
+        "_open",
+        "_raw",
+        "_skip",
+        "_slow",
+        "closed",
+        "excess",
+        "slow_frames",
+    )
 
-    def __init__(self, longest: int) -> None:
-        """Hand out texts whose payload has at most ``longest`` bytes."""
+    def __init__(self, longest: int, most_fragments: int) -> None:
+        """Follow a stream from its first frame on.
+
+        Args:
+            longest: bytes in the payload of one message, all of its fragments together.
+            most_fragments: frames of one message; an empty one counts like any other.
+        """
         self._longest = longest
+        self._most_fragments = most_fragments
+        self._bytes = 0  # announced for the slow message that was begun last
+        self._fragments = 0  # the same in frames
+        self._close_frame = b""  # from its mask on, as far as seen
         self._head = b""  # of a slow frame, as far as seen
         self._skip = 0  # bytes of a slow frame's payload still to come
         self._open = False  # within a fragmented message
@@ -84,8 +124,22 @@ class Splitter:
         self._raw = False  # nothing is fast ever again
         self.closed = False
         """A close frame has begun."""
+        self.excess: Excess | None = None
+        """A message is, or announces to be, above a bound; its bytes come out all the same."""
         self.slow_frames = 0
         """Begun so far; each costs its receiver many times what a fast one does."""
+
+    @property
+    def close(self) -> tuple[int, str] | None:
+        """Code and reason of the close frame, once all of it has passed.
+
+        1005 stands for a missing code (section 7.1.5). ``None`` also for a payload of one byte,
+        which is no code; whether the code is one that may be sent is for others to judge.
+        """
+        if not self.closed or self._skip > 0:
+            return None
+        payload = unmask(self._close_frame[4:], self._close_frame[:4])
+        return None if len(payload) == 1 else _code_and_reason(payload)
 
     def dealt_with(self) -> None:
         """Count one slow message as dealt with by its receiver."""
@@ -139,6 +193,10 @@ class Splitter:
     def _follow(self, data: bytes, at: int, end: int) -> int:
         """Say how many bytes from ``at`` on belong to the slow frame there; 1 at the least."""
         if self._raw:
+            if self.closed and self._skip:
+                part = data[at : at + self._skip]
+                self._close_frame += part
+                self._skip -= len(part)
             return end - at
         if self._skip:
             taken = min(self._skip, end - at)
@@ -165,13 +223,35 @@ class Splitter:
             self._raw = not _well_formed(head, size)
             self._open = not head[0] & _FIN
             self._slow += 1
+            self._bytes = self._fragments = 0
+            self._measure(size)
         elif opcode == _CONTINUATION and self._open:
             self._raw = not _well_formed(head, size)
             self._open = not head[0] & _FIN
+            self._measure(size)
         else:  # a close frame, or what is no frame
             self._raw = True
             whole = bool(head[0] & _FIN) and size <= _SHORT
             self.closed = opcode == _CLOSE and whole and _well_formed(head, size)
+            self._close_frame = head[-4:]
+
+    def _measure(self, size: int) -> None:
+        """Add a frame with so many bytes to the message; one that is no frame is not measured."""
+        self._bytes += size
+        self._fragments += 1
+        if self._raw or self.excess is not None:
+            return
+        if self._bytes > self._longest:
+            self.excess = Excess.BYTES
+        elif self._fragments > self._most_fragments:
+            self.excess = Excess.FRAGMENTS
+
+
+def _code_and_reason(payload: bytes) -> tuple[int, str]:
+    """Read a close frame's payload (section 5.5.1); 1005 stands for a missing code."""
+    if len(payload) < 2:
+        return _NO_CODE, ""
+    return int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")
 
 
 def _pong(data: bytes, at: int, end: int) -> int:

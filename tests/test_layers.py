@@ -29,8 +29,8 @@ INSIDE: Final = {
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
     "edge": [
-        *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "prefixed"),
-        "accepted",
+        *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "closing"),
+        *("prefixed", "accepted"),
     ],
     "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
     "auth": [

@@ -85,6 +85,7 @@ class Admission:
                 MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
                 wish.name,
                 ESTIMATEX,
+                room=room.id,
                 inbox=room.inbox,
                 connection=connection,
                 limits=self._limits,

@@ -22,6 +22,7 @@ from server.auth.accounts import (
 )
 from server.auth.origin import same_origin
 from server.auth.tokens import COOKIE, Revoked, bearer
+from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
 from server.edge.websocket import WebSocket
@@ -149,6 +150,7 @@ class ChatAdmission:
             MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
             user.username,
             GOCHAT,
+            room=room.id,
             inbox=room.inbox,
             connection=WebSocket(
                 upgrade.peer,
@@ -180,7 +182,7 @@ class ChatAdmission:
             if revoked.covers(revoked.user_id, visit.identity.digest):
                 visit.ended = True
                 if visit.session is not None:
-                    visit.session.close(CloseCode.POLICY, "logged out")
+                    visit.session.close(CloseCode.POLICY, "logged out", cause=Cause.LOGGED_OUT)
 
 
 def _unavailable() -> HttpRejection:

@@ -1,4 +1,4 @@
-"""Sinks that are no members: the echo, and the deaf ear of a refused connection."""
+"""Message handlers that are no members: the echo, and the deaf ear of a refused connection."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,11 +8,11 @@ import trio
 from protocol.frames import encode_binary, encode_text
 
 
-class Link(Protocol):
+class EchoConnection(Protocol):
     """What an echo needs of its connection."""
 
-    def push(self, frames: bytes, count: int = 1) -> None:
-        """Send ``count`` whole frames, without waiting."""
+    def push(self, frames: bytes) -> None:
+        """Send whole frames, without waiting."""
 
     async def flushed(self) -> None:
         """Wait until the socket has taken all that was pushed, or never will."""
@@ -37,7 +37,7 @@ class Deaf:
     def receive(self, text: str, now: float) -> None:
         """Ignore a message."""
 
-    def settle(self) -> None:
+    def end_batch(self) -> None:
         """Do nothing."""
 
     async def receive_slow(self, message: str | bytes, now: float) -> None:
@@ -48,7 +48,7 @@ class Deaf:
 class Echo(Deaf):
     """Sends every message back as it came: diagnostic, for conformance tests."""
 
-    def __init__(self, connection: Link) -> None:
+    def __init__(self, connection: EchoConnection) -> None:
         """Echo on ``connection``."""
         self._connection = connection
 

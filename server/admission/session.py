@@ -8,18 +8,20 @@ import trio
 
 from protocol.dialects.base import Dialect
 from protocol.errors import CloseCode, ErrorCode, Problem, Refused
-from protocol.ids import MemberId
+from protocol.ids import MemberId, RoomId
 from protocol.messages import Command, Enter, Reject
+from server.edge.closing import Cause, Closing
 from server.rooms.inbox import Inbox
 from server.support.bucket import TokenBucket
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.support.observe import get_logger
 from server.support.supervise import contain
 
 _NOT_TEXT: Final = Problem(ErrorCode.NOT_TEXT, "binary messages are not understood, send text")
 
 
-class Link(Protocol):
+class MemberConnection(Protocol):
     """What a session needs of its connection."""
 
     scope: trio.CancelScope
@@ -27,15 +29,25 @@ class Link(Protocol):
     def push(self, frames: bytes, count: int = 1) -> None:
         """Send ``count`` whole frames, without waiting."""
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
-        """Send ``last`` and a close frame, then nothing."""
+    @property
+    def address(self) -> str:
+        """The peer's address, for logs."""
 
-    async def run(self, sink: "Session") -> None:
+    @property
+    def closing(self) -> Closing | None:
+        """How the connection ended, once :meth:`run` is over."""
+
+    def close(
+        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+    ) -> None:
+        """Send ``last`` and a close frame, then nothing; ``cause`` is for logs and metrics."""
+
+    async def run(self, handler: "Session") -> None:
         """Live until the connection has ended, and leave nothing of it open."""
 
 
 class Session:
-    """Joins a room and a connection: a sink for the one, a member for the other.
+    """Joins a room and a connection: a message handler for the one, a member for the other.
 
     Messages above the inbound rate (a token bucket), binary ones and malformed ones are
     refused and count as strikes; so many strikes within so many seconds end the session. The
@@ -43,6 +55,7 @@ class Session:
     """
 
     __slots__ = (
+        "_began",
         "_bucket",
         "_connection",
         "_counters",
@@ -50,6 +63,7 @@ class Session:
         "_inbox",
         "_limits",
         "_on_end",
+        "_room",
         "_strikes",
         "_struck_out",
         "dialect",
@@ -63,36 +77,40 @@ class Session:
         name: str,
         dialect: Dialect,
         *,
+        room: RoomId,
         inbox: Inbox,
-        connection: Link,
+        connection: MemberConnection,
         limits: Limits,
         counters: Counters,
         entry: Command | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare a member of the room with this inbox.
+        """Prepare a member of a room.
 
         Args:
-            member_id: unique over all rooms and times.
-            name: for people.
-            dialect: how the peer speaks.
-            inbox: of the room.
-            connection: to the peer.
-            limits: of rate and strikes.
-            counters: are kept up to date.
-            entry: what to say to the room first; a plain ``Enter`` if not given.
-            on_end: is called when the connection has ended.
+            member_id: an identity that is unique over all rooms and times.
+            name: the member's name, for people.
+            dialect: the peer's wire format.
+            room: the room's id, for logs.
+            inbox: the room's inbox.
+            connection: the way to the peer.
+            limits: the bounds on rate and strikes.
+            counters: the server's numbers, kept up to date.
+            entry: the command by which it enters; a plain ``Enter`` if not given.
+            on_end: called when the connection has ended.
         """
         self.id = member_id
         self.name = name
         self.dialect = dialect
+        self._room = room
         self._inbox = inbox
         self._connection = connection
         self._limits = limits
         self._counters = counters
         self._entry = entry or Enter(name)
         self._on_end = on_end
-        self._bucket = TokenBucket(limits.inbound_rate, limits.inbound_burst, trio.current_time())
+        self._began = trio.current_time()
+        self._bucket = TokenBucket(limits.inbound_rate, limits.inbound_burst, self._began)
         self._strikes: deque[float] | None = None  # when; most members never have one
         self._struck_out = False
 
@@ -104,23 +122,48 @@ class Session:
     # --- as a member ------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Live until the connection has ended, and leave nothing of it open."""
+        """Live until the connection has ended, leave nothing of it open, and log how it ended."""
+        who = {"room": self._room, "member": self.id, "address": self._connection.address}
         try:
-            with contain("connection"):
+            with contain("connection", **who):
                 await self._connection.run(self)
         finally:
             if self._on_end is not None:
                 self._on_end()
+            closing = self._connection.closing
+            if closing is not None:
+                get_logger("connection").info(
+                    "closed",
+                    **who,
+                    cause=str(closing.cause),
+                    code=closing.decisive.code,
+                    reason=closing.decisive.reason,
+                    seconds=round(trio.current_time() - self._began, 3),
+                )
 
     def push(self, frames: bytes, count: int) -> None:
         """Send ``count`` whole frames, without waiting."""
         self._connection.push(frames, count)
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
-        """Send ``last`` and a close frame, then nothing."""
-        self._connection.close(code, reason, last)
+    def close(
+        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+    ) -> None:
+        """Send ``last`` and a close frame, then nothing.
 
-    # --- as a sink --------------------------------------------------------------------------
+        Args:
+            code: the close frame's code.
+            reason: the close frame's reason, for people.
+            last: whole frames to be sent before it.
+            cause: why, for logs and metrics; a room gives none, since its code and what came
+                before say it.
+        """
+        if cause is None and code is CloseCode.POLICY and self._struck_out:
+            cause = Cause.STRUCK_OUT
+        elif cause is None and code is CloseCode.GOING_AWAY:
+            cause = Cause.ROOM_ENDED
+        self._connection.close(code, reason, last, cause=cause)
+
+    # --- as a handler --------------------------------------------------------------------------
 
     @property
     def full(self) -> bool:
@@ -150,7 +193,7 @@ class Session:
             else:
                 self._inbox.put(self.id, command)
 
-    def settle(self) -> None:
+    def end_batch(self) -> None:
         """Wake the room."""
         self._inbox.settle()
 

@@ -13,13 +13,13 @@ class Pulse(Protocol):
 
     @property
     def heard(self) -> float:
-        """When its peer last sent anything, on Trio's clock."""
+        """When its peer last sent anything, in seconds on Trio's clock."""
 
     def ping(self) -> None:
         """Send a ping, without waiting."""
 
     def silent(self) -> None:
-        """Its peer has sent nothing since the last ping but one."""
+        """Be told that nothing has come since the last ping, which is ``timeout`` seconds ago."""
 
 
 class Heartbeat:
@@ -29,9 +29,12 @@ class Heartbeat:
     """
 
     def __init__(self, interval: float, timeout: float) -> None:
-        """Ping each connection every ``interval`` seconds.
+        """Prepare; nobody is pinged before :meth:`run`.
 
-        One from which nothing has come ``timeout`` seconds after a ping is reported.
+        Args:
+            interval: seconds between two pings of one connection.
+            timeout: seconds after a ping; a connection from which nothing at all has come in
+                them is reported as silent.
         """
         self._interval = interval
         self._timeout = timeout

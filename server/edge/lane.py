@@ -1,76 +1,141 @@
 """The stream between the socket and trio-websocket, with the fast lane in it.
 
-Inbound, complete text frames are split off and go straight to the sink; all other bytes are
+Inbound, complete text frames are split off and go straight to the handler; all other bytes are
 what :meth:`Lane.receive_some` gives to trio-websocket. Outbound, what trio-websocket sends
 takes the same road through the outbox as everything else.
+
+The guest is trio-websocket, which is called in at the first slow byte:
+
+=======  ===============================  =======  =============================================
+guest    trigger                          next     what it is given, and what becomes of its words
+=======  ===============================  =======  =============================================
+ABSENT   shake_hands()                    GREETED  nothing: slow bytes wait
+GREETED  receive_some()                   SHAKING  the greeting; what it says is not sent
+SHAKING  shaken_hands()                   SEATED   nothing yet; what it says is not sent
+SEATED                                             the slow bytes; what it says is sent
+any      aclose()                         GONE     a closed stream, for ever
+=======  ===============================  =======  =============================================
+
+The peer is whoever sends:
+
+=======  ===============================  =======  =============================================
+peer     trigger                          next     what becomes of its bytes
+=======  ===============================  =======  =============================================
+TALKING  too many or too long frames      IGNORED  texts to the handler, the rest to the guest
+IGNORED  its close frame                  ENDED    nothing, but a close frame is waited for
+ENDED                                              there are none: end of file, or said all
+BROKEN                                             there are none: reset, or a defect in reading
+any [1]  end of file                      ENDED
+any [1]  reset, fail()                    BROKEN
+=======  ===============================  =======  =============================================
+
+[1] TALKING or IGNORED. Any other move is a defect and raises
+:class:`~server.support.errors.IllegalMove`.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from typing import Final, Protocol
 
 import trio
 
-from protocol.frames import Splitter
+from protocol.frames import Excess, Splitter
+from server.edge.closing import Cause
 from server.edge.outbox import Outbox
 from server.edge.poller import Poller
 from server.support.bucket import TokenBucket
+from server.support.errors import IllegalMove
 from server.support.limits import Limits
 
 READ_BYTES: Final = 64 * 1024
 _MOST_SLOW_BYTES: Final = READ_BYTES  # waiting for trio-websocket; above it nothing is read
+_CAUSES: Final = {Excess.BYTES: Cause.TOO_BIG, Excess.FRAGMENTS: Cause.FLOODED}
+
+
+class Guest(Enum):
+    """How far trio-websocket has come; see the tables below."""
+
+    ABSENT = auto()
+    GREETED = auto()
+    SHAKING = auto()
+    SEATED = auto()
+    GONE = auto()
+
+
+class Peer(Enum):
+    """What the other side can still make happen; see the tables below."""
+
+    TALKING = auto()
+    IGNORED = auto()
+    ENDED = auto()
+    BROKEN = auto()
+
+
+_GUEST_MOVES: Final[Mapping[Guest, frozenset[Guest]]] = {
+    Guest.ABSENT: frozenset({Guest.GREETED, Guest.GONE}),
+    Guest.GREETED: frozenset({Guest.SHAKING, Guest.GONE}),
+    Guest.SHAKING: frozenset({Guest.SEATED, Guest.GONE}),
+    Guest.SEATED: frozenset({Guest.GONE}),
+    Guest.GONE: frozenset({Guest.GONE}),
+}
+_PEER_MOVES: Final[Mapping[Peer, frozenset[Peer]]] = {
+    Peer.TALKING: frozenset({Peer.IGNORED, Peer.ENDED, Peer.BROKEN}),
+    Peer.IGNORED: frozenset({Peer.ENDED, Peer.BROKEN}),
+    Peer.ENDED: frozenset(),
+    Peer.BROKEN: frozenset(),
+}
 
 
 class MessageHandler(Protocol):
-    """Where the messages of a connection go: a session, or an echo."""
+    """Where a connection's messages go: to a session, an echo, or nowhere.
+
+    One socket read gives a batch: some calls of :meth:`receive`, then one of :meth:`end_batch`.
+    Messages that came through trio-websocket come one by one, by :meth:`receive_slow`; all
+    together come in the order in which the peer sent them. Nothing but :meth:`wait_for_space`
+    and :meth:`receive_slow` waits, and nothing raises.
+    """
 
     @property
     def full(self) -> bool:
-        """Nothing more may be read for it now."""
+        """Whether nothing more may be read from the socket now."""
 
     def on_space(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once, as soon as it is not full any more."""
+        """Call ``callback`` once, as soon as :attr:`full` is over."""
 
     async def wait_for_space(self) -> None:
-        """Return as soon as it is not full any more."""
+        """Return as soon as :attr:`full` is over."""
 
     def opened(self) -> None:
-        """The handshake is complete."""
+        """Begin: the connection is open, and nothing has been received yet."""
 
     def receive(self, text: str, now: float) -> None:
-        """Take a text message; may be called several times before :meth:`settle`."""
+        """Take a text message that was read at ``now``, in seconds on Trio's clock."""
 
-    def settle(self) -> None:
-        """Pass on what was received."""
+    def end_batch(self) -> None:
+        """Pass on what was received since the last time."""
 
     async def receive_slow(self, message: str | bytes, now: float) -> None:
-        """Take a message that came through trio-websocket; may wait."""
+        """Take a message and pass it on, once there is space."""
 
 
 class Lane(trio.abc.Stream):
-    """One connection's bytes, in both directions.
-
-    A trio-websocket connection is attached by :meth:`shake_hands` and let go by
-    :meth:`let_go`. That may happen several times: bytes for it wait here meanwhile, and
-    :meth:`wait_for_slow` tells when there are any.
+    """One connection's bytes, in both directions; the states are in the module's tables.
 
     With a socket and a poller, the poller calls :meth:`read`, and whoever wants slow bytes
     sleeps until there are some. Without, whoever wants slow bytes reads the stream.
     """
 
     __slots__ = (
-        "_broken",
         "_bucket",
-        "_deaf",
-        "_ended",
-        "_flooded",
         "_greeting",
-        "_let_go",
+        "_guest",
+        "_handler",
         "_limits",
-        "_on_flood",
+        "_on_refusal",
         "_outbox",
+        "_peer",
         "_poller",
-        "_sink",
         "_sleeper",
         "_slow",
         "_socket",
@@ -87,73 +152,72 @@ class Lane(trio.abc.Stream):
         outbox: Outbox,
         poller: Poller | None,
         limits: Limits,
-        on_flood: Callable[[], None],
+        on_refusal: Callable[[Cause], None],
     ) -> None:
         """Make a lane on which nothing has happened yet.
 
         Args:
-            stream: of the connection.
+            stream: the connection's stream.
             sock: the non-blocking socket below it; ``None`` without ``poller``.
-            outbox: of the connection.
-            poller: reads the socket, if there is one.
-            limits: of messages and slow frames.
-            on_flood: called when there are too many slow frames; what comes after is dropped.
+            outbox: the connection's sending half.
+            poller: the reader of the socket, if there is one.
+            limits: the bounds on messages and slow frames.
+            on_refusal: told once why nothing of the peer is heard any more, if that is so: too
+                many slow frames, too long a message, or a defect in taking what it sent.
         """
         self._stream = stream
         self._socket = sock if poller is not None else None
         self._outbox = outbox
         self._poller = poller
-        self._splitter = Splitter(limits.message_bytes)
+        self._splitter = Splitter(limits.message_bytes, limits.message_fragments)
         self._limits = limits
-        self._on_flood = on_flood
-        self._bucket: TokenBucket | None = None  # of slow frames; most peers never send one
-        self._flooded = False
-        self._sink: MessageHandler | None = None  # until :meth:`open`
+        self._on_refusal = on_refusal
+        self._bucket: TokenBucket | None = None  # for slow frames; most peers never send one
+        self._handler: MessageHandler | None = None  # until :meth:`open`
         self._slow = b""
-        self._greeting: bytes | None = None  # for trio-websocket, in a handshake
-        self._deaf = False  # what trio-websocket answers in this handshake is known already
-        self._let_go = True  # no trio-websocket is attached, or it wants nothing any more
-        self._ended = False
-        self._broken = False
+        self._greeting = b""
+        self._guest = Guest.ABSENT
+        self._peer = Peer.TALKING
         self._sleeper: trio.lowlevel.Task | None = None
         self.heard = trio.current_time()
+        """When the peer last sent anything, in seconds on Trio's clock."""
 
     @property
     def lost(self) -> bool:
-        """The peer has ended or broken the connection."""
-        return self._ended or self._broken
+        """Whether the peer has ended or broken the connection."""
+        return self._peer is Peer.ENDED or self._peer is Peer.BROKEN
 
     @property
     def peer_closed(self) -> bool:
-        """The peer has sent a close frame, or the connection is lost."""
+        """Whether the peer has sent a close frame, or the connection is lost."""
         return self._splitter.closed or self.lost
 
-    def shake_hands(self, greeting: bytes, *, deaf: bool) -> None:
-        """Attach a trio-websocket connection that is about to begin.
+    @property
+    def close_received(self) -> tuple[int, str] | None:
+        """Code and reason of the peer's close frame, once it is complete."""
+        return self._splitter.close
 
-        Args:
-            greeting: the request that it is to read first; nothing else until
-                :meth:`shaken_hands`.
-            deaf: whether what it answers is not sent.
+    def shake_hands(self, greeting: bytes) -> None:
+        """Call in trio-websocket, which is to read this request first.
+
+        Raises:
+            IllegalMove: if it has been called in before.
         """
+        self._move_guest(Guest.GREETED)
         self._greeting = greeting
-        self._deaf = deaf
-        self._let_go = False
 
     def shaken_hands(self) -> None:
-        """Let trio-websocket have the slow bytes from now on."""
-        self._greeting = None
-        self._deaf = False
+        """Let trio-websocket have the slow bytes from now on.
+
+        Raises:
+            IllegalMove: unless it has read the greeting.
+        """
+        self._move_guest(Guest.SEATED)
         self._wake()
 
-    def let_go(self) -> None:
-        """Detach trio-websocket: it sees a closed stream."""
-        self._let_go = True
-        self._wake()
-
-    def open(self, sink: MessageHandler, leftover: bytes) -> None:
+    def open(self, handler: MessageHandler, leftover: bytes) -> None:
         """Begin with messages; ``leftover`` came behind the request's head."""
-        self._sink = sink
+        self._handler = handler
         if leftover:
             self._take(leftover, trio.current_time())
         if self._socket is not None and self._poller is not None:
@@ -168,25 +232,25 @@ class Lane(trio.abc.Stream):
         return True
 
     def dealt_with(self) -> None:
-        """The sink has taken one message that came through trio-websocket."""
+        """Note that the handler has taken one message that came through trio-websocket."""
         self._splitter.dealt_with()
 
     # --- inbound ----------------------------------------------------------------------------
 
     def read(self, now: float) -> None:
         """Read the socket once; the poller calls this."""
-        if self._socket is None or self._sink is None:
+        if self._socket is None or self._handler is None:
             raise AssertionError("polled without a socket or before the handshake")
-        if self._sink.full:
+        if self._handler.full:
             self.stop_reading()
-            self._sink.on_space(self._resume)
+            self._handler.on_space(self._resume)
             return
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            self.fail()
+            self._lose(Peer.BROKEN)
             return
         self.heard = now
         if data:
@@ -194,15 +258,12 @@ class Lane(trio.abc.Stream):
             if len(self._slow) > _MOST_SLOW_BYTES:
                 self.stop_reading()
         else:
-            self.stop_reading()
-            self._ended = True
-            self._wake()
+            self._lose(Peer.ENDED)
 
     def fail(self) -> None:
-        """Treat the connection as broken."""
-        self.stop_reading()
-        self._broken = True
-        self._wake()
+        """Treat the connection as broken, because taking what came has met a defect."""
+        self._on_refusal(Cause.FAULT)
+        self._lose(Peer.BROKEN)
 
     def stop_reading(self) -> None:
         """Take the socket from the poller; harmless if repeated."""
@@ -211,22 +272,21 @@ class Lane(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Give trio-websocket the greeting, and later the next slow bytes."""
-        if self._greeting:
+        if self._guest is Guest.GREETED:
+            self._move_guest(Guest.SHAKING)
             greeting, self._greeting = self._greeting, b""
             return greeting
         await trio.lowlevel.checkpoint()
-        while self._greeting is not None and not self._let_go:
+        while self._guest is Guest.SHAKING:
             await self._sleep()
         while not self._slow:
-            if self._let_go:
-                raise trio.ClosedResourceError
-            if self._broken:
+            self._check_seated()
+            if self._peer is Peer.BROKEN:
                 raise trio.BrokenResourceError
-            if self._ended:
+            if self._peer is Peer.ENDED:
                 return b""
             await self._progress()
-        if self._let_go:
-            raise trio.ClosedResourceError
+        self._check_seated()
         size = max_bytes or READ_BYTES
         data, self._slow = self._slow[:size], self._slow[size:]
         if not self._slow:
@@ -239,33 +299,66 @@ class Lane(trio.abc.Stream):
         self._slow = b""
         try:
             while not self.lost:
-                self._ended = not await self._stream.receive_some(READ_BYTES)
+                if not await self._stream.receive_some(READ_BYTES):
+                    self._lose(Peer.ENDED)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._broken = True
+            self._lose(Peer.BROKEN)
 
     def _take(self, data: bytes, now: float) -> None:
-        if self._flooded:
+        if self._peer is not Peer.TALKING:
             self._splitter.feed(data)
-            if self._splitter.closed:  # the answer to our close frame: all is said
-                self.stop_reading()
-                self._ended = True
-                self._wake()
+            self._look_for_close()
             return
         before = self._splitter.slow_frames
         texts, slow = self._splitter.feed(data)
-        sink = self._sink
+        handler = self._handler
         # What a peer says after our close frame is nobody's (RFC 6455 section 1.4).
-        if texts and sink is not None and not self._outbox.closing:
+        if texts and handler is not None and not self._outbox.closing:
             for text in texts:
-                sink.receive(text, now)
-            sink.settle()
+                handler.receive(text, now)
+            handler.end_batch()
         if slow:
-            if not self._afford(self._splitter.slow_frames - before, now):
-                self._flooded = True
-                self._on_flood()
-                return
-            self._slow += slow
-            self._wake()
+            excess = self._splitter.excess
+            if excess is not None:
+                self._refuse(_CAUSES[excess])
+            elif not self._afford(self._splitter.slow_frames - before, now):
+                self._refuse(Cause.FLOODED)
+            else:
+                self._slow += slow
+                self._wake()
+
+    def _refuse(self, cause: Cause) -> None:
+        """Hear nothing of the peer any more but its close frame."""
+        self._move_peer(Peer.IGNORED)
+        self._slow = b""
+        self._on_refusal(cause)
+        self._look_for_close()
+
+    def _look_for_close(self) -> None:
+        """End with the peer's close frame: nothing else of it would be heard."""
+        if self._splitter.closed:
+            self._lose(Peer.ENDED)
+
+    def _lose(self, state: Peer) -> None:
+        if self.lost:
+            return  # two readers, such as the poller and drain(), may see the same end
+        self._move_peer(state)
+        self.stop_reading()
+        self._wake()
+
+    def _move_peer(self, state: Peer) -> None:
+        if state not in _PEER_MOVES[self._peer]:
+            raise IllegalMove(self._peer.name, state.name)
+        self._peer = state
+
+    def _move_guest(self, state: Guest) -> None:
+        if state not in _GUEST_MOVES[self._guest]:
+            raise IllegalMove(self._guest.name, state.name)
+        self._guest = state
+
+    def _check_seated(self) -> None:
+        if self._guest is not Guest.SEATED:
+            raise trio.ClosedResourceError
 
     def _afford(self, frames: int, now: float) -> bool:
         """Judge how many slow frames came: each costs a hundred times what a fast one does."""
@@ -275,25 +368,25 @@ class Lane(trio.abc.Stream):
 
     async def _progress(self) -> None:
         """Wait until something may have come, or read it oneself where nobody else does."""
-        if self._socket is not None or self._sink is None:
+        if self._socket is not None or self._handler is None:
             await self._sleep()
             return
-        await self._sink.wait_for_space()
+        await self._handler.wait_for_space()
         try:
             data = bytes(await self._stream.receive_some(READ_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._broken = True
+            self._lose(Peer.BROKEN)
             return
         self.heard = trio.current_time()
         if data:
             self._take(data, self.heard)
         else:
-            self._ended = True
+            self._lose(Peer.ENDED)
 
     def _resume(self) -> None:
         if self._socket is None or self._poller is None:
             return
-        if self._sink is not None and not self.lost and self._socket.fileno() >= 0:
+        if self._handler is not None and not self.lost and self._socket.fileno() >= 0:
             self._poller.add(self._socket.fileno(), self)
 
     async def _sleep(self) -> None:
@@ -313,8 +406,8 @@ class Lane(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send what trio-websocket says, and wait until the socket has taken it."""
-        if self._deaf:
-            return
+        if self._guest is not Guest.SEATED:
+            return  # the answer to the greeting is nobody's
         self._outbox.push(bytes(data))
         await self._outbox.flushed()
         if self._outbox.broken:
@@ -327,5 +420,6 @@ class Lane(trio.abc.Stream):
 
     async def aclose(self) -> None:
         """Let trio-websocket go; whoever owns the connection closes the socket."""
-        self.let_go()
+        self._move_guest(Guest.GONE)
+        self._wake()
         await trio.lowlevel.checkpoint()

@@ -5,19 +5,24 @@ Requirements on whoever changes this file:
 - Nothing waits here but the writer task, which lives only while the socket is behind.
 - Whole pushes, in order: frames of the room and of trio-websocket never interleave.
 - Nothing follows a close frame.
-- Bounded in bytes and in messages. *Policy* when exceeded, or when the socket takes nothing
-  for ``write_seconds``: the peer is too slow; ``on_stuck`` decides what happens to it. Nothing
-  is ever dropped from the middle.
+- Bounded in bytes, and only what is really unsent counts: a peer that reads is never too slow
+  because many frames came at once. *Policy* when exceeded, or when the socket takes nothing for
+  ``write_seconds``: the peer is too slow; ``on_stuck`` decides what happens to it. Nothing is
+  ever dropped from the middle.
 """
 
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
 from protocol.frames import is_close
 from server.support.limits import Limits
+
+_PUSH_BYTES: Final = 256
+"""What a queued push weighs beside its bytes: about what a place in the queue and a view take."""
 
 
 class Outbox:
@@ -30,17 +35,16 @@ class Outbox:
     __slots__ = (
         "_broken",
         "_bytes",
-        "_closing",
         "_emptied",
         "_gone",
         "_limits",
-        "_messages",
         "_on_stuck",
         "_queue",
         "_socket",
         "_spawn",
         "_stream",
         "_writing",
+        "close_frame",
     )
 
     def __init__(
@@ -55,10 +59,10 @@ class Outbox:
         """Make an empty outbox.
 
         Args:
-            stream: takes the bytes, unless ``sock`` does.
+            stream: the connection's sending half; takes the bytes, unless ``sock`` does.
             sock: the non-blocking socket below ``stream``, if there is one.
-            limits: outbox and write limits.
-            spawn: starts the writer task.
+            limits: the bounds in bytes and in seconds.
+            spawn: the way to start the writer task.
             on_stuck: called when the peer is too slow; may be called again.
         """
         self._stream = stream
@@ -66,37 +70,33 @@ class Outbox:
         self._limits = limits
         self._spawn = spawn
         self._on_stuck = on_stuck
-        # Elements and how many frames each has. Most outboxes never queue anything, and an
-        # empty deque is larger than all the rest of this object.
-        self._queue: deque[tuple[bytes | memoryview, int]] | None = None
+        # What is left of each push. Most outboxes never queue anything, and an empty deque is
+        # larger than all the rest of this object.
+        self._queue: deque[bytes | memoryview] | None = None
         self._bytes = 0
         self._gone = 0  # bytes that were queued once and have been sent
-        self._messages = 0
         self._writing = False
-        self._closing = False
         self._broken = False
+        self.close_frame: bytes | None = None
+        """The close frame that was pushed; what is pushed after it is ignored."""
         self._emptied: trio.Event | None = None
 
     @property
     def closing(self) -> bool:
         """A close frame has been pushed; what is pushed from now on is ignored."""
-        return self._closing
+        return self.close_frame is not None
 
     @property
     def broken(self) -> bool:
         """The peer cannot be sent anything any more."""
         return self._broken
 
-    @property
-    def waiting(self) -> int:
-        """Bytes that the socket has not taken yet."""
-        return self._bytes
-
-    def push(self, data: bytes, count: int = 1) -> None:
-        """Send ``count`` whole frames as soon as the socket takes them; never raises."""
-        if self._closing or self._broken:
+    def push(self, data: bytes) -> None:
+        """Send whole frames as soon as the socket takes them; never raises."""
+        if self._broken or self.close_frame is not None:
             return
-        self._closing = is_close(data)
+        if is_close(data):
+            self.close_frame = data
         rest: bytes | memoryview = data
         if self._socket is not None and not self._queue:
             try:
@@ -112,21 +112,18 @@ class Outbox:
                 rest = memoryview(data)[sent:]
         if self._queue is None:
             self._queue = deque()
-        self._queue.append((rest, count))
+        self._queue.append(rest)
         self._bytes += len(rest)
-        self._messages += count
         if not self._writing:
             self._writing = True
             self._spawn(self._write)
-        if self._bytes > self._limits.outbox_bytes or self._messages > self._limits.outbox_messages:
+        if self._bytes + len(self._queue) * _PUSH_BYTES > self._limits.outbox_bytes:
             self._on_stuck()
 
     def truncate(self) -> None:
         """Drop what has not begun to be sent, to make way for a close frame."""
         while self._queue and len(self._queue) > 1:
-            rest, count = self._queue.pop()
-            self._bytes -= len(rest)
-            self._messages -= count
+            self._bytes -= len(self._queue.pop())
 
     async def flushed(self) -> None:
         """Wait until all that was pushed before has been handed to the socket, or cannot be."""
@@ -145,7 +142,7 @@ class Outbox:
     def _fail(self) -> None:
         self._broken = True
         self._queue = None
-        self._bytes = self._messages = 0
+        self._bytes = 0
         self._wake()
 
     def _wake(self) -> None:
@@ -172,9 +169,9 @@ class Outbox:
 
     async def _write_stream(self) -> None:
         queue = self._queue or deque()
-        data = b"".join(rest for rest, _ in queue)
+        data = b"".join(queue)
         # One element: meanwhile more may be queued, and truncate() leaves nothing but the first.
-        self._queue = deque(((data, sum(count for _, count in queue)),))
+        self._queue = deque((data,))
         await self._stream.send_all(data)
         self._shift()
 
@@ -185,7 +182,7 @@ class Outbox:
             raise AssertionError("only for sockets")
         await trio.lowlevel.wait_writable(sock)
         while self._queue:
-            rest, count = self._queue[0]
+            rest = self._queue[0]
             try:
                 sent = sock.send(rest)
             except BlockingIOError:
@@ -193,14 +190,13 @@ class Outbox:
             if sent < len(rest):
                 self._bytes -= sent
                 self._gone += sent
-                self._queue[0] = (memoryview(rest)[sent:], count)
+                self._queue[0] = memoryview(rest)[sent:]
                 return
             self._shift()
 
     def _shift(self) -> None:
         if self._queue:
-            rest, count = self._queue.popleft()
-            self._bytes -= len(rest)
-            self._gone += len(rest)
-            self._messages -= count
+            size = len(self._queue.popleft())
+            self._bytes -= size
+            self._gone += size
             self._wake()

@@ -2,7 +2,7 @@
 
 import select
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import trio
 
@@ -42,7 +42,7 @@ class Poller:
         """Tell whether this system has epoll."""
         return hasattr(select, "epoll")
 
-    def __enter__(self) -> "Poller":
+    def __enter__(self) -> Self:
         """Close the epoll at the end."""
         return self
 
@@ -54,10 +54,6 @@ class Poller:
     ) -> None:
         """Close the epoll; the sockets in it stay open."""
         self._epoll.close()
-
-    def __len__(self) -> int:
-        """Count the sockets that are read."""
-        return len(self._readers)
 
     def add(self, descriptor: int, reader: Readable) -> None:
         """Call ``reader.read`` whenever there is something to read. Harmless if repeated."""

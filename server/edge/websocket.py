@@ -13,21 +13,25 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from protocol.errors import CloseCode
-from protocol.frames import PING, encode_close
+from protocol.frames import PING, decode_close, encode_close
 from server.edge.accepted import AcceptedConnection
+from server.edge.closing import (
+    ABNORMAL,
+    CAUSE_OF_CODE,
+    TOLD,
+    Cause,
+    CloseFrame,
+    Closing,
+    FirstCause,
+)
 from server.edge.heartbeat import Heartbeat
 from server.edge.lane import READ_BYTES, Lane, MessageHandler
 from server.edge.outbox import Outbox
 from server.edge.poller import Poller
 from server.support.counters import Counters
 from server.support.limits import Limits
-from server.support.observe import get_logger
 
-_SLOW_QUEUE: Final = 8  # messages of trio-websocket; while it is full, no close is seen
-_TOO_SLOW: Final = "too slow: messages were not taken in time"
-_SILENT: Final = "no sign of life"
-_TOO_MANY: Final = "too many pings, fragments or binary messages"
-_CUT: Final = "the connection was cut"
+_SLOW_QUEUE: Final = 2  # messages of trio-websocket; while it is full, no close is seen
 
 # Any valid request brings a trio-websocket connection into the open state.
 _GREETING: Final = (
@@ -48,6 +52,8 @@ class WebSocket:
     """
 
     __slots__ = (
+        "_cause",
+        "_closing",
         "_counters",
         "_heartbeat",
         "_lane",
@@ -76,13 +82,13 @@ class WebSocket:
         """Prepare; nothing happens before :meth:`run`.
 
         Args:
-            peer: accepted, its request read.
+            peer: the accepted connection, its request read.
             response: the answer that opens the WebSocket, up to and including the empty line.
             leftover: what came behind the request.
-            limits: of messages, outbox and close handshake.
-            poller: reads plain TCP sockets; without it, the connection reads for itself.
-            heartbeat: pings the connection while it is open.
-            counters: are kept up to date.
+            limits: the bounds on messages, outbox and close handshake.
+            poller: the reader of plain TCP sockets; without it, the connection reads for itself.
+            heartbeat: what pings the connection while it is open.
+            counters: the server's numbers, kept up to date.
         """
         self._peer = peer
         self._response = response
@@ -101,11 +107,23 @@ class WebSocket:
             outbox=self._outbox,
             poller=poller if peer.sock is not None else None,
             limits=limits,
-            on_flood=self._flooded,
+            on_refusal=self.end,
         )
         self._nursery: trio.Nursery | None = None
         self._opened = False
         self._parting: tuple[bytes, bytes] | None = None  # for the end of the handshake
+        self._cause = FirstCause(counters.closed)
+        self._closing: Closing | None = None
+
+    @property
+    def address(self) -> str:
+        """The peer's address, for logs."""
+        return self._peer.address
+
+    @property
+    def closing(self) -> Closing | None:
+        """How the connection ended, once :meth:`run` is over."""
+        return self._closing
 
     # --- heartbeat --------------------------------------------------------------------------
 
@@ -120,9 +138,7 @@ class WebSocket:
 
     def silent(self) -> None:
         """Give up a peer that answers no ping."""
-        self._counters.closed_silent += 1
-        self._log("silent")
-        self.close(CloseCode.GOING_AWAY, _SILENT)
+        self.end(Cause.SILENT)
         self.scope.cancel()
 
     # --- outbound ---------------------------------------------------------------------------
@@ -130,40 +146,49 @@ class WebSocket:
     def push(self, frames: bytes, count: int = 1) -> None:
         """Send ``count`` whole frames, without waiting; ignored unless the connection is open."""
         if self._opened:
-            self._outbox.push(frames, count)
+            self._outbox.push(frames)
 
     async def flushed(self) -> None:
         """Wait until the socket has taken all that was pushed, or never will."""
         await self._outbox.flushed()
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
-        """Send ``last`` and a close frame; the peer has ``close_seconds`` to answer."""
+    def close(
+        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+    ) -> None:
+        """Send ``last`` and a close frame; the peer has ``close_seconds`` to answer.
+
+        Only the first call has an effect.
+
+        Args:
+            code: the close frame's code.
+            reason: the close frame's reason, for people.
+            last: whole frames to be sent before it.
+            cause: why, for logs and metrics; what usually goes with ``code`` if not given.
+        """
         frame = encode_close(code, reason)
+        if self._outbox.closing or self._parting is not None:
+            return
+        self._cause.note(cause or CAUSE_OF_CODE[code])
         if not self._opened:
-            self._parting = self._parting or (last, frame)
-        elif not self._outbox.closing:
+            self._parting = (last, frame)
+        else:
             if last:
                 self._outbox.push(last)
             self._outbox.push(frame)
             self._set_deadline()
+
+    def end(self, cause: Cause) -> None:
+        """Close for a cause that is found at the edge, which says what the peer is told."""
+        code, reason = TOLD[cause]
+        self.close(code, reason, cause=cause)
 
     def _stuck(self) -> None:
         """Close a peer that does not take what it is sent; it has already had its time."""
         if self._outbox.closing:
             self.scope.cancel()
             return
-        self._counters.closed_too_slow += 1
-        self._log("too slow")
         self._outbox.truncate()
-        self.close(CloseCode.POLICY, _TOO_SLOW)
-
-    def _flooded(self) -> None:
-        """Close a peer that keeps trio-websocket too busy."""
-        self._log("too many frames")
-        self.close(CloseCode.POLICY, _TOO_MANY)
-
-    def _log(self, why: str) -> None:
-        get_logger("connection").info("closed", why=why, address=self._peer.address)
+        self.end(Cause.TOO_SLOW)
 
     def _set_deadline(self) -> None:
         deadline = trio.current_time() + self._limits.close_seconds
@@ -175,17 +200,18 @@ class WebSocket:
 
     # --- life -------------------------------------------------------------------------------
 
-    async def run(self, sink: MessageHandler) -> None:
-        """Do the handshake, pass messages to ``sink``, and close, whatever happens.
+    async def run(self, handler: MessageHandler) -> None:
+        """Do the handshake, pass messages to ``handler``, and close, whatever happens.
 
-        Cancelled, it leaves a closed socket; a close frame has been tried before.
+        Cancelled, it leaves a closed socket; a close frame has been tried before. Afterwards
+        :attr:`closing` says why it ended, which is counted once.
         """
         try:
-            with self.scope:
+            with self._cause, self.scope:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
                     try:
-                        await self._converse(sink)
+                        await self._converse(handler)
                         nursery.cancel_scope.cancel()
                     finally:
                         self._nursery = None  # it closes: what is pushed now finds no writer
@@ -193,68 +219,77 @@ class WebSocket:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()
 
-    async def _converse(self, sink: MessageHandler) -> None:
+    async def _converse(self, handler: MessageHandler) -> None:
         """Be a WebSocket from the first to the last byte."""
-        try:
-            await trio.lowlevel.checkpoint_if_cancelled()  # then nothing is said at all
-            self._open(sink)
-            if await self._lane.wait_for_slow() and not self._parted:
-                async with trio.open_nursery() as reading:  # trio-websocket's reader
-                    websocket = await self._shake_hands(reading)
-                    with contextlib.suppress(ConnectionClosed):
-                        await self._receive(websocket, sink)
-                    reading.cancel_scope.cancel()
-                await self._linger(websocket)
-        except (ConnectionClosed, trio.TooSlowError):
-            pass  # the peer broke off, or does not take what it is sent
+        await trio.lowlevel.checkpoint_if_cancelled()  # then nothing is said at all
+        self._open(handler)
+        if await self._lane.wait_for_slow() and not self._parted:
+            async with trio.open_nursery() as reading:  # trio-websocket's reader
+                websocket = await self._shake_hands(reading)
+                with contextlib.suppress(ConnectionClosed):
+                    await self._receive(websocket, handler)
+                reading.cancel_scope.cancel()
+            self._cause.note(self._verdict(websocket))
+            await self._linger(websocket)
+        self._cause.note(Cause.PEER_LOST)
 
     @property
     def _parted(self) -> bool:
         """Both sides have sent a close frame: nothing is left to be said or judged."""
         return self._outbox.closing and self._lane.peer_closed
 
-    async def _receive(self, websocket: WebSocketConnection, sink: MessageHandler) -> None:
+    async def _receive(self, websocket: WebSocketConnection, handler: MessageHandler) -> None:
         while True:
             message = await websocket.get_message()
             if not self._outbox.closing:
-                await sink.receive_slow(message, trio.current_time())
+                await handler.receive_slow(message, trio.current_time())
             self._lane.dealt_with()
 
     async def _shake_hands(self, nursery: trio.Nursery) -> WebSocketConnection:
         """Bring a trio-websocket connection into the open state, out of the peer's sight."""
-        self._lane.shake_hands(_GREETING, deaf=True)
-        with trio.fail_after(self._limits.first_request_seconds):
-            proposal = await wrap_server_stream(
-                nursery,
-                self._lane,
-                message_queue_size=_SLOW_QUEUE,
-                max_message_size=self._limits.message_bytes,
-                receive_buffer_size=READ_BYTES,
-            )
-            websocket = await proposal.accept()
+        self._lane.shake_hands(_GREETING)
+        proposal = await wrap_server_stream(
+            nursery,
+            self._lane,
+            message_queue_size=_SLOW_QUEUE,
+            max_message_size=self._limits.message_bytes,
+            receive_buffer_size=READ_BYTES,
+        )
+        websocket = await proposal.accept()
         self._lane.shaken_hands()
         return websocket
 
-    def _open(self, sink: MessageHandler) -> None:
+    def _open(self, handler: MessageHandler) -> None:
         self._opened = True
         self._outbox.push(self._response)
         self._counters.websockets_opened += 1
         self._counters.websockets_current += 1
         self._heartbeat.add(self)
         if self._parting is None:
-            sink.opened()
+            handler.opened()
         else:  # closed meanwhile: refused, or the room has ended
             for frame in filter(None, self._parting):
                 self._outbox.push(frame)
             self._set_deadline()
-        self._lane.open(sink, self._leftover)
+        self._lane.open(handler, self._leftover)
         self._response = self._leftover = b""
+
+    def _verdict(self, websocket: WebSocketConnection) -> Cause:
+        """Say why trio-websocket has closed, unless we have closed before.
+
+        What it tells is the peer's close frame or, in the same form, the violation it found.
+        """
+        told, received = websocket.closed, self._lane.close_received
+        code = ABNORMAL if told is None else told.code
+        if received is not None and code in {received[0], ABNORMAL}:
+            return Cause.PEER_CLOSED
+        return CAUSE_OF_CODE.get(code, Cause.PEER_LOST)
 
     async def _linger(self, websocket: WebSocketConnection) -> None:
         """See to it that the peer learns why, if the connection was failed on this side.
 
-        trio-websocket says 1009 by itself but no other failure (RFC 6455 section 7.1.7), and
-        closing a socket with unread input would reset it, and the close frame with it.
+        trio-websocket closes without a close frame then (RFC 6455 section 7.1.7), and closing a
+        socket with unread input would reset it, and the close frame with it.
         """
         if self._lane.lost:
             return
@@ -272,12 +307,23 @@ class WebSocket:
         """Close the socket; the last thing that happens to a connection."""
         self._lane.stop_reading()
         self._heartbeat.discard(self)
+        cause = self._cause.note(Cause.CUT)
         if self._opened:
             self._counters.websockets_current -= 1
             if self._outbox.closing:
                 # Not by who was cancelled: the deadline of its room may come at the same moment.
                 self._counters.closed_unanswered += not self._lane.peer_closed
             else:
-                self._outbox.push(encode_close(CloseCode.GOING_AWAY, _CUT))
+                self._outbox.push(encode_close(*TOLD.get(cause, TOLD[Cause.CUT])))
+        self._conclude(cause)
         unsent = self._outbox.abandon()
         await self._peer.aclose(reset=unsent)
+
+    def _conclude(self, cause: Cause) -> None:
+        """Put down, before anything can wait, how the connection ended."""
+        received, frame = self._lane.close_received, self._outbox.close_frame
+        self._closing = Closing(
+            cause,
+            None if received is None else CloseFrame(*received),
+            None if frame is None else CloseFrame(*decode_close(frame)),
+        )

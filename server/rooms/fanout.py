@@ -51,7 +51,7 @@ class Fanout:
     are sent the very same bytes.
     """
 
-    __slots__ = ("_audience", "_scripts", "_shared", "_spoken")
+    __slots__ = ("_audience", "_scripts", "_shared", "_spoken", "told")
 
     def __init__(self) -> None:
         """Begin with an empty audience."""
@@ -59,6 +59,9 @@ class Fanout:
         self._scripts: dict[Member, _Script] = {}
         self._shared: dict[Dialect, list[bytes]] = {}
         self._spoken = 0  # length of each list in _shared
+        self.told = 0
+        """Bytes that the whole audience was told, by the longest of its dialects; whoever reckons
+        with them sets this back."""
 
     def attend(self, member: Member) -> None:
         """From now on ``member`` hears what all are told."""
@@ -84,8 +87,12 @@ class Fanout:
 
     def tell_all(self, event: Event) -> None:
         """Say something to the whole audience."""
+        longest = 0
         for dialect, frames in self._shared.items():
-            frames.append(dialect.encode(event))
+            frame = dialect.encode(event)
+            frames.append(frame)
+            longest = max(longest, len(frame))
+        self.told += longest
         self._spoken += 1
 
     def tell_others(self, member: Member, event: Event) -> None:

@@ -32,6 +32,7 @@ from protocol.messages import (
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
 from server.rooms.timers import Timers
+from server.support.bucket import TokenBucket
 from server.support.counters import Counters
 from server.support.limits import Limits
 from server.support.observe import get_logger
@@ -39,6 +40,10 @@ from server.support.supervise import contain
 
 _LEAVE: Final = Leave()
 _TIME_UP: Final = TimeUp()
+
+
+_PORTION: Final = 1 / 16
+"""The part of an outbox that a room says before it looks at its rate, and may say at once."""
 
 
 class Rules(Protocol):
@@ -98,6 +103,8 @@ class Room:
         self._forget = forget
         self._members: dict[MemberId, Member] = {}
         self._fanout = Fanout()
+        self._portion = limits.outbox_bytes * _PORTION
+        self._pace = TokenBucket(limits.room_rate, self._portion, trio.current_time())
         self._owned = owned
         self._owner: MemberId | None = None
         self._reason: str | None = None  # why it ended
@@ -205,13 +212,29 @@ class Room:
     async def _serve(self) -> None:
         """Apply whatever comes, and flush once per turn; runs until cancelled."""
         apply = self._rules.apply
+        fanout = self._fanout
         while True:
             batch = await self.inbox.take()
             now = trio.current_time()
             for member, command in batch:
                 for effect in apply(command, member, now):
                     self._carry_out(effect)
-            self._fanout.flush()
+                if fanout.told >= self._portion:
+                    await self._rest()
+                    now = trio.current_time()
+            fanout.flush()
+
+    async def _rest(self) -> None:
+        """Say what there is, and then nothing until whoever reads in time has taken it.
+
+        Nobody is waited for, only the clock: a member that reads nothing holds up nobody, and
+        one that keeps up with the room's rate is never punished for what the others say. What
+        comes meanwhile waits in the inbox, and then in the sockets of those who send so much.
+        """
+        self._fanout.flush()
+        owed = self._pace.owe(self._fanout.told, trio.current_time())
+        self._fanout.told = 0
+        await trio.sleep(owed)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

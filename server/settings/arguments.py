@@ -14,7 +14,6 @@ from server.support.limits import Limits
 
 # What a full room says to one member at once must fit its outbox, or the member is closed as too
 # slow: to a newcomer one message per member, to everybody a reveal with one vote per member.
-_MESSAGES_BESIDE_MEMBERS: Final = 24
 _BYTES_PER_MEMBER: Final = 512
 
 _COMMANDS: Final[tuple[Command, ...]] = get_args(Command)
@@ -77,21 +76,16 @@ def _limits(given: dict[str, Any]) -> Limits:
     """Make limits that do not contradict each other; an outbox not given grows with the rooms."""
     limits = Limits(**given)
     seats = limits.room_capacity
-    needs = {
-        "outbox_messages": seats + _MESSAGES_BESIDE_MEMBERS,
-        "outbox_bytes": seats * _BYTES_PER_MEMBER,
-    }
-    for option in OPTIONS:
-        least = needs.get(option.field, 0)
-        if not least or getattr(limits, option.field) >= least:
-            continue
-        if option.field in given:
-            raise BadValue(
-                f"{option.flag} ({option.variable}): must be at least {least} for rooms with "
-                f"{seats} seats, not {given[option.field]}"
-            )
-        limits = attrs.evolve(limits, **{option.field: least})
-    return limits
+    least = seats * _BYTES_PER_MEMBER
+    if limits.outbox_bytes >= least:
+        return limits
+    if "outbox_bytes" in given:
+        option = next(option for option in OPTIONS if option.field == "outbox_bytes")
+        raise BadValue(
+            f"{option.flag} ({option.variable}): must be at least {least} for rooms with "
+            f"{seats} seats, not {given['outbox_bytes']}"
+        )
+    return attrs.evolve(limits, outbox_bytes=least)
 
 
 class _Parser(argparse.ArgumentParser):

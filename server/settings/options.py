@@ -151,6 +151,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Group.MESSAGES,
         ("max_message_bytes", "message_bytes",
          "largest WebSocket message; a larger one closes with 1009", "BYTES", _MESSAGE),
+        ("max_message_fragments", "message_fragments",
+         "frames of one WebSocket message; more close with 1008", "FRAMES", whole(1, _MANY)),
         ("max_echo_message_bytes", "echo_message_bytes",
          "the same on /ws/echo", "BYTES", _MESSAGE),
         ("inbound_rate", "inbound_rate",
@@ -165,11 +167,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "refused messages within --strike-seconds that close with 1008",
          "MESSAGES", whole(1, _MANY)),
         ("strike_seconds", "strike_seconds", "see --max-strikes", "SECONDS", _SECONDS),
-        ("max_outbox_messages", "outbox_messages",
-         "waiting for one member's socket; above it the member is closed as too slow. Not given, "
-         "it grows with --max-room-capacity", "MESSAGES", whole(1, _MANY)),
         ("max_outbox_bytes", "outbox_bytes",
-         "the same in bytes", "BYTES", whole(4 * KIB, 1024 * MIB)),
+         "waiting for one member's socket; above it the member is closed as too slow. Not given, "
+         "it grows with --max-room-capacity", "BYTES", whole(4 * KIB, 1024 * MIB)),
+        ("room_rate", "room_rate",
+         "bytes a second that a room says to each of its members for ever; who takes as much is "
+         "never closed as too slow for what others say", "BYTES", whole(1 * KIB, 1024 * MIB)),
     ),
     *_limits(
         Group.CONNECTIONS,

@@ -22,6 +22,16 @@ class TokenBucket:
         self._tokens = burst
         self._filled = now
 
+    def owe(self, count: float, now: float) -> float:
+        """Take ``count`` tokens in any case.
+
+        Returns:
+            The seconds until nothing is owed any more; 0 if there were so many tokens.
+        """
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate) - count
+        self._filled = now
+        return max(0.0, -self._tokens / self._rate)
+
     def take(self, count: float, now: float) -> bool:
         """Take ``count`` tokens if the bucket holds that many, and none otherwise."""
         tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)

@@ -26,9 +26,9 @@ class Counters:
     rounds_revealed: int = 0
     chat_messages: int = 0
     """Said in chat rooms."""
-    closed_too_slow: int = 0
-    closed_silent: int = 0
-    """No pong in time."""
+    closed: dict[str, int] = attrs.Factory(dict)
+    """WebSocket connections that are being closed or have ended, by the first of
+    ``server.edge.closing.Cause``."""
     closed_unanswered: int = 0
     """Aborted because the close frame was not answered in time."""
     writes_waiting_current: int = 0

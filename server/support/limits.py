@@ -27,6 +27,9 @@ class Limits:
     message_bytes: int = 16 * KIB
     """Bytes in one inbound WebSocket message; a larger one closes with 1009."""
 
+    message_fragments: int = 512
+    """Frames of one inbound WebSocket message; more close with 1008."""
+
     echo_message_bytes: int = 16 * MIB
     """The same on the diagnostic route ``/ws/echo``."""
 
@@ -61,7 +64,10 @@ class Limits:
     outbox_bytes: int = 1 * MIB
     """Waiting for one member's socket; above it the member is closed as too slow."""
 
-    outbox_messages: int = 1024
+    room_rate: int = 1 * MIB
+    """Bytes a second that a room says to each of its members for ever; a room that is asked to
+    say more takes its time. Who takes as much as this is never closed as too slow for what the
+    others say."""
 
     write_seconds: float = 10.0
     """In which a socket must take what was handed to it; else it is closed as too slow."""

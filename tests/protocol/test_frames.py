@@ -23,7 +23,9 @@ from wsproto.events import (
 
 from protocol.frames import (
     PING,
+    Excess,
     Splitter,
+    decode_close,
     encode_binary,
     encode_close,
     encode_frame,
@@ -33,6 +35,7 @@ from protocol.frames import (
 )
 
 LONGEST = 64
+FRAGMENTS = 1000
 FIN = 0x80
 CONTINUATION, TEXT, BINARY, CLOSE, PING_CODE, PONG_CODE = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -276,7 +279,7 @@ def alone(data: bytes) -> Receiver:
 
 def split(chunks: list[bytes], delays: list[int]) -> Outcome:
     """Do as the lane does; slow messages wait some chunks before they are dealt with."""
-    splitter, library = Splitter(LONGEST), Receiver()
+    splitter, library = Splitter(LONGEST, FRAGMENTS), Receiver()
     order: list[str | bytes] = []
     slow_bytes, fast, patience = b"", 0, deque(delays)
 
@@ -359,7 +362,7 @@ def test_whole_small_texts_are_fast_when_nothing_slow_is_pending(
     pong = client_frame(FIN | PONG_CODE, b"pong", mask=mask)
     data = b"".join(client_frame(FIN | TEXT, payload, mask=mask) + pong for payload in payloads)
 
-    texts, slow = Splitter(LONGEST).feed(data)
+    texts, slow = Splitter(LONGEST, FRAGMENTS).feed(data)
 
     assert texts == [payload.decode() for payload in payloads]
     assert slow == b""
@@ -369,7 +372,7 @@ def test_whole_small_texts_are_fast_when_nothing_slow_is_pending(
 def test_texts_are_fast_again_once_all_slow_ones_are_dealt_with(
     data: bytes, payloads: list[bytes]
 ) -> None:
-    splitter, library = Splitter(LONGEST), Receiver()
+    splitter, library = Splitter(LONGEST, FRAGMENTS), Receiver()
     _, slow = splitter.feed(data)
     library.receive(slow)
     for _ in library.messages:
@@ -426,7 +429,7 @@ def test_closed_is_set_exactly_when_the_head_of_a_close_frame_has_passed(
 ) -> None:
     data, chunks = stream
     end = head_of_first_close(data)
-    splitter, fed = Splitter(LONGEST), 0
+    splitter, fed = Splitter(LONGEST, FRAGMENTS), 0
 
     for chunk in chunks:
         splitter.feed(chunk)
@@ -443,14 +446,14 @@ TEXT_FRAME = client_frame(FIN | TEXT, b"hello")
 def test_texts_are_fast_up_to_the_limit_in_either_form_of_length(size: int) -> None:
     at_limit = client_frame(FIN | TEXT, b"a" * size)
 
-    assert Splitter(size).feed(at_limit) == (["a" * size], b"")
+    assert Splitter(size, FRAGMENTS).feed(at_limit) == (["a" * size], b"")
     if size:
-        assert Splitter(size - 1).feed(at_limit) == ([], at_limit)
+        assert Splitter(size - 1, FRAGMENTS).feed(at_limit) == ([], at_limit)
 
 
 def test_the_64_bit_form_of_length_is_never_fast_and_is_followed_to_its_end() -> None:
     long = client_frame(FIN | TEXT, b"a" * 70_000)
-    splitter = Splitter(1 << 20)
+    splitter = Splitter(1 << 20, FRAGMENTS)
 
     assert splitter.feed(long + TEXT_FRAME) == ([], long + TEXT_FRAME)
     splitter.dealt_with()
@@ -460,7 +463,7 @@ def test_the_64_bit_form_of_length_is_never_fast_and_is_followed_to_its_end() ->
 
 @pytest.mark.parametrize("cut", range(1, len(TEXT_FRAME)))
 def test_a_text_that_comes_in_two_parts_is_slow(cut: int) -> None:
-    splitter = Splitter(LONGEST)
+    splitter = Splitter(LONGEST, FRAGMENTS)
 
     assert splitter.feed(TEXT_FRAME[:cut]) == ([], TEXT_FRAME[:cut])
     assert splitter.feed(TEXT_FRAME[cut:] + TEXT_FRAME) == ([], TEXT_FRAME[cut:] + TEXT_FRAME)
@@ -474,20 +477,23 @@ def test_a_text_that_comes_in_two_parts_is_slow(cut: int) -> None:
 def test_a_text_stays_fast_before_and_behind_a_ping() -> None:
     ping = client_frame(FIN | PING_CODE, b"hi")
 
-    assert Splitter(LONGEST).feed(TEXT_FRAME + ping + TEXT_FRAME) == (["hello", "hello"], ping)
+    assert Splitter(LONGEST, FRAGMENTS).feed(TEXT_FRAME + ping + TEXT_FRAME) == (
+        ["hello", "hello"],
+        ping,
+    )
 
 
 def test_pongs_are_dropped_also_inside_a_fragmented_message() -> None:
     pong = client_frame(FIN | PONG_CODE, b"hi")
     first, last = client_frame(TEXT, b"a"), client_frame(FIN | CONTINUATION, b"b")
 
-    assert Splitter(LONGEST).feed(first + pong + last + pong) == ([], first + last)
+    assert Splitter(LONGEST, FRAGMENTS).feed(first + pong + last + pong) == ([], first + last)
 
 
 def test_what_looks_like_a_frame_inside_a_slow_payload_is_payload() -> None:
     pong = client_frame(FIN | PONG_CODE, b"")
     binary = client_frame(FIN | BINARY, TEXT_FRAME + pong, mask=bytes(4))
-    splitter = Splitter(LONGEST)
+    splitter = Splitter(LONGEST, FRAGMENTS)
 
     for at in range(len(binary)):
         assert splitter.feed(binary[at : at + 1]) == ([], binary[at : at + 1])
@@ -505,7 +511,7 @@ def test_what_looks_like_a_frame_inside_a_head_cut_in_two_is_head(
     frame = client_frame(FIN | opcode, bytes(size), mask=mask)
 
     for cut in range(1, min(8, len(frame))):
-        splitter = Splitter(LONGEST)
+        splitter = Splitter(LONGEST, FRAGMENTS)
         assert splitter.feed(frame[:cut]) == ([], frame[:cut])
         assert splitter.feed(frame[cut:]) == ([], frame[cut:])
 
@@ -537,7 +543,7 @@ VIOLATIONS = {
 @pytest.mark.parametrize("violation", VIOLATIONS.values(), ids=VIOLATIONS)
 def test_after_a_violation_everything_is_slow_for_ever_and_it_is_no_close(violation: bytes) -> None:
     pong = client_frame(FIN | PONG_CODE, b"")
-    splitter = Splitter(LONGEST)
+    splitter = Splitter(LONGEST, FRAGMENTS)
 
     assert splitter.feed(TEXT_FRAME + violation + TEXT_FRAME) == (["hello"], violation + TEXT_FRAME)
     assert alone(violation).failure == 1002
@@ -550,7 +556,7 @@ def test_after_a_violation_everything_is_slow_for_ever_and_it_is_no_close(violat
 @pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x03\xe8bye", b"\x03\xe8" + b"a" * 123])
 def test_after_a_close_frame_everything_is_slow_for_ever(payload: bytes) -> None:
     close = client_frame(FIN | CLOSE, payload)
-    splitter = Splitter(LONGEST)
+    splitter = Splitter(LONGEST, FRAGMENTS)
 
     assert splitter.feed(TEXT_FRAME + close + TEXT_FRAME) == (["hello"], close + TEXT_FRAME)
     assert splitter.closed
@@ -560,7 +566,7 @@ def test_after_a_close_frame_everything_is_slow_for_ever(payload: bytes) -> None
 @pytest.mark.parametrize("bad", [b"\xff", b"a\xc3", b"\xed\xa0\x80"])
 def test_a_text_that_is_no_utf_8_is_for_the_library_to_fail(bad: bytes) -> None:
     frame = client_frame(FIN | TEXT, bad)
-    splitter = Splitter(LONGEST)
+    splitter = Splitter(LONGEST, FRAGMENTS)
 
     assert splitter.feed(frame + TEXT_FRAME) == ([], frame + TEXT_FRAME)
     assert alone(frame).failure == 1007
@@ -574,3 +580,101 @@ def test_any_bytes_at_all_are_followed_without_a_complaint(chunks: list[bytes]) 
 
     expected = alone(b"".join(chunks))
     assert (seen.messages, seen.failure) == (list(expected.messages), expected.failure)
+
+
+# --- what is too much -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("claim", [LONGEST + 1, 1 << 16, 1 << 40, (1 << 63) - 1])
+def test_a_message_that_announces_too_many_bytes_is_told_by_its_head(
+    opcode: int, claim: int
+) -> None:
+    head = client_frame(FIN | opcode, b"", claim=claim)
+    splitter = Splitter(LONGEST, FRAGMENTS)
+
+    splitter.feed(head[:-1])
+    assert splitter.excess is None
+    assert splitter.feed(head[-1:]) == ([], head[-1:])
+    assert splitter.excess is Excess.BYTES
+
+
+def test_the_bytes_of_all_fragments_count_together_and_those_of_another_message_do_not() -> None:
+    half = b"x" * (LONGEST // 2)
+    splitter = Splitter(LONGEST, FRAGMENTS)
+
+    for _ in range(3):
+        splitter.feed(client_frame(TEXT, half) + client_frame(CONTINUATION, half))
+        splitter.feed(client_frame(FIN | PING_CODE, half))
+        splitter.feed(client_frame(FIN | CONTINUATION, b""))
+        assert splitter.excess is None
+    splitter.feed(client_frame(TEXT, half) + client_frame(CONTINUATION, half))
+    splitter.feed(client_frame(CONTINUATION, b"", claim=1))
+    assert splitter.excess is Excess.BYTES
+
+
+def test_bytes_count_and_not_characters() -> None:
+    euros = "€".encode() * (LONGEST // 3)
+    splitter = Splitter(LONGEST, FRAGMENTS)
+
+    splitter.feed(client_frame(TEXT, euros))
+    assert splitter.excess is None
+    splitter.feed(client_frame(FIN | CONTINUATION, "€".encode()))
+    assert splitter.excess is Excess.BYTES
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"])
+def test_too_many_fragments_are_too_much_however_small_they_are(payload: bytes) -> None:
+    splitter = Splitter(LONGEST, 10)
+
+    for _ in range(3):
+        splitter.feed(client_frame(BINARY, b"") + client_frame(CONTINUATION, payload) * 8)
+        splitter.feed(client_frame(FIN | CONTINUATION, b""))
+        assert splitter.excess is None
+    splitter.feed(client_frame(BINARY, b"") + client_frame(CONTINUATION, payload) * 9)
+    assert splitter.excess is None
+    splitter.feed(client_frame(CONTINUATION, payload))
+    assert splitter.excess is Excess.FRAGMENTS
+
+
+@pytest.mark.parametrize(
+    "violation",
+    [
+        client_frame(FIN | TEXT, b"", claim=1 << 63),
+        client_frame(FIN | 0x40 | TEXT, b"", claim=1 << 20),
+        client_frame(FIN | TEXT, b"", claim=1 << 20, mask=None),
+        client_frame(FIN | CONTINUATION, b"x", claim=1 << 20),
+    ],
+)
+def test_what_is_no_frame_is_not_measured(violation: bytes) -> None:
+    splitter = Splitter(LONGEST, FRAGMENTS)
+
+    splitter.feed(violation)
+    assert splitter.excess is None
+    assert alone(violation).failure == 1002
+
+
+@pytest.mark.parametrize("cut", range(1, 13))
+def test_a_close_frame_is_read_once_it_is_complete_wherever_it_is_cut(cut: int) -> None:
+    close = client_frame(FIN | CLOSE, b"\x03\xe8b\xc3\xa9ye")
+    splitter = Splitter(LONGEST, FRAGMENTS)
+
+    splitter.feed(close[:cut])
+    assert splitter.close is None
+    splitter.feed(close[cut:] + TEXT_FRAME)
+    assert splitter.close == (1000, "béye")
+
+
+@pytest.mark.parametrize(
+    ("payload", "close"),
+    [(b"", (1005, "")), (b"\x03", None), (b"\x0f\xa0", (4000, "")), (b"\x03\xe8\xff", (1000, "�"))],
+)
+def test_a_close_frame_is_read_as_it_is(payload: bytes, close: tuple[int, str] | None) -> None:
+    splitter = Splitter(LONGEST, FRAGMENTS)
+
+    splitter.feed(client_frame(FIN | CLOSE, payload))
+    assert splitter.close == close
+
+
+def test_our_own_close_frames_can_be_read() -> None:
+    assert decode_close(encode_close(1008, "why")) == (1008, "why")

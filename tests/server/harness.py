@@ -26,7 +26,7 @@ from protocol.messages import TicketResult
 from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
 from server.edge.lane import MessageHandler
-from server.edge.poller import Poller
+from server.edge.poller import Poller, Readable
 from server.edge.websocket import WebSocket
 from server.support.counters import Counters
 from server.support.limits import Limits
@@ -277,6 +277,25 @@ class Breaking(trio.abc.HalfCloseableStream):
         await self._stream.aclose()
 
 
+class WatchedPoller(Poller):
+    """A poller that says how many sockets it has been given and not been asked to drop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watched: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def add(self, descriptor: int, reader: Readable) -> None:
+        super().add(descriptor, reader)
+        self._watched.add(descriptor)
+
+    def remove(self, descriptor: int) -> None:
+        super().remove(descriptor)
+        self._watched.discard(descriptor)
+
+
 class FakeSink:
     """Keeps what it is given; can be made full."""
 
@@ -314,7 +333,7 @@ class FakeSink:
             raise ValueError("a defect in the sink")
         self.received.append(text)
 
-    def settle(self) -> None:
+    def end_batch(self) -> None:
         self.settled += 1
 
     async def receive_slow(self, message: str | bytes, now: float) -> None:
@@ -371,7 +390,7 @@ async def wired(
     heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
     done = trio.Event()
     fake = FakeSink()
-    with Poller() as poller:
+    with WatchedPoller() as poller:
         connection = WebSocket(
             peer,
             RESPONSE,

@@ -383,13 +383,15 @@ async def fetch(server: Address, target: str) -> Answer:
 
 
 async def metrics(server: Address) -> dict[str, float]:
-    """Read the server's own metrics, named as in its code."""
+    """Read the server's own metrics, named as in its code, those by cause ``closed_too_slow``."""
     text = (await fetch(server, "/metrics")).body.decode()
     found = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
+        name, _, label = name.removesuffix('"}').partition('{cause="')
         if name.startswith("parley_") and "{" not in name:
-            found[name.removeprefix("parley_").removesuffix("_total")] = float(value)
+            name = name.removeprefix("parley_").removesuffix("_total")
+            found[f"{name}_{label}" if label else name] = float(value)
     return found
 
 

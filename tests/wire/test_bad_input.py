@@ -296,8 +296,13 @@ LONG = json.dumps({"type": "JOIN_ROOM", "data": {"room_id": "x" * 40 * KIB}})
         (frame(b"\x03\xe8\xff", CLOSE), 1007),
         (b"\x81\xfe\x00\x05" + frame("a" * 5)[2:], 1002),  # five bytes, the length in two
         (b"\x81\xff" + (1 << 63).to_bytes(8, "big") + b"\x11\x22\x33\x44", 1002),
-        # The length alone fails nothing, since nothing is kept for it before it comes.
-        (b"\x81\xff" + (1 << 62).to_bytes(8, "big") + b"\x11\x22\x33\x44" + b"a" * 17 * KIB, 1009),
+        # The length alone fails, before anything of it comes.
+        (b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"\x11\x22\x33\x44", 1009),
+        (b"\x82\xfe\x40\x01\x11\x22\x33\x44", 1009),  # 16 KiB and one byte
+        (frame("a", first=TEXT) + b"\x80\xfe\x40\x00\x11\x22\x33\x44", 1009),
+        # Bytes, not characters.
+        (frame("€" * 3000, first=TEXT) + frame("€" * 3000, CONTINUATION), 1009),
+        (frame("", first=TEXT) + frame("", first=CONTINUATION) * 512, 1008),
         (frame("a" * (16 * KIB + 1)), 1009),
         (frame(LONG), 1009),
         (frame("a" * MIB), 1009),

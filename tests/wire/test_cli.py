@@ -171,7 +171,7 @@ VOTES = ("½", "coffee", "100")
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
-async def test_the_log_has_a_line_for_each_opening_and_closing_and_no_vote(
+async def test_the_log_has_a_line_for_each_opening_and_end_and_no_vote(
     tmp_path: Path, style: str
 ) -> None:
     log = tmp_path / "log"
@@ -193,14 +193,20 @@ async def test_the_log_has_a_line_for_each_opening_and_closing_and_no_vote(
     if style == "json":
         lines = [json.loads(line) for line in text.splitlines()]
         assert all({"timestamp", "level", "event", "component"} <= set(line) for line in lines)
-        of_room = [line["event"] for line in lines if line.get("room") == room.room_id]
+        of_room = [
+            f"{line['component']}: {line['event']}"
+            for line in lines
+            if line.get("room") == room.room_id
+        ]
     else:
         of_room = [
-            line.split(": ", 1)[1].split()[0]
+            " ".join(line.split()[2:4])
             for line in text.splitlines()
             if f"room={room.room_id}" in line
         ]
-    assert of_room == ["opened", "closed"]
+    assert of_room == ["room: opened", *["connection: closed"] * 3, "room: closed"]
+    assert text.count("peer_closed") == 1
+    assert text.count("room_ended") == 2
 
 
 async def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path) -> None:

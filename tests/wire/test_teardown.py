@@ -53,7 +53,6 @@ OPTIONS = (
     "--close-seconds", f"{CLOSE_SECONDS:g}",
     # Who does not read must still be there when the room ends.
     "--write-seconds", "60",
-    "--max-outbox-messages", "100000",
     "--first-request-seconds", "30",
     "--announce-seconds", "60",
 )  # fmt: skip

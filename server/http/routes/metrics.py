@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from server.edge.closing import Cause
 from server.support.counters import Counters
 
 HELP: Final = {
@@ -33,8 +34,7 @@ HELP: Final = {
     "messages_refused": "Messages refused as malformed, too frequent or against the rules.",
     "rounds_revealed": "Rounds of voting whose votes were revealed.",
     "chat_messages": "Messages sent in chat rooms.",
-    "closed_too_slow": "Members disconnected because they did not read what they were sent.",
-    "closed_silent": "Members disconnected because a ping was not answered in time.",
+    "closed": "WebSocket connections closed or lost, by first cause.",
     "closed_unanswered": "Connections aborted because a close frame was not answered in time.",
     "writes_waiting_current": "Writes of rooms waiting for the database.",
     "writes_done": "Writes of rooms committed to the database.",
@@ -55,8 +55,14 @@ class CountersCollector(Collector):
         """Give all metrics with their present values."""
         yield InfoMetricFamily("parley", "The server and its version.", {"version": self._version})
         for name, value in attrs.asdict(self._counters).items():
+            if name == "closed":
+                continue
             family = GaugeMetricFamily if name.endswith("_current") else CounterMetricFamily
             yield family(f"parley_{name}", HELP.get(name, name.replace("_", " ")), value)
+        closed = CounterMetricFamily("parley_closed", HELP["closed"], labels=["cause"])
+        for cause in Cause:
+            closed.add_metric([cause], self._counters.closed.get(cause, 0))
+        yield closed
 
 
 def metrics_handler(counters: Counters, version: str) -> HTTPRouteHandler:

@@ -4,6 +4,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -21,8 +22,8 @@ from protocol.messages import Command
 from server.admission.door import Upgrade
 from server.admission.estimatex import Admission
 from server.edge.accepted import AcceptedConnection
+from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
-from server.edge.poller import Poller
 from server.rooms.hub import Hub
 from server.store.results import MemoryResults
 from server.support.counters import Counters
@@ -36,6 +37,7 @@ from tests.server.harness import (
     Client,
     Cutter,
     Released,
+    WatchedPoller,
     Wire,
     make_peer,
     masked,
@@ -88,7 +90,7 @@ class Site:
         return client, room_id
 
     async def join(self, room_id: RoomId, name: str) -> Client:
-        client = await self.dial(f"action=join_room&name={name}&room_id={room_id}")
+        client = await self.dial(f"action=join_room&name={quote(name)}&room_id={room_id}")
         await client.send(said("JOIN_ROOM", room_id=room_id))
         while (
             f"{name} has joined" not in ((await client.until("ROOM_JOIN_UPDATES")).data["message"])
@@ -123,7 +125,7 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
     results = MemoryResults(100)
     heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
     before = tasks()
-    with Poller() as poller:
+    with WatchedPoller() as poller:
         async with trio.open_nursery() as services:
             services.start_soon(poller.run)  # noqa: ASYNC113
             services.start_soon(heartbeat.run)  # noqa: ASYNC113
@@ -337,6 +339,35 @@ async def test_too_many_refused_messages_end_with_1008(
 
 
 @BOTH
+async def test_the_log_says_of_everybody_why_and_when_they_were_gone(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
+    """An admin that is struck out, who ends the room for another."""
+    with capture_logs() as logs:
+        async with site(wire) as it:
+            ada, room_id = await it.create()
+            bob = await it.join(room_id, "Bob")
+            await trio.sleep(7)
+            await ada.send(masked("nonsense") * 10)
+            await ada.rest()
+            await bob.rest()
+            await it.all_gone()
+
+    found = [
+        (entry["room"], entry["address"], entry["cause"], entry["code"], entry["seconds"])
+        for entry in logs
+        if entry["component"] == "connection"
+    ]
+    assert found == [  # nobody answers a close frame, for 2 s
+        (room_id, "192.0.2.1", "struck_out", 1008, pytest.approx(9)),
+        (room_id, "192.0.2.1", "room_ended", 1001, pytest.approx(11)),
+    ]
+    members = {entry["member"] for entry in logs if entry["component"] == "connection"}
+    assert len(members) == 2
+    assert it.counters.closed == {Cause.STRUCK_OUT: 1, Cause.ROOM_ENDED: 1}
+
+
+@BOTH
 async def test_messages_with_the_request_are_heard_after_the_seat_is_taken(
     wire: Wire, autojump_clock: MockClock
 ) -> None:
@@ -486,6 +517,46 @@ async def test_the_echo_is_only_there_if_asked_for(autojump_clock: MockClock) ->
     async with site() as it:
         assert set(it.admission.routes(echo=False)) == {"/ws"}
         assert set(it.admission.routes(echo=True)) == {"/ws", "/ws/echo"}
+
+
+# --- bursts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_nobody_who_reads_is_too_slow_for_a_burst_of_votes(
+    deaf: bool, autojump_clock: MockClock
+) -> None:
+    """Everybody votes as often as is allowed at once; one perhaps does not read."""
+    names = ["\U0001f600" * 48 + f"{number:02}" for number in range(30)]
+    ticket = "T" * 100
+    async with site("socket") as it:
+        ada, room_id = await it.create("Ada", capacity=31)
+        members = [await it.join(room_id, name) for name in names]
+        sleeper = members[0] if deaf else None
+        listeners = [client for client in (ada, *members) if client is not sleeper]
+        await ada.send(said("BEGIN_VOTING", ticket_id=ticket))
+        for client in (ada, *members):
+            await client.until("ASK_FOR_VOTE")
+        vote = said("MEMBER_VOTED", ticket_id=ticket, vote="coffee")
+        for client in members:
+            await client.send(*[vote] * 39)
+        start = trio.current_time()
+        heard = dict.fromkeys(range(len(listeners)), 0)
+
+        async def listen(number: int) -> None:
+            while heard[number] < 30 * 39:
+                frame = await listeners[number].frame()
+                assert frame.opcode == TEXT, frame
+                heard[number] += frame.payload.startswith(b"* ")
+
+        async with trio.open_nursery() as nursery:
+            for number in heard:
+                nursery.start_soon(listen, number)
+        assert trio.current_time() - start < 1
+        assert it.counters.closed == {}
+        if sleeper is not None:
+            await trio.sleep(Limits().write_seconds)
+            assert it.counters.closed == {Cause.TOO_SLOW: 1}
 
 
 # --- what is left ---------------------------------------------------------------------------

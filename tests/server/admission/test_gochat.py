@@ -13,14 +13,15 @@ import trio
 from trio.testing import MockClock
 
 from protocol.errors import CloseCode
+from protocol.limits import KIB
 from server.admission.door import Door
 from server.admission.gochat import ChatAdmission
 from server.admission.session import Session
 from server.auth.accounts import Accounts, Identity
 from server.auth.passwords import Passwords
 from server.auth.tokens import LIFETIME, Revoked, Token, make_token
+from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
-from server.edge.poller import Poller
 from server.edge.prefixed import PrefixedStream
 from server.rooms.chat_directory import ChatRooms
 from server.store import access_tokens, chat, users
@@ -37,6 +38,7 @@ from tests.server.harness import (
     Cutter,
     Frame,
     Released,
+    WatchedPoller,
     Wire,
     make_peer,
     masked,
@@ -196,7 +198,7 @@ async def house(wire: Wire = "memory", *, limits: Limits | None = None) -> Async
     writer = Writer(database, counters=counters)
     made: list[House] = []
     try:
-        with Poller() as poller:
+        with WatchedPoller() as poller:
             async with trio.open_nursery() as services:
                 services.start_soon(poller.run)  # noqa: ASYNC113
                 services.start_soon(heartbeat.run)  # noqa: ASYNC113
@@ -521,7 +523,47 @@ async def test_a_room_full_of_long_messages_can_be_entered(autojump_clock: MockC
         assert seqs == [*range(43, 51)]
         await late.say("short")
         assert (await late.hear("message"))["context"] == "short"
-        assert it.counters.closed_too_slow == 0
+        assert "too_slow" not in it.counters.closed
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_nobody_who_reads_is_too_slow_for_a_burst_of_long_messages(
+    deaf: bool, autojump_clock: MockClock
+) -> None:
+    """Ten say 40 messages of 6 KiB at once; all read 10 Mbit/s, but one perhaps nothing."""
+    async with house("socket") as it:
+        people = [it.database.person(f"Person {number}") for number in range(11)]
+        visitors = [await it.enter(it.login(person)) for person in people]
+        speakers, sleeper = visitors[1:], visitors[0]
+        listeners = speakers if deaf else visitors
+        heard = dict.fromkeys(range(len(listeners)), 0)
+        ten_mbit = 10_000_000 // 8
+
+        async def listen(number: int) -> None:
+            data = bytearray()
+            while b"the end" not in data[-1000:]:
+                more = await listeners[number].client.stream.receive_some(ten_mbit // 100)
+                assert more, "closed"
+                data += more
+                await trio.sleep(0.01)
+            heard[number] = data.count(b'"message"')
+
+        async def speak(visitor: Visitor) -> None:
+            await visitor.say(*["x" * 6 * KIB] * 40)
+
+        async with trio.open_nursery() as nursery:
+            for number in heard:
+                nursery.start_soon(listen, number)
+            async with trio.open_nursery() as speaking:
+                for visitor in speakers:
+                    speaking.start_soon(speak, visitor)
+            await trio.sleep(5)
+            await speakers[0].say("the end")
+        assert list(heard.values()) == [401] * len(listeners)
+        if deaf:
+            await trio.sleep(it.limits.write_seconds)
+        assert it.counters.closed == ({Cause.TOO_SLOW: 1} if deaf else {})
+        assert sleeper.released.count == deaf
 
 
 async def test_who_does_not_wait_for_the_answer_is_heard(autojump_clock: MockClock) -> None:
@@ -549,6 +591,7 @@ async def test_logging_out_ends_the_connections_of_that_token_and_no_others(
             assert close.code == CloseCode.POLICY
             assert close.reason == "logged out"
         await settled()
+        assert it.counters.closed == {Cause.LOGGED_OUT: 2}
         assert [person.name for person in it.rooms.people(LOBBY)] == ["Ada", "Bob"]
         assert it.rooms.people(ATTIC) == ()
         await here[0].say("still here")

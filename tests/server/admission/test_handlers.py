@@ -27,7 +27,7 @@ class Linked:
         self.pushed = b""
         self.taken = trio.Event()
 
-    def push(self, frames: bytes, count: int = 1) -> None:
+    def push(self, frames: bytes) -> None:
         self.pushed += frames
 
     async def flushed(self) -> None:
@@ -41,7 +41,7 @@ async def test_an_echo_takes_no_further_slow_message_before_the_socket_has_the_l
     echo = Echo(link)
     echo.opened()
     echo.receive("ä", 0)
-    echo.settle()
+    echo.end_batch()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(echo.receive_slow, "b", 0)
         await trio.testing.wait_all_tasks_blocked()
@@ -57,7 +57,7 @@ async def test_the_deaf_ear_hears_nothing_and_holds_nobody_up(autojump_clock: Mo
     deaf = Deaf()
     deaf.opened()
     deaf.receive("x", 0)
-    deaf.settle()
+    deaf.end_batch()
     deaf.on_space(lambda: called.append(1))
     await deaf.wait_for_space()
     await deaf.receive_slow(b"x", 0)

@@ -11,18 +11,23 @@ from protocol.errors import CloseCode, ErrorCode
 from protocol.ids import MemberId, RoomId
 from protocol.messages import Announce, Command, Enter, Reject
 from server.admission.session import Session
+from server.edge.closing import Cause, CloseFrame, Closing
 from server.rooms.inbox import Inbox
 from server.support.counters import Counters
 from server.support.limits import Limits
 
 ADA = MemberId("ada")
+ROOM = RoomId("a1B2c3")
 JOIN = '{"type":"JOIN_ROOM","data":{"room_id":"a1B2c3"}}'
 
 
-class Link:
+class Connection:
     """A connection that notes what it is told."""
 
+    address = "192.0.2.1"
+
     def __init__(self) -> None:
+        self.closing: Closing | None = None
         self.scope = trio.CancelScope()
         self.told: list[tuple[object, ...]] = []
         self.crash: Exception | None = None
@@ -30,12 +35,14 @@ class Link:
     def push(self, frames: bytes, count: int = 1) -> None:
         self.told.append((frames, count))
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
-        self.told.append((code, reason, last))
+    def close(
+        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+    ) -> None:
+        self.told.append((code, reason, last, cause))
 
-    async def run(self, sink: Session) -> None:
-        await trio.lowlevel.checkpoint()
-        self.told.append((sink,))
+    async def run(self, handler: Session) -> None:
+        await trio.sleep(3)
+        self.told.append((handler,))
         if self.crash is not None:
             raise self.crash
 
@@ -46,12 +53,13 @@ class Bench:
     def __init__(self, limits: Limits | None = None) -> None:
         limits = limits or Limits()
         self.inbox = Inbox(limits.inbox_commands)
-        self.link = Link()
+        self.link = Connection()
         self.counters = Counters()
         self.session = Session(
             ADA,
             "Ada",
             ESTIMATEX,
+            room=ROOM,
             inbox=self.inbox,
             connection=self.link,
             limits=limits,
@@ -61,7 +69,7 @@ class Bench:
     def hear(self, text: str = JOIN, times: int = 1, now: float | None = None) -> None:
         for _ in range(times):
             self.session.receive(text, trio.current_time() if now is None else now)
-        self.session.settle()
+        self.session.end_batch()
 
     async def commands(self) -> list[Command]:
         """Take all that was put since the last time; there must be something."""
@@ -231,19 +239,95 @@ async def test_it_is_full_while_the_inbox_is() -> None:
     assert bench.counters.messages_received == 3
 
 
-async def test_as_a_member_it_is_its_connection() -> None:
+async def test_as_a_member_it_is_its_connection(autojump_clock: MockClock) -> None:
     bench = Bench()
     bench.session.push(b"x", 3)
     bench.session.close(CloseCode.POLICY, "why", b"last")
     await bench.session.run()
 
     assert bench.session.scope is bench.link.scope
-    assert bench.link.told == [(b"x", 3), (CloseCode.POLICY, "why", b"last"), (bench.session,)]
+    assert bench.link.told == [
+        (b"x", 3),
+        (CloseCode.POLICY, "why", b"last", None),
+        (bench.session,),
+    ]
 
 
-async def test_a_connection_that_fails_is_logged_and_ends_there() -> None:
+async def test_a_connection_that_fails_is_logged_with_its_context_and_ends_there(
+    autojump_clock: MockClock,
+) -> None:
     bench = Bench()
     bench.link.crash = ValueError("a defect")
     with capture_logs() as logs:
         await bench.session.run()
-    assert [(entry["event"], entry["exc_info"]) for entry in logs] == [("failed", bench.link.crash)]
+    assert logs == [
+        {
+            "event": "failed",
+            "log_level": "error",
+            "component": "connection",
+            "exc_info": bench.link.crash,
+            "room": ROOM,
+            "member": ADA,
+            "address": "192.0.2.1",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("closing", "code", "reason"),
+    [
+        (Closing(Cause.ROOM_ENDED, None, CloseFrame(1001, "over")), 1001, "over"),
+        (
+            Closing(Cause.PEER_CLOSED, CloseFrame(1005, ""), CloseFrame(1000, "answer")),
+            1005,
+            "",
+        ),
+        (Closing(Cause.PEER_LOST, None, None), 1006, ""),
+    ],
+)
+async def test_the_end_of_a_connection_is_one_line_that_says_who_and_why(
+    closing: Closing, code: int, reason: str, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.link.closing = closing
+    with capture_logs() as logs:
+        await bench.session.run()
+    assert logs == [
+        {
+            "event": "closed",
+            "log_level": "info",
+            "component": "connection",
+            "room": ROOM,
+            "member": ADA,
+            "address": "192.0.2.1",
+            "cause": closing.cause.value,
+            "code": code,
+            "reason": reason,
+            "seconds": 3,
+        }
+    ]
+
+
+def causes(bench: Bench) -> list[object]:
+    return [told[-1] for told in bench.link.told]
+
+
+async def test_a_room_that_closes_names_no_cause_and_it_is_known_all_the_same() -> None:
+    bench = Bench()
+    bench.session.close(CloseCode.GOING_AWAY, "the admin has left")
+    bench.session.close(CloseCode.POLICY, "the room is full")
+    bench.session.close(CloseCode.POLICY, "logged out", cause=Cause.LOGGED_OUT)
+    bench.hear("nonsense", times=9)
+    bench.session.close(CloseCode.POLICY, "not yet struck out")
+    bench.hear("nonsense")
+    bench.session.close(CloseCode.POLICY, "too many refused messages")
+    bench.session.close(CloseCode.INTERNAL, "internal error")
+    await trio.lowlevel.checkpoint()
+    assert causes(bench) == [
+        Cause.ROOM_ENDED,
+        None,
+        Cause.LOGGED_OUT,
+        None,
+        Cause.STRUCK_OUT,
+        None,
+    ]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from protocol.frames import encode_close, encode_text
+from server.edge.closing import Cause
 from server.edge.lane import Lane
 from server.edge.outbox import Outbox
-from server.edge.poller import Poller
+from server.support.errors import IllegalMove
 from server.support.limits import Limits
 from tests.server.harness import (
     BINARY,
@@ -26,6 +27,7 @@ from tests.server.harness import (
     Client,
     Cutter,
     FakeSink,
+    WatchedPoller,
     Wire,
     as_stream,
     local_pair,
@@ -48,10 +50,10 @@ class Laid:
     outbox: Outbox
     client: Client
     sink: FakeSink
-    poller: Poller
+    poller: WatchedPoller
     nursery: trio.Nursery
     sock: socket.socket | None
-    floods: list[int]
+    refusals: list[Cause]
 
 
 @asynccontextmanager
@@ -67,9 +69,9 @@ async def laid(
         here, there = as_stream(sock), as_stream(other)
     else:
         here, there = trio.testing.memory_stream_pair()
-    floods: list[int] = []
+    refusals: list[Cause] = []
     try:
-        with Poller() as poller:
+        with WatchedPoller() as poller:
             async with trio.open_nursery() as nursery:
 
                 def spawn(task: Callable[[], Any]) -> None:
@@ -82,13 +84,13 @@ async def laid(
                     outbox=outbox,
                     poller=poller if sock is not None else None,
                     limits=limits,
-                    on_flood=lambda: floods.append(1),
+                    on_refusal=refusals.append,
                 )
                 sink = FakeSink()
                 if opened:
                     lane.open(sink, leftover)
                 nursery.start_soon(poller.run)  # noqa: ASYNC113
-                yield Laid(lane, outbox, Client(there), sink, poller, nursery, sock, floods)
+                yield Laid(lane, outbox, Client(there), sink, poller, nursery, sock, refusals)
                 lane.stop_reading()
                 nursery.cancel_scope.cancel()
     finally:
@@ -96,8 +98,9 @@ async def laid(
         await trio.aclose_forcefully(there)
 
 
-def attach(lane: Lane) -> None:
-    lane.shake_hands(b"GET", deaf=True)
+async def attach(lane: Lane) -> None:
+    lane.shake_hands(b"GET")
+    assert await lane.receive_some() == b"GET"
     lane.shaken_hands()
 
 
@@ -106,7 +109,7 @@ async def test_in_a_handshake_there_is_only_the_greeting(
     wire: Wire, autojump_clock: MockClock
 ) -> None:
     async with laid(wire) as it:
-        it.lane.shake_hands(b"GET", deaf=False)
+        it.lane.shake_hands(b"GET")
         assert await it.lane.receive_some() == b"GET"
         await it.client.send(masked(b"early", PING))
         await settled()
@@ -123,9 +126,10 @@ async def test_in_a_handshake_there_is_only_the_greeting(
         assert got == [masked(b"early", PING)]
 
 
-async def test_what_is_answered_deaf_is_not_sent(autojump_clock: MockClock) -> None:
+async def test_the_answer_to_the_greeting_is_not_sent(autojump_clock: MockClock) -> None:
     async with laid("socket") as it:
-        it.lane.shake_hands(b"GET", deaf=True)
+        it.lane.shake_hands(b"GET")
+        await it.lane.receive_some()
         await it.lane.send_all(b"101")
         it.lane.shaken_hands()
         await it.lane.send_all(b"\x8a\x00")
@@ -136,7 +140,7 @@ async def test_what_is_answered_deaf_is_not_sent(autojump_clock: MockClock) -> N
 @pytest.mark.parametrize("slow", [b"", masked(b"x", PING)])
 async def test_let_go_it_is_a_closed_stream(slow: bytes, autojump_clock: MockClock) -> None:
     async with laid("socket") as it:
-        attach(it.lane)
+        await attach(it.lane)
         raised: list[type[BaseException]] = []
 
         async def read() -> None:
@@ -159,7 +163,7 @@ async def test_let_go_in_the_middle_of_a_handshake_it_is_a_closed_stream(
     autojump_clock: MockClock,
 ) -> None:
     async with laid("socket") as it:
-        it.lane.shake_hands(b"GET", deaf=True)
+        it.lane.shake_hands(b"GET")
         await it.lane.receive_some()
         raised: list[bool] = []
 
@@ -170,7 +174,7 @@ async def test_let_go_in_the_middle_of_a_handshake_it_is_a_closed_stream(
 
         it.nursery.start_soon(read)
         await settled()
-        it.lane.let_go()
+        await it.lane.aclose()
         await settled()
         assert raised == [True]
 
@@ -181,7 +185,7 @@ async def test_slow_bytes_come_in_the_portions_asked_for(
 ) -> None:
     async with laid(wire, leftover=masked("x" * 100, fin=False)) as it:
         assert await it.lane.wait_for_slow()
-        attach(it.lane)
+        await attach(it.lane)
         whole = b""
         while len(whole) < 106:
             portion = await it.lane.receive_some(10)
@@ -197,7 +201,7 @@ async def test_an_end_is_told_after_everything_else(wire: Wire, autojump_clock: 
         await it.client.stream.send_eof()
         assert await it.lane.wait_for_slow()
         await settled()
-        attach(it.lane)
+        await attach(it.lane)
         assert await it.lane.receive_some() == masked(b"?", PING)
         assert await it.lane.receive_some() == b""
         assert it.lane.lost
@@ -218,7 +222,7 @@ async def test_a_broken_socket_is_told_after_everything_else(autojump_clock: Moc
         await it.client.send(masked(b"?", PING))
         await settled()
         it.lane.fail()
-        attach(it.lane)
+        await attach(it.lane)
         assert await it.lane.receive_some() == masked(b"?", PING)
         with pytest.raises(trio.BrokenResourceError):
             await it.lane.receive_some()
@@ -304,7 +308,7 @@ async def test_too_many_slow_frames_are_a_flood_and_nothing_is_heard_after_it(
             await it.lane.wait_for_slow()
         await it.client.send(masked("b"))
         await settled()
-        assert it.floods == [1]
+        assert it.refusals == [Cause.FLOODED]
         assert "b" not in it.sink.received
 
 
@@ -315,10 +319,84 @@ async def test_a_flood_is_a_matter_of_time(mock_clock: MockClock) -> None:
             await it.client.send(masked(b"?", PING) * 10)
             await settled()
             mock_clock.jump(1)
-        assert it.floods == []
+        assert it.refusals == []
         await it.client.send(masked(b"?", PING) * 61)
         await settled()
-        assert it.floods == [1]
+        assert it.refusals == [Cause.FLOODED]
+
+
+TOO_LONG = b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"mask"
+
+
+@pytest.mark.parametrize("together", [False, True])
+@BOTH
+async def test_after_a_refusal_only_a_close_frame_is_waited_for(
+    wire: Wire, together: bool, autojump_clock: MockClock
+) -> None:
+    limits = Limits(message_fragments=3)
+    parts = masked("", fin=False) + masked("", CONTINUATION, fin=False) * 3
+    late = masked("", CONTINUATION) + masked("late") + masked(b"?", PING) + masked_close()
+    async with laid(wire, limits=limits) as it:
+        await it.client.send(masked("heard"), parts, late if together else b"")
+        if not together:
+            with trio.move_on_after(0.05):
+                await it.lane.wait_for_slow()
+            assert it.refusals == [Cause.FLOODED]
+            assert not it.lane.lost
+            await it.client.send(late)
+        assert not await it.lane.wait_for_slow()
+        assert it.refusals == [Cause.FLOODED]
+        assert it.sink.received == ["heard"]
+        assert it.lane.close_received == (1000, "")
+
+
+@BOTH
+async def test_what_is_announced_too_long_is_refused_by_its_head(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
+    async with laid(wire) as it:
+        await it.client.send(TOO_LONG[:-1])
+        with trio.move_on_after(0.05):
+            await it.lane.wait_for_slow()
+            await attach(it.lane)
+            while True:
+                await it.lane.receive_some()
+        assert it.refusals == []
+        await it.client.send(TOO_LONG[-1:])
+        with trio.move_on_after(0.05):
+            await it.lane.wait_for_slow()
+        assert it.refusals == [Cause.TOO_BIG]
+
+
+async def test_a_defect_in_taking_what_came_is_told_and_breaks_the_lane(
+    autojump_clock: MockClock,
+) -> None:
+    async with laid("socket") as it:
+        it.sink.failing = True
+        await it.client.send(masked("x"))
+        assert not await it.lane.wait_for_slow()
+        assert it.refusals == [Cause.FAULT]
+        it.lane.fail()
+        assert it.lane.lost
+
+
+async def test_trio_websocket_is_called_in_once_and_step_by_step(autojump_clock: MockClock) -> None:
+    async with laid("socket") as it:
+        with pytest.raises(IllegalMove, match="SEATED cannot follow ABSENT"):
+            it.lane.shaken_hands()
+        it.lane.shake_hands(b"GET")
+        with pytest.raises(IllegalMove, match="SEATED cannot follow GREETED"):
+            it.lane.shaken_hands()
+        with pytest.raises(IllegalMove, match="GREETED cannot follow GREETED"):
+            it.lane.shake_hands(b"GET")
+        await it.lane.receive_some()
+        it.lane.shaken_hands()
+        with pytest.raises(IllegalMove, match="SEATED cannot follow SEATED"):
+            it.lane.shaken_hands()
+        await it.lane.aclose()
+        await it.lane.aclose()
+        with pytest.raises(IllegalMove, match="GREETED cannot follow GONE"):
+            it.lane.shake_hands(b"GET")
 
 
 MESSAGES = st.lists(
@@ -336,12 +414,12 @@ def test_slow_bytes_and_texts_are_together_what_was_sent(
         "binary": masked(b"b", BINARY),
         "ping": masked(b"p", PING),
         "fragments": masked("f", fin=False) + masked("f", CONTINUATION),
-        "long": masked("l" * 2000),
+        "long": masked(b"l" * 900, BINARY),
     }
 
     async def main() -> None:
         async with laid(wire, limits=Limits(message_bytes=1000)) as it:
-            attach(it.lane)
+            await attach(it.lane)
             slow = bytearray()
 
             async def read() -> None:
@@ -381,8 +459,8 @@ def test_cancelled_at_any_step_it_can_be_used_again(wire: Wire, act: str) -> Non
     async def scenario(cutter: Cutter) -> None:
         before = tasks()
         async with laid(wire) as it:
-            if act == "receive":
-                attach(it.lane)
+            if act in {"receive", "send"}:
+                await attach(it.lane)
             with trio.move_on_after(1) as scope:  # noqa: ASYNC912 - see below
                 cutter.arm(scope)
                 match act:
@@ -393,7 +471,6 @@ def test_cancelled_at_any_step_it_can_be_used_again(wire: Wire, act: str) -> Non
                     case "wait":
                         await it.lane.wait_for_slow()
                     case "send":
-                        it.lane.shaken_hands()
                         for _ in range(3):
                             await it.lane.send_all(encode_text(b"x" * 100))
             cutter.disarm()

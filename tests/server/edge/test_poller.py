@@ -9,7 +9,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from server.edge.poller import Poller
-from tests.server.harness import Cutter, local_pair, sweep
+from tests.server.harness import Cutter, WatchedPoller, local_pair, sweep
 
 settled = trio.testing.wait_all_tasks_blocked
 
@@ -17,7 +17,7 @@ settled = trio.testing.wait_all_tasks_blocked
 class Reader:
     """Reads from one end of a pair."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: WatchedPoller) -> None:
         self.sock, self.other = local_pair()
         self.poller = poller
         self.heard: list[bytes] = []
@@ -52,11 +52,11 @@ class Reader:
 
 
 @pytest.fixture
-def poller() -> Poller:
-    return Poller()
+def poller() -> WatchedPoller:
+    return WatchedPoller()
 
 
-async def test_whatever_is_ready_is_read(poller: Poller) -> None:
+async def test_whatever_is_ready_is_read(poller: WatchedPoller) -> None:
     with poller:
         readers = [Reader(poller) for _ in range(600)]
         async with trio.open_nursery() as nursery:
@@ -78,7 +78,9 @@ async def test_whatever_is_ready_is_read(poller: Poller) -> None:
         assert len(poller) == 0
 
 
-async def test_what_was_not_read_is_reported_again(poller: Poller) -> None:
+async def test_what_was_not_read_is_reported_again(
+    poller: WatchedPoller,
+) -> None:
     with poller:
         reader = Reader(poller)
         async with trio.open_nursery() as nursery:
@@ -95,7 +97,9 @@ async def test_what_was_not_read_is_reported_again(poller: Poller) -> None:
         reader.close()
 
 
-async def test_one_that_is_removed_is_not_read_until_it_is_added_again(poller: Poller) -> None:
+async def test_one_that_is_removed_is_not_read_until_it_is_added_again(
+    poller: WatchedPoller,
+) -> None:
     with poller:
         reader = Reader(poller)
         async with trio.open_nursery() as nursery:
@@ -115,7 +119,7 @@ async def test_one_that_is_removed_is_not_read_until_it_is_added_again(poller: P
         reader.close()
 
 
-async def test_a_reader_that_fails_is_ended_and_the_others_go_on(poller: Poller) -> None:
+async def test_a_reader_that_fails_is_ended_and_the_others_go_on(poller: WatchedPoller) -> None:
     with poller, capture_logs() as logs:
         readers = [Reader(poller) for _ in range(9)]
         readers[4].crash = True
@@ -135,7 +139,7 @@ async def test_a_reader_that_fails_is_ended_and_the_others_go_on(poller: Poller)
             reader.close()
 
 
-async def test_one_that_is_closed_inside_of_a_pass_is_not_read_in_it(poller: Poller) -> None:
+async def test_one_that_is_closed_inside_of_a_pass_is_not_read_in_it(poller: WatchedPoller) -> None:
     class Closer(Reader):
         victim: Reader | None = None
 
@@ -160,7 +164,7 @@ async def test_one_that_is_closed_inside_of_a_pass_is_not_read_in_it(poller: Pol
         other.close()
 
 
-async def test_hang_ups_are_reported(poller: Poller) -> None:
+async def test_hang_ups_are_reported(poller: WatchedPoller) -> None:
     with poller:
         reader = Reader(poller)
         async with trio.open_nursery() as nursery:
@@ -181,7 +185,7 @@ def test_it_is_known_whether_the_system_has_epoll(monkeypatch: pytest.MonkeyPatc
 
 def test_cancelled_at_any_step_it_leaves_the_sockets_open() -> None:
     async def scenario(cutter: Cutter) -> None:
-        with Poller() as poller:
+        with WatchedPoller() as poller:
             reader = Reader(poller)
             reader.add()
             with trio.move_on_after(1) as scope:

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
+from server.edge.closing import Cause
 from server.http.routes.health import Health
 from server.http.routes.metrics import HELP
 from server.http.routes.results import LARGE
@@ -196,6 +197,7 @@ async def test_metrics_show_the_counters_of_this_moment() -> None:
     server = make_server(counters=counters)
     counters.rooms_current = 7
     counters.rooms_opened = 9
+    counters.closed["too_slow"] = 3
 
     answer = await ask(server, "/metrics")
 
@@ -206,6 +208,11 @@ async def test_metrics_show_the_counters_of_this_moment() -> None:
     assert "parley_rooms_current 7.0" in lines
     assert "# TYPE parley_rooms_opened_total counter" in lines
     assert "parley_rooms_opened_total 9.0" in lines
+    assert "# TYPE parley_closed_total counter" in lines
+    assert {line for line in lines if line.startswith("parley_closed_total")} == {
+        f'parley_closed_total{{cause="{cause}"}} {3 * (cause is Cause.TOO_SLOW):.1f}'
+        for cause in Cause
+    }
     assert 'parley_info{version="1.2.3"} 1.0' in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
 

@@ -166,7 +166,8 @@ def test_an_unknown_variable_is_reported_and_no_error() -> None:
         ("log-format", "xml"),
         ("host", "a b"),
         ("host", "a\nb"),
-        ("max-outbox-messages", "100"),
+        ("max-message-fragments", "0"),
+        ("room-rate", "1"),
         ("database-url", "mysql://h/d"),
         ("database-url", "sqlite://"),
         ("max-outbox-bytes", "5000"),
@@ -199,7 +200,6 @@ def test_zero_is_a_time_to_drain() -> None:
 def test_an_outbox_not_given_grows_with_the_rooms() -> None:
     limits = parse(["--max-room-capacity", "5000"], {}).limits
 
-    assert limits.outbox_messages > 5000
     assert limits.outbox_bytes >= 5000 * 512
 
 

@@ -45,3 +45,12 @@ def test_it_does_what_exact_arithmetic_says(
         assert bucket.take(count, now) is fits
         if fits:
             tokens -= count
+
+
+def test_what_is_owed_is_paid_off_at_the_rate_before_anything_can_be_taken_again() -> None:
+    bucket = TokenBucket(2, 3, now=0)
+    assert bucket.owe(3, 0) == 0
+    assert bucket.owe(5, 0) == 2.5
+    assert not bucket.take(1, 2.5)
+    assert bucket.take(1, 3)
+    assert bucket.owe(3, 1_000_000) == 0
