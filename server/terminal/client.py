@@ -1,20 +1,21 @@
 """The terminal client itself: connects, and carries messages and lines to and fro until the end."""
 
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
+import attrs
 import trio
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
-    ConnectionTimeout,
-    DisconnectionTimeout,
     HandshakeError,
     WebSocketConnection,
-    open_websocket_url,
+    wrap_client_stream,
 )
 
 from server.support.stopping import SIGNALS, exit_code
@@ -25,12 +26,24 @@ from server.terminal.lines import Lines
 GOOD: Final = 0
 FAILED: Final = 1
 
-CONNECT_SECONDS: Final = 10.0
-PING_SECONDS: Final = 20.0  # a network that has gone says nothing by itself
-PONG_SECONDS: Final = 10.0
-_GOODBYE_SECONDS: Final = 2.0
 _QUEUE: Final = 256  # messages read while a line is being shown
+_NOT_SENT: Final = frozenset({None, 1005, 1006})  # RFC 6455 section 7.4.1: no close frame came
 _NORMAL: Final = frozenset({1000, 1001})
+
+
+@attrs.frozen(kw_only=True)
+class Patience:
+    """How long a server is waited for, in seconds."""
+
+    connect: float = 10.0
+    ping: float = 20.0
+    """Between pings: a network that has gone says nothing by itself."""
+    pong: float = 10.0
+    goodbye: float = 2.0
+
+
+_PATIENCE: Final = Patience()
+_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class Terminal(Protocol):
@@ -87,46 +100,97 @@ class Console:
         print(f"parley: {line}", file=sys.stderr)  # noqa: T201
 
 
-async def take_part(plan: Plan, terminal: Terminal) -> int:
+async def take_part(plan: Plan, terminal: Terminal, patience: Patience = _PATIENCE) -> int:
     """Take a seat, and stay until somebody ends it.
 
     Args:
         plan: which seat.
         terminal: who sits there.
+        patience: how long to wait for the server.
 
     Returns:
         The exit code.
     """
     code, why = FAILED, ""
+    # trio-websocket raises some in its own task, hence in a group.
     try:
-        async with open_websocket_url(
-            plan.url,
-            message_queue_size=_QUEUE,
-            connect_timeout=CONNECT_SECONDS,
-            disconnect_timeout=_GOODBYE_SECONDS,
-        ) as connection:
-            code = await _Session(plan, terminal, connection).run()
-    except DisconnectionTimeout:
-        pass  # the session has ended all the same
-    except ConnectionRejected as rejected:
-        body = (rejected.body or b"")[:200].decode("utf-8", "replace")
-        why = f"{plan.server} is no Parley, or takes nobody: status {rejected.status_code} {body}"
-    except ConnectionTimeout:
-        why = f"{plan.server} does not answer within {CONNECT_SECONDS:g} seconds"
-    except HandshakeError as failed:
-        why = f"cannot reach {plan.server}: {failed.__cause__ or 'no valid answer'}"
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
-        why = f"cannot talk to {plan.server}: {broken.__cause__ or 'the connection broke'}"
-    if not why:
-        return code
-    terminal.complain(" ".join(why.split()))
-    return FAILED
+        code = await _visit(plan, terminal, patience)
+    except* ConnectionRejected as group:
+        why = f"{plan.server} takes nobody: {_rejection(group)}"
+    except* HandshakeError as group:
+        why = f"{plan.server} is no Parley: {_leaf(group).__cause__ or 'no valid answer'}"
+    except* trio.TooSlowError:
+        why = f"{plan.server} does not answer within {patience.connect:g} seconds"
+    except* OSError as group:
+        why = f"cannot reach {plan.server}: {_leaf(group)}"
+    except* trio.BrokenResourceError as group:
+        why = f"cannot talk to {plan.server}: {_leaf(group).__cause__ or 'the connection broke'}"
+    if why:
+        terminal.complain(" ".join(why.split()))
+    return code
+
+
+async def _visit(plan: Plan, terminal: Terminal, patience: Patience) -> int:
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(patience.connect):
+            stream = await _open_stream(plan)
+        try:
+            host, target = urlsplit(plan.url).netloc, plan.url.partition("://")[2]
+            with trio.fail_after(patience.connect):
+                connection = await wrap_client_stream(
+                    nursery,
+                    stream,
+                    host,
+                    target.removeprefix(host),
+                    message_queue_size=_QUEUE,
+                )
+            code = await _Session(plan, terminal, connection, patience).run()
+            with trio.move_on_after(patience.goodbye):
+                await connection.aclose()
+        finally:
+            await trio.aclose_forcefully(stream)
+        nursery.cancel_scope.cancel()
+    return code
+
+
+def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _rejection(group: BaseExceptionGroup[BaseException]) -> str:
+    error = _leaf(group)
+    if not isinstance(error, ConnectionRejected):  # pragma: no cover - it was caught as one
+        return str(error)
+    return f"status {error.status_code} {(error.body or b'')[:200].decode('utf-8', 'replace')}"
+
+
+async def _open_stream(plan: Plan) -> _Stream:
+    url = urlsplit(plan.server)
+    host = url.hostname or ""
+    secure = url.scheme == "wss"
+    stream = await trio.open_tcp_stream(host, url.port or (443 if secure else 80))
+    if not secure:
+        return stream
+    # https_compatible: servers close TCP without closing TLS first.
+    return trio.SSLStream(
+        stream, ssl.create_default_context(), server_hostname=host, https_compatible=True
+    )
 
 
 class _Session:
     """One connection from the first message to the last."""
 
-    def __init__(self, plan: Plan, terminal: Terminal, connection: WebSocketConnection) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        terminal: Terminal,
+        connection: WebSocketConnection,
+        patience: Patience,
+    ) -> None:
+        self._patience = patience
         self._dialogue = Dialogue(plan.room_id, invitation=plan.invitation)
         self._terminal = terminal
         self._connection = connection
@@ -169,7 +233,7 @@ class _Session:
         if code in _NORMAL:
             self._terminal.complain(f"refused: {self._last_shown.lstrip('! ') or why or code}")
         else:
-            shown = "without a word" if code is None else f"{code} {why or ''}".rstrip()
+            shown = "without a word" if code in _NOT_SENT else f"{code} {why or ''}".rstrip()
             self._terminal.complain(f"the server has ended the connection: {shown}")
         self._leave(FAILED)
 
@@ -210,10 +274,10 @@ class _Session:
         with suppress(ConnectionClosed):
             pong = True
             while pong:
-                await trio.sleep(PING_SECONDS)
-                with trio.move_on_after(PONG_SECONDS) as patience:
+                await trio.sleep(self._patience.ping)
+                with trio.move_on_after(self._patience.pong) as waiting:
                     await self._connection.ping()
-                pong = not patience.cancelled_caught
+                pong = not waiting.cancelled_caught
             self._terminal.complain("the server does not answer any more")
             self._leave(FAILED)
 
