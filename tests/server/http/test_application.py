@@ -298,7 +298,9 @@ async def test_the_schema_describes_every_route_and_both_forms_of_results() -> N
     assert set(schema["paths"]) == {
         "/",
         "/health",
+        "/live",
         "/metrics",
+        "/ready",
         "/rooms/{room_id}/results",
         "/ws",
         "/ws/echo",
