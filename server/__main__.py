@@ -14,9 +14,13 @@ def main() -> None:
     """Do what the process's arguments and environment ask for, and exit."""
     stopping.arm()
     _refuse_strangers()
-    from server.command import run
+    arguments = sys.argv[1:]
+    if arguments[:1] in (["create"], ["join"]):
+        from server.terminal.client import main as run
+    else:
+        from server.command import run
 
-    code = run(sys.argv[1:])
+    code = run(arguments)
     stopping.disarm()
     sys.exit(code)
 

@@ -15,8 +15,8 @@ import pytest
 ROOT: Final = Path(__file__).parent.parent
 
 PACKAGES: Final = [
-    *("__main__", "command", "app", "lifecycle", "settings", "http", "admission", "edge", "rooms"),
-    *("auth", "store", "support"),
+    *("__main__", "command", "app", "lifecycle", "settings", "terminal", "http", "admission"),
+    *("edge", "rooms", "auth", "store", "support"),
 ]
 """The packages of ``server`` and the modules beside them, topmost first; imports go downwards."""
 
@@ -33,6 +33,7 @@ INSIDE: Final = {
         *("prefixed", "accepted"),
     ],
     "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
+    "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
         *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "proxies"),
         "throttle",
@@ -48,6 +49,7 @@ INSIDE: Final = {
         "threads",
         "tuning",
         "stopping",
+        "one_line_parser",
         "rlimit",
         "limits",
         "bucket",
@@ -76,6 +78,9 @@ PURE: Final = COMPUTES | {"attrs", "cattrs", "orjson", "protocol"}
 
 NEVER_OF_ROOMS: Final = {"admission", "edge", "http"}
 """What a room must not know, wherever it stands in the order."""
+
+WEBSOCKET: Final = {"server/edge/websocket.py", "server/terminal/client.py"}
+"""Where trio_websocket may be imported: what the server has of it, and its client."""
 
 CATCHES_ALL: Final = {
     "protocol/codec.py": "cattrs raises many kinds on data of a wrong shape",
@@ -148,9 +153,17 @@ def rooms_know_too_much(path: str, tree: ast.Module) -> Iterator[str]:
                 yield f"imports {name}"
 
 
+def terminal_knows_the_server(path: str, tree: ast.Module) -> Iterator[str]:
+    """Find what a client must not need: anything of the server but what all may use."""
+    if path.startswith("server/terminal/"):
+        for name in imports(tree):
+            if set(server_parts(name)[:1]) - {"terminal", "support"}:
+                yield f"imports {name}"
+
+
 def foreign_websocket(path: str, tree: ast.Module) -> Iterator[str]:
-    """Find trio_websocket outside the server's one file for it."""
-    if path.startswith(("server/", "protocol/")) and path != "server/edge/websocket.py":
+    """Find trio_websocket outside the server's one file for it, and the client's."""
+    if path.startswith(("server/", "protocol/")) and path not in WEBSOCKET:
         yield from (f"imports {name}" for name in imports(tree) if "trio_websocket" in name)
 
 
@@ -189,6 +202,7 @@ RULES: Final[list[Rule]] = [
     impure,
     upward,
     rooms_know_too_much,
+    terminal_knows_the_server,
     foreign_websocket,
     underscore_names,
     broad_catch,
@@ -233,6 +247,11 @@ def test_the_code_keeps_the_rule(rule: Rule) -> None:
             rooms_know_too_much,
             "server/rooms/fanout.py",
             "from server.admission.session import Session",
+        ),
+        (
+            terminal_knows_the_server,
+            "server/terminal/client.py",
+            "from server.edge.lane import Lane",
         ),
         (foreign_websocket, "server/edge/lane.py", "import trio_websocket"),
         (underscore_names, "tests/server/x.py", "from server.rooms.room import _LEAVE"),

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, get_args
 
 import attrs
 
@@ -11,6 +11,7 @@ from server.settings.config import Command, Settings
 from server.settings.options import OF_LIMITS, OPTIONS, PREFIX, Group, Option
 from server.support.errors import BadValue
 from server.support.limits import Limits
+from server.support.one_line_parser import OneLineParser
 
 # What a full room says to one member at once must fit its outbox, or the member is closed as too
 # slow: to a newcomer one message per member, to everybody a reveal with one vote per member.
@@ -88,22 +89,14 @@ def _limits(given: dict[str, Any]) -> Limits:
     return attrs.evolve(limits, outbox_bytes=least)
 
 
-class _Parser(argparse.ArgumentParser):
-    """One that complains in a single line."""
-
-    def error(self, message: str) -> NoReturn:
-        # argparse quotes what was given as it is, line ends and escape sequences included.
-        line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in message)
-        self.exit(2, f"{self.prog}: {line}\n")
-
-
 def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="parley",
-        usage="parley [serve | db upgrade | db current] [options]",
+        usage="parley [serve | db upgrade | db current] [options], parley create | join --help",
         description="Planning poker and chat for a team: one process, one port.",
         epilog="db upgrade migrates the database, which serving does as well before it begins; "
-        "db current shows the revision of its schema. Each option may also be given by the "
+        "db current shows the revision of its schema; create and join take part in a session "
+        "from this terminal. Each option may also be given by the "
         "environment variable named with it; "
         "the command line wins.",
         allow_abbrev=False,

@@ -17,7 +17,7 @@ from server.edge.poller import Poller
 from server.settings.config import Settings
 from server.support.errors import CannotListen
 from server.support.limits import Limits
-from tests.server.harness import REQUEST, Client, Cutter, masked_close, said, sweep, tasks
+from tests.server.harness import REQUEST, Client, Cutter, masked_close, said, sweep, tasks, until
 
 # Real sockets and a real clock: nothing here waits for time to pass.
 settled = trio.testing.wait_all_tasks_blocked
@@ -224,8 +224,7 @@ async def test_a_signal_while_starting_is_no_drain() -> None:
     async with trio.open_nursery() as nursery:
         before = signal.getsignal(signal.SIGINT)
         nursery.start_soon(run)
-        while signal.getsignal(signal.SIGINT) is before:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: signal.getsignal(signal.SIGINT) is not before)
         signal.raise_signal(signal.SIGINT)
     assert codes == [128 + signal.SIGINT]
 

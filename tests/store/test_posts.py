@@ -1,6 +1,5 @@
 """Posts and timelines."""
 
-import time
 from functools import partial
 
 import pytest
@@ -220,20 +219,15 @@ def test_a_timeline_reads_indexes_however_many_posts_there_are(conn: sa.Connecti
     ids = dict(tuple(row) for row in conn.execute(sa.text("SELECT username, id FROM users")))
     many, few, nobody = ids["u0"], ids[f"u{FOLLOWED + 1}"], ids[f"u{FOLLOWED + 2}"]
 
-    for user, size in ((many, 20), (few, 20), (nobody, 1)):
+    for user, sizes in ((many, [20] * 5), (few, [20] * 5), (nobody, [1, 0])):
         before: Cursor | None = None
-        durations = []
-        for _ in range(5):
-            start = time.perf_counter()
+        for size in sizes:
             page = posts.timeline(conn, user, before=before, limit=20)
-            durations.append(time.perf_counter() - start)
-            assert len(page) == size or user == nobody
+            assert len(page) == size
             before = page[-1].cursor if page else before
-        # Thousands of times less work than reading every post, even where nothing runs fast.
-        assert min(durations) < 0.05
 
         steps = plan(conn, user)
-        assert "Seq Scan on posts" not in steps
-        assert "SCAN posts" not in steps
-        assert "SCAN head" not in steps
+        # As PostgreSQL says it, and as SQLite does: every post would be read.
+        for scan in ("Seq Scan on posts", "SCAN posts", "SCAN head"):
+            assert scan not in steps
         assert "ix_posts_author_id" in steps

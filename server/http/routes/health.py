@@ -62,14 +62,14 @@ def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
 class Ready:
     """Whether new work should be sent here."""
 
-    ready: bool
+    ready: Annotated[bool, Parameter(description="False from the first stop signal on")]
 
 
 @attrs.frozen(kw_only=True)
 class Live:
     """That the server answers at all."""
 
-    live: bool
+    live: Annotated[bool, Parameter(description="Always true")]
 
 
 def probe_handlers(look: Callable[[], Health]) -> list[HTTPRouteHandler]:
@@ -77,7 +77,8 @@ def probe_handlers(look: Callable[[], Health]) -> list[HTTPRouteHandler]:
 
     @get(
         "/ready",
-        summary="Whether new work should be sent here",
+        operation_id="getReady",
+        summary="Tell whether new work should be sent here",
         tags=["server"],
         responses={
             HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(
@@ -95,7 +96,12 @@ def probe_handlers(look: Callable[[], Health]) -> list[HTTPRouteHandler]:
         status = HTTP_200_OK if is_ready else HTTP_503_SERVICE_UNAVAILABLE
         return Response(Ready(ready=is_ready), status_code=status, headers=_FRESH)
 
-    @get("/live", summary="Whether the server answers at all", tags=["server"])
+    @get(
+        "/live",
+        operation_id="getLive",
+        summary="Tell that the server answers at all",
+        tags=["server"],
+    )
     async def live() -> Response[Live]:
         """For whoever restarts it: 200 for as long as it answers, also while draining."""
         return Response(Live(live=True), headers=_FRESH)

@@ -340,7 +340,8 @@ async def test_a_server_without_accounts_has_none_in_its_document() -> None:
     document = (await ask(make_server(echo=True), "/schema/openapi.json")).json
 
     assert set(document["paths"]) == {
-        *("/", "/health", "/metrics", "/ws", "/ws/echo", "/rooms/{room_id}/results")
+        *("/", "/health", "/live", "/metrics", "/ready", "/rooms/{room_id}/results"),
+        *("/ws", "/ws/echo"),
     }
 
 
