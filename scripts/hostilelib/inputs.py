@@ -49,7 +49,7 @@ class Text:
     def fill(self, encode: Callable[[str], bytes], size: int) -> bytes:
         """Make the longest one that has at most ``size`` bytes once it is encoded."""
         ends = len(encode(self.before + self.after))
-        each = (len(encode(self.unit * 100)) - len(encode(""))) / 100
+        each = (len(encode(self.unit * 100)) - len(encode(""))) / 100 or size  # 0: nothing is left
         return encode(self.before + self.unit * max(0, int((size - ends) / each)) + self.after)
 
 
