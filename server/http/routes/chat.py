@@ -24,6 +24,7 @@ from protocol.codec import clean_name
 from protocol.ids import RoomId
 from protocol.limits import NAME_LENGTH
 from protocol.messages import ChatMessage
+from protocol.text import LINE_PATTERN
 from server.http.access import Asking
 from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
@@ -85,6 +86,7 @@ class NewRoom(Strict):
             description="For people",
             min_length=1,
             max_length=NAME_LENGTH,
+            pattern=LINE_PATTERN,
             examples=[Example(value="Lobby")],
         ),
     ] = attrs.field(metadata=cleaned(clean_name))
