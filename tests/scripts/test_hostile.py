@@ -145,7 +145,8 @@ def test_every_parameter_of_a_query_is_among_the_inputs(schema: Any) -> None:
         for parameter in operation.get("parameters", [])
     }
 
-    assert {name for name in parameters if name not in names} == {"user_id", "post_id", "room_id"}
+    in_paths = {"user_id", "post_id"}  # shown there as …
+    assert {name for name in parameters if name not in names} == in_paths
 
 
 def operations(schema: Any) -> Iterator[tuple[str, str, Any]]:
