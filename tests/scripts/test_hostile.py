@@ -69,7 +69,7 @@ class Counter:
             yield
         finally:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]  # as documented
+            threading.setprofile(None)  # as documented
 
 
 @pytest.mark.timeout(300)
