@@ -58,18 +58,28 @@ def main(argv: Sequence[str]) -> int:
         print(f"hostile: no case has {arguments.only!r} in its name", file=sys.stderr)
         return 2
     order = Order(chosen, arguments.bound / 1000, arguments.repeat, arguments.worst)
+    code = 2
     try:
-        if arguments.url:
-            url = urlsplit(arguments.url)
-            connect = partial(trio.open_tcp_stream, url.hostname or "", url.port or 80)
-            return _report(f"at {arguments.url}", trio.run(_outside, connect, order), order)
-        bad = _report("inside of the server", trio.run(_inside, order), order)
-        return max(bad, _report("beside the server", trio.run(_started, order), order))
-    except (OSError, NoAnswer) as error:
-        print(f"hostile: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        code = _measure(arguments.url, order)
+    except* (OSError, NoAnswer) as group:  # whichever of the tasks it comes from
+        print(f"hostile: {_first(group)}", file=sys.stderr)
+    except* KeyboardInterrupt:
+        code = 130
+    return code
+
+
+def _measure(url: str | None, order: Order) -> int:
+    if url:
+        parts = urlsplit(url)
+        connect = partial(trio.open_tcp_stream, parts.hostname or "", parts.port or 80)
+        return _report(f"at {url}", trio.run(_outside, connect, order), order)
+    bad = _report("inside of the server", trio.run(_inside, order), order)
+    return max(bad, _report("beside the server", trio.run(_started, order), order))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,7 +137,7 @@ async def _inside_case(player: Player, case: Case, order: Order) -> Finding:
         steps, lock = Steps(), Lock()
         trio.lowlevel.add_instrument(steps)
         with lock.watching():
-            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - names the task
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - its task needs a name
                 nursery.start_soon(player.play, case, name=CLIENT)
         trio.lowlevel.remove_instrument(steps)
         least = min(least, max(steps.longest, lock.longest))

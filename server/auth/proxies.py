@@ -1,4 +1,4 @@
-"""Who is behind a reverse proxy: forwarded headers count from the operator's own proxies only."""
+"""Who is behind a reverse proxy: forwarded headers are believed of the operator's own alone."""
 
 import ipaddress
 import time
@@ -50,8 +50,9 @@ class Proxies:
             headers: the headers of the request, names in lower case.
 
         Returns:
-            An IPv4 address, the first 64 bits of an IPv6 address, or ``UNKNOWN``. From a proxy,
-            the last in ``X-Forwarded-For`` that is no proxy of ours: those before it are hearsay.
+            An IPv4 address, the first 64 bits of an IPv6 address, or ``UNKNOWN``. Behind a proxy
+            it is the last address in ``X-Forwarded-For`` that is not a trusted proxy: whatever
+            stands before that one is hearsay.
         """
         address = _parse(peer)
         if not self._trusts(address):

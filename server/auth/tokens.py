@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 COOKIE: Final = "auth_token"
-"""In which browsers keep a token."""
+"""The name of the cookie in which browsers keep a token."""
 
 TOKEN_BYTES: Final = 32
 """256 bits: nobody guesses one, so a plain digest of it is enough, without salt or stretching."""
@@ -19,9 +19,9 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 DAY: Final = 86_400.0
 LIFETIME: Final = 30 * DAY
 RENEWED_BEFORE: Final = 0.5
-"""Part of its life that is left of a token when using it begins to make it live longer."""
+"""The share of its lifetime below which the use of a token renews it."""
 RENEWED_EVERY: Final = 60.0
-"""Seconds between two renewals of one token at the least: each is a write."""
+"""The least seconds between two renewals of one token, as each is a write."""
 
 
 @attrs.frozen
@@ -50,15 +50,16 @@ def bearer(header: str) -> str | None:
 
 
 def digest_of(text: str) -> bytes:
-    """Make what is kept of a token: who reads the database cannot log in with it."""
+    """Make the digest that is kept of a token: whoever reads the database cannot log in with it."""
     return hashlib.sha256(text.encode()).digest()
 
 
 @attrs.frozen
 class TokenLifetime:
-    """How long tokens live: from their last use, give or take."""
+    """How long tokens live, counted roughly from their last use."""
 
     seconds: float = LIFETIME
+    """The lifetime in seconds."""
 
     def end(self, now: float) -> float:
         """Say when a token that is made now expires, in Unix time."""
@@ -74,17 +75,17 @@ class TokenLifetime:
 
 @attrs.frozen
 class Revoked:
-    """That tokens are worth nothing any more."""
+    """The news that tokens are no longer valid."""
 
     user_id: int
     digest: bytes | None = attrs.field(default=None, repr=False)
-    """Of the token that has ended; ``None`` for all of the user's."""
+    """The digest of the token that has ended; ``None`` for all tokens of the user."""
     spared: bytes | None = attrs.field(default=None, repr=False)
-    """Of the one that has not, if ``digest`` is ``None``."""
+    """The digest of the one token that stays valid, if ``digest`` is ``None``."""
 
     @property
     def everything(self) -> bool:
-        """Not one token is left: the account is gone."""
+        """Whether no token is left, because the account is gone."""
         return self.digest is None and self.spared is None
 
     def covers(self, user_id: int, digest: bytes) -> bool:

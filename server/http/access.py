@@ -36,7 +36,7 @@ Asking = Request[User, Identity, Any]
 
 @attrs.frozen(kw_only=True)
 class AccessRules:
-    """What an operator decides about it; the defaults are those of the settings."""
+    """What an operator decides about access."""
 
     proxies: Proxies
     secure_cookies: Secure
@@ -135,11 +135,11 @@ class Access:
         self._attempts.remember(self.address(request), email)
 
     def address(self, connection: Connection) -> str:
-        """Say where a request comes from."""
+        """Say where a request comes from, in the form in which requests are counted."""
         return self._rules.proxies.client(_peer(connection), connection.scope["headers"])
 
     def cookie(self, connection: Connection, text: str) -> str:
-        """Make the header that lets a browser keep a token."""
+        """Make the header that lets a browser keep a token for its lifetime."""
         return self._cookie(connection, text, int(self._accounts.life.seconds))
 
     def no_cookie(self, connection: Connection) -> str:

@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON into attrs classes, strictly, with the field at fault named."""
+"""Bodies of requests: JSON to attrs classes, strictly; every failure names its field."""
 
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Strict:
-    """Base of all bodies: nothing is coerced, and what is not known is refused."""
+    """Base of all bodies: nothing is coerced, and unknown fields are refused."""
 
 
 def cleaned(clean: Callable[[str], str]) -> dict[str, Callable[[str], str]]:
@@ -40,10 +40,14 @@ def cleaned(clean: Callable[[str], str]) -> dict[str, Callable[[str], str]]:
 
 
 def decode(raw: bytes, wanted: type[T]) -> T:
-    """Make a ``wanted``, which is an attrs class, of a body.
+    """Decode a body.
+
+    Args:
+        raw: the body as it came.
+        wanted: the attrs class to make of it.
 
     Raises:
-        RequestFailed: 400 if the body is no JSON, 422 if it is other JSON.
+        RequestFailed: 400 if the body is not JSON, 422 if it is other JSON.
     """
     try:
         value = loads(raw.decode())

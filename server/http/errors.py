@@ -36,8 +36,8 @@ _MISSING: Final = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 
 MEANINGS: Final = {
-    HTTP_400_BAD_REQUEST: "The request cannot be understood: no JSON, or a wrong parameter",
-    HTTP_401_UNAUTHORIZED: "No token, or none that is valid",
+    HTTP_400_BAD_REQUEST: "The body is not JSON, or a parameter is wrong or unknown",
+    HTTP_401_UNAUTHORIZED: "There is no token, or it is not valid",
     HTTP_403_FORBIDDEN: "A page of another site asks, or what is to change is not yours",
     HTTP_404_NOT_FOUND: "There is no such thing",
     HTTP_408_REQUEST_TIMEOUT: "The body did not come in time",
@@ -45,7 +45,7 @@ MEANINGS: Final = {
     HTTP_413_REQUEST_ENTITY_TOO_LARGE: "The body is too large",
     HTTP_415_UNSUPPORTED_MEDIA_TYPE: "The body is not declared as application/json",
     HTTP_422_UNPROCESSABLE_ENTITY: "A field is missing, unknown, of a wrong type or out of range",
-    HTTP_429_TOO_MANY_REQUESTS: "Too many attempts; Retry-After says when to come again",
+    HTTP_429_TOO_MANY_REQUESTS: "Too many attempts, or too much at once; see Retry-After",
     HTTP_503_SERVICE_UNAVAILABLE: "For a moment, this cannot be done; see Retry-After",
 }
 
@@ -85,17 +85,17 @@ class NotHere(RequestFailed):
 
 
 def unauthorized(message: str) -> RequestFailed:
-    """Say that it is not known who asks (RFC 6750 section 3)."""
+    """Make the refusal of a request without a valid token (RFC 6750 section 3)."""
     return RequestFailed(HTTP_401_UNAUTHORIZED, message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def not_here(what: str) -> NotHere:
-    """Say that there is no such thing, or that it is gone."""
+    """Make the refusal of what does not exist, or not any more."""
     return NotHere(f"there is no such {what}")
 
 
 def too_many(seconds: float) -> RequestFailed:
-    """Say that this may be tried again in so many seconds."""
+    """Make the refusal of what may be tried again after ``seconds``."""
     wait = max(1, math.ceil(seconds))
     return RequestFailed(
         HTTP_429_TOO_MANY_REQUESTS,
@@ -120,6 +120,7 @@ def responses(
             HTTP_403_FORBIDDEN,
             HTTP_408_REQUEST_TIMEOUT,
             HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+            HTTP_429_TOO_MANY_REQUESTS,
         }
     if body:
         every |= {HTTP_415_UNSUPPORTED_MEDIA_TYPE, HTTP_422_UNPROCESSABLE_ENTITY}
@@ -140,7 +141,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
             HTTP_500_INTERNAL_SERVER_ERROR, {"error": "something went wrong on the server"}
         )
     if isinstance(error, MethodNotAllowedException):
-        content = {"error": f"{request.method} is not possible here, see the header Allow"}
+        content = {"error": f"{request.method} is not allowed here; the header Allow lists what is"}
     elif isinstance(error, NotFoundException):
         content = {"error": "there is nothing at this path, see / for what there is"}
     else:
@@ -151,12 +152,12 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
 def answer_unavailable(request: Request[Any, Any, Any], _: Exception) -> Response[dict[str, str]]:
     """Answer that the store is gone; it says so in the log itself."""
     get_logger("http").warning("no database", method=request.method, path=request.url.path)
-    return _later("the database is gone, try again in a moment", DATABASE_RETRY_SECONDS)
+    return _later("the database is not available, try again in a moment", DATABASE_RETRY_SECONDS)
 
 
 def answer_busy(_: Request[Any, Any, Any], __: Exception) -> Response[dict[str, str]]:
     """Answer that too many passwords are waiting to be judged."""
-    return _later("too many are logging in, try again in a moment", RETRY_SECONDS)
+    return _later("too many people are logging in, try again in a moment", RETRY_SECONDS)
 
 
 def _later(message: str, seconds: int) -> Response[dict[str, str]]:

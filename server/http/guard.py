@@ -8,6 +8,7 @@ request is refused, read on and thrown away.
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -109,8 +110,7 @@ class RequestGuard:
         if scope["type"] != "http":  # pragma: no cover - upgrades are not recognized here
             raise AssertionError("only HTTP is served here")
         self._last()
-        request: HTTPScope = scope
-        with Share(self._budget, lambda: self._client(request)) as share:
+        with Share(self._budget, partial(self._client, scope)) as share:
             try:
                 body = await self._read(scope, receive, share)
             except _Gone:

@@ -47,7 +47,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         ),
     )
     async def follow(request: Asking, toFollowId: Annotated[int, _ID]) -> Done:  # noqa: N803
-        """See a user's posts in one's timeline; to do so twice changes nothing."""
+        """See a user's posts in one's timeline; following twice is the same as once."""
         own_id = request.user.id
         if toFollowId == own_id:
             raise RequestFailed(HTTP_409_CONFLICT, "must be somebody else", field="toFollowId")
@@ -71,7 +71,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         request: Asking,
         toUnfollowId: Annotated[int, _ID],  # noqa: N803
     ) -> Done:
-        """See a user's posts no longer; to do so twice changes nothing."""
+        """Stop seeing a user's posts; unfollowing twice is the same as once."""
         own_id = request.user.id
         try:
             await database.run(
@@ -79,7 +79,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
             )
         except Missing as missing:
             raise not_here(missing.what) from None
-        return Done("you do not follow this user")
+        return Done("you no longer follow this user")
 
     return [follow, unfollow]
 
@@ -95,7 +95,7 @@ def user_handlers(database: Database) -> list[HTTPRouteHandler]:
         responses=_RESPONSES,
     )
     async def one_user(user_id: Id) -> Response[PublicUser]:
-        """Who this is; the e-mail address is nobody else's business."""
+        """A user as everybody sees them, without the e-mail address."""
         user = await database.run(lambda conn: users.by_id(conn, user_id))
         return Response(PublicUser.of(_known(user)), headers={"Cache-Control": "no-store"})
 
