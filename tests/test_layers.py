@@ -24,7 +24,7 @@ INSIDE: Final = {
     "settings": ["config", "options", "readers"],
     "http": [
         *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
-        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *("inputs", "bodies", "spreadsheet", "report", "outputs", "slices", "errors"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
     "edge": [

@@ -20,6 +20,7 @@ from server.http.routes.health import Health, health_handler
 from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, index_handler, upgrade_handler
 from server.http.routes.results import results_handler
+from server.http.slices import LongAnswers
 from server.http.social import SECURITY, Social, social_handlers
 from server.store.results import ResultsStore
 from server.support.counters import Counters
@@ -36,23 +37,26 @@ def make_application(
     health: Callable[[], Health],
     echo: bool = False,
     social: Social | None = None,
+    answers: LongAnswers | None = None,
 ) -> Litestar:
     """Make the application that answers every request that asks for no WebSocket.
 
     Args:
         store: where results are read from.
         counters: what ``/metrics`` shows.
-        limits: the bound on bodies.
+        limits: the bounds on bodies, look-ups and long answers.
         version: of the server.
         health: tells how the server is; called for each look at ``/health``.
         echo: whether ``/ws/echo`` exists.
         social: what accounts, follows and posts are made of; without it they have no routes.
+        answers: sends long answers; needed if others do so too.
     """
+    answers = answers or LongAnswers(limits, None if social is None else social.rules.proxies)
     handlers: list[ControllerRouterHandler] = [
         index_handler(version),
         health_handler(health),
         metrics_handler(counters, version),
-        results_handler(store),
+        results_handler(store, answers, lookup_limit=limits.lookup_limit),
         upgrade_handler("/ws", HOW_TO_CONNECT),
     ]
     if echo:

@@ -19,7 +19,7 @@ class Links:
     health: str = "/health"
     metrics: str = "/metrics"
     schema: str = "/schema/openapi.json"
-    results: str = "/rooms/{room_id}/results{?format}"
+    results: str = "/rooms/{room_id}/results{?key,format}"
     websocket: str = "/ws{?action,name,max_room_capacity,room_id}"
 
 

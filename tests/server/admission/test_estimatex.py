@@ -24,7 +24,6 @@ from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
 from server.rooms.hub import Hub
-from server.store.results import MemoryResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.harness import (
@@ -45,6 +44,7 @@ from tests.server.harness import (
     tasks,
     until,
 )
+from tests.server.memory_results import MemoryResults
 
 BOTH = pytest.mark.parametrize("wire", WIRES)
 
@@ -120,7 +120,7 @@ class Site:
 async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncIterator[Site]:
     limits = limits or Limits()
     counters = Counters()
-    results = MemoryResults(100)
+    results = MemoryResults()
     heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
     before = tasks()
     with Poller() as poller:
@@ -184,10 +184,10 @@ async def test_a_round_is_played_and_ends_with_the_admin(
         assert "closed" in last.data["message"]
         assert close.code == 1001
         await it.all_gone()
-        kept = await it.results.results(room_id)
-        assert kept is not None
+        [kept] = it.results.records
+        assert kept.session.room_id == room_id
         assert kept.closed_at is not None
-        assert [ticket.ticket_id for ticket in kept.tickets] == ["T-1"]
+        assert [ticket.ticket_id for ticket in kept.rounds] == ["T-1"]
         assert it.hub.find(room_id) is None
 
 

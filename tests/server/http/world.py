@@ -16,10 +16,10 @@ from server.http.application import make_application
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.store.database import Database
-from server.store.results import MemoryResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.http_client import UP, Answer, connect
+from tests.server.memory_results import MemoryResults
 
 PASSWORD = "correct horse battery"
 UNLIMITED = AccessRules(login_limit=0, register_limit=0)
@@ -76,7 +76,7 @@ class World:
         )
         limits = Limits()
         self.application = make_application(
-            store=MemoryResults(1),
+            store=MemoryResults(),
             counters=Counters(),
             limits=limits,
             version="1.2.3",
