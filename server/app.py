@@ -23,6 +23,7 @@ from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
 from server.http.serve import HttpServer
+from server.http.slices import LongAnswers
 from server.http.social import Social
 from server.lifecycle import Lifecycle
 from server.rooms.chat_directory import ChatRooms
@@ -106,18 +107,24 @@ class _Services:
         self.counters = Counters()
         self.database = Database(settings.database_url)
         self.writer = Writer(self.database, counters=self.counters)
-        self.results = DatabaseResults(self.database, self.writer)
+        self.results = DatabaseResults(
+            self.database,
+            self.writer,
+            room_bytes=limits.room_results_bytes,
+            all_bytes=limits.results_bytes,
+        )
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
         self.poller: Poller | None = None
+        self._results_days = limits.results_days
         self._started = trio.current_time()
 
     def tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """Say what must run as long as anything does."""
         poller = [self.poller.run] if self.poller is not None else []
         tasks = [self.heartbeat.run, self.writer.run, self.database.watch]
-        return [*poller, *tasks, partial(tidy, self.database)]
+        return [*poller, *tasks, partial(tidy, self.database, results_days=self._results_days)]
 
     def health(self) -> Health:
         """Say how the server is at this moment."""
@@ -160,6 +167,8 @@ class _Frontend:
             counters=counters,
         )
         ground.accounts.revocations.subscribe(self._revoke)
+        proxies = Proxies(settings.trusted_proxy)
+        answers = LongAnswers(limits, proxies)
         application = make_application(
             store=ground.results,
             counters=counters,
@@ -171,13 +180,16 @@ class _Frontend:
                 accounts=ground.accounts,
                 database=database,
                 rules=AccessRules(
-                    proxies=Proxies(settings.trusted_proxy),
+                    proxies=proxies,
                     secure_cookies=settings.secure_cookies,
                     login_limit=settings.login_limit,
                     register_limit=settings.register_limit,
                 ),
-                more=chat_handlers(database, self.chat),
+                more=chat_handlers(
+                    database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
+                ),
             ),
+            answers=answers,
         )
         self.http = HttpServer(application, limits)
         self.door = Door(

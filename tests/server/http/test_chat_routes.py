@@ -19,7 +19,6 @@ from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.chat_directory import ChatRooms
 from server.store.database import Database
-from server.store.results import MemoryResults
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
@@ -27,6 +26,7 @@ from server.support.limits import Limits
 from tests.server.harness import FakeMember
 from tests.server.http.world import ON_SQLITE, UNLIMITED, Person, World
 from tests.server.http_client import UP, Answer
+from tests.server.memory_results import MemoryResults
 
 UNKNOWN = "cellar"
 
@@ -42,7 +42,7 @@ class ChatWorld(World):
             nursery, database=database, writer=self.writer, limits=limits, counters=counters
         )
         self.application = make_application(
-            store=MemoryResults(1),
+            store=MemoryResults(),
             counters=counters,
             limits=limits,
             version="1.2.3",
