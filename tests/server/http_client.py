@@ -83,6 +83,10 @@ class Client:
             headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
         return Answer(head.status_code, headers, bytes(body))
 
+    async def begun(self) -> None:
+        """Wait until the server has begun to answer."""
+        self._buffer += bytes(await self.stream.receive_some(1))
+
     async def ask(self, target: str, method: str = "GET", *, head: str = "") -> Answer:
         await self.send(f"{method} {target} HTTP/1.1\r\nHost: t\r\n{head}\r\n")
         return await self.answer(method)
