@@ -30,6 +30,7 @@ from server.rooms.chat_directory import ChatRooms
 from server.rooms.hub import Hub
 from server.settings.config import Settings
 from server.store.database import Database
+from server.store.estimations import forget_old
 from server.store.housekeeping import prepare, tidy
 from server.store.results import DatabaseResults
 from server.store.writer import Writer
@@ -117,14 +118,16 @@ class _Services:
         self.accounts = Accounts(self.database, Passwords(), life=life)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
         self.poller: Poller | None = None
-        self._results_days = limits.results_days
+        self._retention = (
+            [partial(forget_old, seconds=limits.results_days * DAY)] if limits.results_days else []
+        )
         self._started = trio.current_time()
 
     def tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """Say what must run as long as anything does."""
         poller = [self.poller.run] if self.poller is not None else []
         tasks = [self.heartbeat.run, self.writer.run, self.database.watch]
-        return [*poller, *tasks, partial(tidy, self.database, results_days=self._results_days)]
+        return [*poller, *tasks, partial(tidy, self.database, self._retention)]
 
     def health(self) -> Health:
         """Say how the server is at this moment."""

@@ -34,7 +34,16 @@ INSIDE: Final = {
     "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
     "auth": ["accounts", "passwords", "tokens", "emails", "origin", "proxies", "throttle"],
     "store": [
-        *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
+        *(
+            "housekeeping",
+            "results",
+            "recording",
+            "estimations",
+            "chat",
+            "posts",
+            "follows",
+            "access_tokens",
+        ),
         *("users", "writer", "database", "migrate", "engines", "records", "statements"),
         *("cursors", "migrations", "schema", "faults", "urls"),
     ],

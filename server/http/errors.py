@@ -131,8 +131,7 @@ def responses(
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
     """Answer what a handler, or the way to it, raised; log it if the fault is ours."""
     if not isinstance(error, HTTPException) or (
-        error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR
-        and not isinstance(error, RequestFailed)
+        error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR and not isinstance(error, RequestFailed)
     ):
         # Not the query string, which may hold what should not be kept.
         get_logger("http").error(

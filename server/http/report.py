@@ -12,7 +12,7 @@ from protocol.messages import TicketResult, Vote
 from protocol.statistics import summarize
 from server.http.outputs import time_of
 from server.store.estimations import NumberedRound
-from server.store.results import RoomResults
+from server.store.recording import RoomResults
 
 _NONE = "; null if no card was a number"
 

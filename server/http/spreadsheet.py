@@ -9,7 +9,7 @@ from typing import Final
 from protocol.messages import Vote
 from server.http.report import TicketReport
 from server.store.estimations import NumberedRound
-from server.store.results import RoomResults
+from server.store.recording import RoomResults
 from server.support.errors import StoreUnavailable
 
 CSV_TYPE: Final = "text/csv; charset=utf-8; header=present"

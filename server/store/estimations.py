@@ -150,13 +150,21 @@ def page(
     return found, number
 
 
-def forget(conn: sa.Connection, *, before: float, rows: int = FORGET_ROWS) -> bool:
-    """Delete some of the sessions that ended before a time; tell whether there may be more.
+def forget_old(conn: sa.Connection, now: float, *, seconds: float, rows: int = FORGET_ROWS) -> bool:
+    """Delete some of the sessions that ended long ago, so few that nobody waits for long.
 
-    Of either table it deletes at most ``rows`` rows, so that nobody waits for long. A session of
-    which not all is gone yet cannot be found any more.
+    A session of which not all is gone yet cannot be found any more.
+
+    Args:
+        conn: to write by.
+        now: Unix time in seconds.
+        seconds: how long sessions are kept after their end.
+        rows: the most that are deleted of either table.
+
+    Returns:
+        Whether there may be more.
     """
-    old = sa.select(sessions.c.id).where(sessions.c.closed_at < before)
+    old = sa.select(sessions.c.id).where(sessions.c.closed_at < now - seconds)
     ids = conn.execute(old.order_by(sessions.c.closed_at).limit(_FORGET_SESSIONS)).scalars().all()
     if not ids:
         return False

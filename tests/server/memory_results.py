@@ -6,7 +6,7 @@ import trio
 from protocol.ids import RoomId
 from protocol.messages import TicketResult
 from server.store.estimations import Session
-from server.store.results import Page, RoomResults
+from server.store.recording import Page, RoomResults
 
 PAGE_ROUNDS = 3
 

@@ -134,7 +134,8 @@ async def results_left(database: Database, days: float, *, ages: list[float]) ->
 
     await database.run(fill, write=True)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(tidy, database, results_days=days))
+        keep = partial(estimations.forget_old, seconds=days * 86_400)
+        nursery.start_soon(tidy, database, [keep] if days else [])
         await until(as_many_as_wanted)
         nursery.cancel_scope.cancel()
     return await found()

@@ -13,7 +13,8 @@ from protocol.messages import TicketId, TicketResult, Vote
 from server.store import estimations
 from server.store.database import Database
 from server.store.estimations import Round, Session
-from server.store.results import PAGE_VOTES, DatabaseResults, ResultsStore, RoomRecord, RoomResults
+from server.store.recording import PAGE_VOTES, RoomResults
+from server.store.results import DatabaseResults, ResultsStore, RoomRecord
 from server.store.schema import estimation_rounds, estimation_sessions, estimation_votes
 from server.store.writer import Writer
 from server.support.errors import StoreUnavailable
@@ -280,6 +281,39 @@ async def test_what_had_to_be_dropped_is_a_gap(database: Database) -> None:
     ]
 
 
+class Crowded(Writer):
+    """In which whatever waits gives way to what comes, or what comes finds no place."""
+
+    def __init__(self, database: Database, *, refuses: bool) -> None:
+        super().__init__(database)
+        self.refuses = refuses
+        self.waiting: Callable[[bool], None] | None = None
+
+    def put_row(self, *_: Any, settled: Callable[[bool], None] | None = None, **__: Any) -> bool:
+        assert settled is not None
+        if self.waiting is not None:
+            self.waiting(False)
+        self.waiting = None if self.refuses else settled
+        return not self.refuses
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_what_gives_way_while_something_is_put_is_dropped_and_nothing_is_left(
+    refuses: bool, database: Database
+) -> None:
+    writer = Crowded(database, refuses=False)
+    results = DatabaseResults(database, writer, room_bytes=0)
+    room = hold(results, A, "T-1", "T-2")
+    writer.refuses = refuses
+    room.close(A, 2.0)
+    if writer.waiting is not None:
+        found = await find(results, A, room.key)
+        assert (found.rounds, await read(results, found)) == (2, [])
+        writer.waiting(False)
+
+    assert await results.find(A, room.key) is None
+
+
 async def test_writing_twice_changes_nothing(database: Database) -> None:
     session = Session(7, A, "key", 1.0)
 
@@ -478,7 +512,7 @@ async def test_what_is_old_is_forgotten_a_few_rows_at_a_time(database: Database)
         return [count(conn, table) for table in tables]
 
     await database.run(fill, write=True)
-    forget = partial(estimations.forget, before=25.0, rows=5)
+    forget = partial(estimations.forget_old, now=26.0, seconds=1.0, rows=5)
     before = await database.run(rows)
     steps = 0
     while await database.run(forget, write=True):

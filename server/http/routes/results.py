@@ -26,7 +26,8 @@ from server.http.report import JsonForm, RoomReport
 from server.http.slices import LongAnswers
 from server.http.spreadsheet import CSV_TYPE, CsvForm
 from server.store.estimations import NumberedRound
-from server.store.results import ResultsStore, RoomResults
+from server.store.recording import RoomResults
+from server.store.results import ResultsStore
 from server.support import threads
 
 LARGE: Final = 200

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from protocol.ids import RoomId
 from server.http.routes.health import Health
-from server.store.results import RoomResults
+from server.store.recording import RoomResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.http_client import Answer, connect, make_server

@@ -18,7 +18,7 @@ from server.http.report import RoomReport
 from server.http.routes.results import LARGE
 from server.http.serve import HttpServer
 from server.http.slices import RETRY_SECONDS, WHOLE_BYTES
-from server.store.results import Page, RoomResults
+from server.store.recording import Page, RoomResults
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.http_client import Answer, Client, connect, make_server

@@ -13,7 +13,7 @@ from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
 from server.http.spreadsheet import COLUMNS, SIGNS, CsvForm, harmless
 from server.store.estimations import NumberedRound, Session
-from server.store.results import RoomResults
+from server.store.recording import RoomResults
 from server.support.errors import StoreUnavailable
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
