@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
+import trio
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.response.base import ASGIResponse
@@ -27,6 +28,8 @@ WHOLE_BYTES: Final = 64 * KIB
 """An answer that is longer is sent in slices, and counts as a long one."""
 
 RETRY_SECONDS: Final = 10
+
+_MAKERS: Final = 2
 
 
 class Slices(Protocol):
@@ -49,6 +52,8 @@ class LongAnswers:
         self._most_per_address = limits.long_answers_per_address
         self._proxies = proxies or Proxies()
         self._sending: Counter[str] = Counter()
+        # However many are being sent: the database and the processor are for others as well.
+        self._making = trio.CapacityLimiter(_MAKERS)
 
     def address(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         """Say where a request comes from, in the form in which requests are counted."""
@@ -76,6 +81,15 @@ class LongAnswers:
         response = _LongResponse(bytes(begun), headers=headers)
         response.rest = _Rest(slices, self, self.address(request))
         return response
+
+    async def next(self, slices: Slices) -> bytes | None:
+        """Make the next slice of a long answer, when it is its turn: two are made at once.
+
+        Raises:
+            StoreUnavailable: if it cannot be made.
+        """
+        async with self._making:
+            return await slices.next()
 
     @contextmanager
     def one_more(self, address: str) -> Iterator[None]:
@@ -150,7 +164,7 @@ class _LongASGIResponse(ASGIResponse):
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             try:
-                piece = await self._rest.slices.next()
+                piece = await self._rest.answers.next(self._rest.slices)
             except StoreUnavailable as reason:
                 get_logger("http").warning("an answer is broken off", reason=str(reason))
                 return

@@ -377,6 +377,37 @@ async def test_a_reader_that_leaves_gives_its_place_back(
         nursery.cancel_scope.cancel()
 
 
+class Busy(MemoryResults):
+    """Takes its time, and counts how many read at once what is not the beginning."""
+
+    inside = most = 0
+
+    async def page(self, found: RoomResults, start: int) -> Page:
+        late = start > found.rounds * 3 // 4
+        self.inside += late
+        self.most = max(self.most, self.inside)
+        await trio.sleep(0.01)
+        self.inside -= late
+        return await super().page(found, start)
+
+
+async def test_two_slices_are_made_at_once_however_many_answers_are_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = Busy()
+    fill(store.open(ROOM, 1.0), LONG)
+    server = make_server(store, limits=Limits(long_answers_per_address=9))
+
+    async def read() -> None:
+        assert len((await ask(server, path())).json["tickets"]) == LONG
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(9):
+            nursery.start_soon(read)
+
+    assert store.most == 2
+
+
 async def test_head_has_the_headers_of_a_long_answer_and_no_body(long: MemoryResults) -> None:
     async with trio.open_nursery() as nursery:
         client = connect(nursery, make_server(long))
