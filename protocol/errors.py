@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     NO_SUCH_ROOM = "no_such_room"
     ROOM_FULL = "room_full"
     TOO_MANY_ROOMS = "too_many_rooms"
+    TOO_MANY_ROUNDS = "too_many_rounds"
     SHUTTING_DOWN = "shutting_down"
 
 

@@ -45,7 +45,7 @@ from protocol.effects import (
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
-from protocol.limits import ANNOUNCE_SECONDS
+from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     ADMIN_LEFT,
     Announce,
@@ -130,12 +130,25 @@ class Estimation:
         *,
         deck: Deck = DEFAULT_DECK,
         announce_seconds: float = ANNOUNCE_SECONDS,
+        results_key: str = "",
+        most_rounds: int = ROUNDS,
     ) -> None:
-        """Open a room with ``capacity`` seats; the first to enter is its admin."""
+        """Open a room with ``capacity`` seats; the first to enter is its admin.
+
+        Args:
+            room_id: the room's id.
+            capacity: seats.
+            deck: the cards that may be played.
+            announce_seconds: the time from taking a seat to announcing oneself.
+            results_key: told to every member: it opens the room's results.
+            most_rounds: rounds that can be revealed; after them no vote begins.
+        """
         self.room_id = room_id
         self.capacity = capacity
         self._deck = deck
         self._announce_seconds = announce_seconds
+        self._results_key = results_key
+        self._rounds_left = most_rounds
         self._phase = Phase.GATHERING
         self._seats: dict[MemberId, _Seat] = {}
         self._admin: MemberId | None = None
@@ -218,7 +231,7 @@ class Estimation:
         self._announced += 1
         effects: list[Effect] = [
             ClearTimer(member),
-            Tell(member, Welcome(self.room_id)),
+            Tell(member, Welcome(self.room_id, self._results_key)),
             *(
                 Tell(member, MemberPresent(other.name, other.admin))
                 for key, other in self._seats.items()
@@ -276,6 +289,9 @@ class Estimation:
         if (self._phase, Trigger.BEGIN) not in TRANSITIONS:
             message = f"ticket {self._ticket} is being voted on; reveal its votes first"
             return _refuse(member, ErrorCode.OUT_OF_TURN, message)
+        if not self._rounds_left:
+            message = "this room has had all the votes that are kept of one room; open another"
+            return _refuse(member, ErrorCode.TOO_MANY_ROUNDS, message)
         self._move(Trigger.BEGIN)
         self._ticket = command.ticket_id
         self._votes = {}
@@ -315,6 +331,7 @@ class Estimation:
             message = f"nobody has voted on ticket {self._ticket} yet"
             return _refuse(member, ErrorCode.OUT_OF_TURN, message)
         self._move(Trigger.REVEAL)
+        self._rounds_left -= 1
         votes = tuple(self._votes.values())
         self._votes, self._waited_for = {}, set()
         return [

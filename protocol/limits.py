@@ -20,5 +20,8 @@ SMALLEST_CAPACITY: Final = 2
 CLOSE_REASON_BYTES: Final = 123
 """A control frame carries 125 bytes (RFC 6455 section 5.5), two of them the close code."""
 
+ROUNDS: Final = 2_000
+"""Rounds that are revealed in one room at most, so that no record grows without bound."""
+
 ANNOUNCE_SECONDS: Final = 10.0
 """From taking a seat to announcing oneself in the room; then the seat is given up."""

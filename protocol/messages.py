@@ -122,6 +122,8 @@ class Welcome:
     """To a member that has announced itself, before it learns who is there."""
 
     room_id: RoomId
+    results_key: str = ""
+    """Opens the room's results; empty if nothing is kept."""
 
 
 @attrs.frozen

@@ -24,12 +24,14 @@ from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
 from server.http.serve import HttpServer
+from server.http.slices import LongAnswers
 from server.http.social import Social
 from server.lifecycle import Lifecycle
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.hub import Hub
 from server.settings.config import Settings
 from server.store.database import Database
+from server.store.estimations import forget_old
 from server.store.housekeeping import prepare, tidy
 from server.store.results import DatabaseResults
 from server.store.writer import Writer
@@ -141,18 +143,26 @@ class _Services:
         self.counters = Counters()
         self.database = Database(settings.database_url)
         self.writer = Writer(self.database, counters=self.counters)
-        self.results = DatabaseResults(self.database, self.writer)
+        self.results = DatabaseResults(
+            self.database,
+            self.writer,
+            room_bytes=limits.room_results_bytes,
+            all_bytes=limits.results_bytes,
+        )
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
+        self._retention = (
+            [partial(forget_old, seconds=limits.results_days * DAY)] if limits.results_days else []
+        )
         self._started = trio.current_time()
 
     def tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """Say what must run as long as anything does."""
         poller = [self.poller.run] if self.poller is not None else []
         tasks = [self.heartbeat.run, self.writer.run, self.database.watch]
-        return [*poller, *tasks, partial(tidy, self.database)]
+        return [*poller, *tasks, partial(tidy, self.database, self._retention)]
 
     def health(self) -> Health:
         """Say how the server is at this moment."""
@@ -196,6 +206,7 @@ class _Frontend:
         )
         ground.accounts.revocations.subscribe(self._revoke)
         proxies = Proxies(settings.trusted_proxy)
+        answers = LongAnswers(limits, proxies)
         application = make_application(
             store=ground.results,
             counters=counters,
@@ -212,8 +223,11 @@ class _Frontend:
                     login_limit=settings.login_limit,
                     register_limit=settings.register_limit,
                 ),
-                more=chat_handlers(database, self.chat),
+                more=chat_handlers(
+                    database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
+                ),
             ),
+            answers=answers,
         )
         self.http = HttpServer(application, limits, proxies=proxies)
         self.door = Door(

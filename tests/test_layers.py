@@ -24,7 +24,7 @@ INSIDE: Final = {
     "settings": ["arguments", "options", "config", "readers"],
     "http": [
         *("application", "serve", "guard", "body_budget", "stream", "social", "routes", "access"),
-        *("paging", "inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *("paging", "inputs", "bodies", "spreadsheet", "report", "outputs", "slices", "errors"),
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": ["gochat", "estimatex", "door", "session", "handlers"],
@@ -39,7 +39,16 @@ INSIDE: Final = {
         "throttle",
     ],
     "store": [
-        *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
+        *(
+            "housekeeping",
+            "results",
+            "recording",
+            "estimations",
+            "chat",
+            "posts",
+            "follows",
+            "access_tokens",
+        ),
         *("users", "writer", "database", "migrate", "engines", "records", "statements"),
         *("cursors", "migrations", "schema", "faults", "urls"),
     ],

@@ -158,7 +158,11 @@ def _update(message: str) -> bytes:
 
 
 def _welcome(event: messages.Welcome) -> bytes:
-    return _update(f"You are in room {event.room_id}")
+    message = f"You are in room {event.room_id}"
+    if event.results_key:
+        path = f"/rooms/{event.room_id}/results?key={event.results_key}"
+        message += f"; its results: {path}"
+    return _update(message)
 
 
 def _present(event: messages.MemberPresent) -> bytes:

@@ -24,6 +24,7 @@ from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, upgrade_handler
 from server.http.routes.results import results_handler
 from server.http.routes.schema import SchemaPages
+from server.http.slices import LongAnswers
 from server.http.social import SECURITY, Social, social_handlers
 from server.store.results import ResultsStore
 from server.support.counters import Counters
@@ -40,6 +41,7 @@ def make_application(
     health: Callable[[], Health],
     echo: bool = False,
     social: Social | None = None,
+    answers: LongAnswers | None = None,
 ) -> Litestar:
     """Make the application that answers every request without an upgrade to WebSocket.
 
@@ -52,13 +54,15 @@ def make_application(
         echo: whether ``/ws/echo`` exists.
         social: what the routes of accounts, follows, posts and chat need; without it they do
             not exist.
+        answers: sends long answers; needed if others do so too.
     """
+    answers = answers or LongAnswers(limits, None if social is None else social.rules.proxies)
     handlers: list[ControllerRouterHandler] = [
         index_handler(version),
         health_handler(health),
         *probe_handlers(health),
         metrics_handler(counters, version),
-        results_handler(store),
+        results_handler(store, answers, lookup_limit=limits.lookup_limit),
         upgrade_handler("/ws", HOW_TO_CONNECT),
     ]
     if echo:

@@ -41,7 +41,7 @@ MEANINGS: Final = {
     HTTP_403_FORBIDDEN: "A page of another site asks, or what is to change is not yours",
     HTTP_404_NOT_FOUND: "There is no such thing",
     HTTP_408_REQUEST_TIMEOUT: "The body did not come in time",
-    HTTP_409_CONFLICT: "Somebody else has it already",
+    HTTP_409_CONFLICT: "Somebody else has it already, or you have as many as you may have",
     HTTP_413_REQUEST_ENTITY_TOO_LARGE: "The body is too large",
     HTTP_415_UNSUPPORTED_MEDIA_TYPE: "The body is not declared as application/json",
     HTTP_422_UNPROCESSABLE_ENTITY: "A field is missing, unknown, of a wrong type or out of range",
@@ -132,7 +132,9 @@ def responses(
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
     """Answer what a handler, or the way to it, raised; log it if the fault is ours."""
-    if not isinstance(error, HTTPException) or error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR:
+    if not isinstance(error, HTTPException) or (
+        error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR and not isinstance(error, RequestFailed)
+    ):
         # Not the query string, which may hold what should not be kept.
         get_logger("http").error(
             "request failed", method=request.method, path=request.url.path, exc_info=error

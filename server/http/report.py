@@ -1,14 +1,18 @@
 """What is told of a room's results, as plain records for JSON."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Self
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final, Self
 
 import attrs
 from litestar.params import Parameter
+from litestar.serialization import encode_json
 
 from protocol.messages import TicketResult, Vote
 from protocol.statistics import summarize
-from server.store.results import RoomResults
+from server.http.outputs import time_of
+from server.store.estimations import NumberedRound
+from server.store.recording import RoomResults
 
 _NONE = "; null if no card was a number"
 
@@ -68,7 +72,7 @@ class TicketReport:
 
 @attrs.frozen(kw_only=True)
 class RoomReport:
-    """All that is kept of one room."""
+    """All that is kept of one room; sent in the slices that :class:`JsonForm` makes."""
 
     room_id: Annotated[str, Parameter(description="Six letters or digits")]
     opened_at: Annotated[datetime, Parameter(description="UTC, RFC 3339")]
@@ -80,21 +84,36 @@ class RoomReport:
         Parameter(description="Rounds in order; a ticket estimated twice is there twice"),
     ]
     forgotten: Annotated[
-        int, Parameter(description="Earlier rounds that the server had to give up; usually 0")
+        int, Parameter(description="Rounds that the server had to give up; usually 0")
+    ] = 0
+    missing: Annotated[
+        int,
+        Parameter(
+            description="Rounds of a live room that cannot be read at this moment, because the "
+            "database is gone; usually 0"
+        ),
     ] = 0
 
-    @classmethod
-    def of(cls, room: RoomResults) -> Self:
-        """Tell of a whole room."""
-        return cls(
-            room_id=room.room_id,
-            opened_at=_utc(room.opened_at),
-            closed_at=None if room.closed_at is None else _utc(room.closed_at),
-            tickets=[TicketReport.of(ticket) for ticket in room.tickets],
-            forgotten=room.forgotten,
-        )
 
+class JsonForm:
+    """Writes a :class:`RoomReport` slice by slice."""
 
-def _utc(unix: float) -> datetime:
-    """Milliseconds are what a clock can be trusted with."""
-    return datetime.fromtimestamp(round(unix, 3), UTC)
+    content_type: Final = "application/json"
+
+    def head(self, room: RoomResults) -> bytes:
+        """Write what comes before the rounds."""
+        head = {
+            "room_id": room.room_id,
+            "opened_at": time_of(room.opened_at),
+            "closed_at": None if room.closed_at is None else time_of(room.closed_at),
+        }
+        return encode_json(head)[:-1] + b',"tickets":['
+
+    def rounds(self, room: RoomResults, rounds: Sequence[NumberedRound], *, first: bool) -> bytes:
+        """Write some rounds; ``first`` tells whether none has been written."""
+        written = b",".join(encode_json(TicketReport.of(ticket)) for _, ticket in rounds)
+        return written if first else b"," + written
+
+    def tail(self, forgotten: int, missing: int) -> bytes:
+        """Write what comes after the rounds."""
+        return b'],"forgotten":%d,"missing":%d}' % (forgotten, missing)

@@ -2,9 +2,15 @@
 
 import csv
 import io
+import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
-from server.http.report import RoomReport, TicketReport, VoteReport
+from protocol.messages import Vote
+from server.http.report import TicketReport
+from server.store.estimations import NumberedRound
+from server.store.recording import RoomResults
+from server.support.errors import StoreUnavailable
 
 CSV_TYPE: Final = "text/csv; charset=utf-8; header=present"
 
@@ -13,36 +19,101 @@ COLUMNS: Final = (
     "mean", "median", "mode", "modes", "min", "max", "consensus",
 )  # fmt: skip
 
-# What spreadsheets take for a formula at the start of a cell, the full-width forms included
-# (OWASP, CSV injection).
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001
+SIGNS: Final = frozenset("=+-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋−﬩")  # noqa: RUF001
+"""What begins a formula (OWASP, CSV injection), and what Unicode takes for the same."""
+
+# Categories of what does not show: separators but for lines, controls, marks, formats.
+_UNSEEN: Final = frozenset({"Zs", "Cf", "Mn", "Me"})
+_UNSEEN_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # fillers and a blank pattern
+_STARTS: Final = ("\t", "\r", "\n")
 
 
-def to_csv(room: RoomReport) -> str:
-    """Write one row per vote, with the figures of its round repeated in each.
+class CsvForm:
+    """Writes one row per vote, with the figures of its round repeated in each.
 
     So every row stands for itself: filters and pivot tables need nothing else. A round without
     votes has one row with the three columns of a vote empty. Figures are plain numbers, all else
-    is in quotes; a figure that does not exist is an empty cell. Text that would begin a formula
-    gets an apostrophe in front.
+    is in quotes; a figure that does not exist is an empty cell.
     """
+
+    content_type: Final = CSV_TYPE
+
+    def head(self, room: RoomResults) -> bytes:
+        """Write the names of the columns."""
+        return _rows([COLUMNS])
+
+    def rounds(self, room: RoomResults, rounds: Sequence[NumberedRound], *, first: bool) -> bytes:
+        """Write some rounds; they are numbered from 1."""
+        rows: list[Sequence[object]] = []
+        for number, result in rounds:
+            ticket = TicketReport.of(result)
+            head = (room.room_id, number + 1, harmless(ticket.ticket_id), ticket.seconds)
+            figures = _figures(ticket)
+            rows += ((*head, *_vote(vote), *figures) for vote in result.votes or (None,))
+        return _rows(rows)
+
+    def tail(self, forgotten: int, missing: int) -> bytes:
+        """Write nothing: rows have no place for what is missing.
+
+        Raises:
+            StoreUnavailable: if anything is.
+        """
+        if missing:
+            raise StoreUnavailable("a part of the results cannot be read now")
+        return b""
+
+
+def harmless(text: str) -> str:
+    """Put an apostrophe before whatever a spreadsheet could take for the start of a formula.
+
+    That is a sign such as ``=`` at the start of the text or after any separator, since programs
+    guess which character separates cells: after all but letters, digits and another sign. Blanks
+    and characters that do not show may come in between. Nothing else is changed, and nothing is
+    left out; a sign that has blanks on both sides, as in ``a - b``, begins no formula.
+    """
+    if text.startswith(_STARTS):
+        return "'" + text[0] + harmless(text[1:])
+    if SIGNS.isdisjoint(text):
+        return text
+    pieces: list[str] = []
+    done = 0
+    shown = ""  # the last character that was no blank
+    gap = 0  # where the blanks after it begin
+    for place, char in enumerate(text):
+        if char in SIGNS:
+            if _begins_formula(shown, text[gap:place], text[place + 1 : place + 2]):
+                pieces += (text[done:gap], "'")
+                done = gap
+        elif _is_unseen(char):
+            continue
+        shown, gap = char, place + 1
+    return "".join((*pieces, text[done:]))
+
+
+def _begins_formula(before: str, gap: str, after: str) -> bool:
+    if not before or not (before.isalnum() or before in SIGNS):
+        return True
+    # Where cells are separated by blanks.
+    return any(map(str.isspace, gap)) and after != "" and not after.isspace()
+
+
+def _is_unseen(char: str) -> bool:
+    return unicodedata.category(char) in _UNSEEN or char in _UNSEEN_LETTERS
+
+
+def _rows(rows: Sequence[Sequence[object]]) -> bytes:
     out = io.StringIO(newline="")
     # Quotes around all text: where the separator is a semicolon, one inside a name must not
     # begin a new cell.
     writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(COLUMNS)
-    for number, ticket in enumerate(room.tickets, start=room.forgotten + 1):
-        head = (room.room_id, number, _harmless(ticket.ticket_id), ticket.seconds)
-        figures = _figures(ticket)
-        for vote in ticket.votes or (None,):
-            writer.writerow((*head, *_vote(vote), *figures))
-    return out.getvalue()
+    writer.writerows(rows)
+    return out.getvalue().encode()
 
 
-def _vote(vote: VoteReport | None) -> tuple[str, str, str]:
+def _vote(vote: Vote | None) -> tuple[str, str, str]:
     if vote is None:
         return ("", "", "")
-    return (_harmless(vote.member_id), _harmless(vote.name), _harmless(vote.value))
+    return (harmless(vote.member_id), harmless(vote.name), harmless(vote.value))
 
 
 def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
@@ -55,8 +126,3 @@ def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
         ticket.max,
         "yes" if ticket.consensus else "no",
     )
-
-
-def _harmless(text: str) -> str:
-    # Blanks in front do not stop every program from seeing a formula.
-    return "'" + text if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 
 import trio
 
@@ -19,13 +20,28 @@ class Hub:
     """Owns no task of its own; its rooms run in the nursery it is given."""
 
     def __init__(
-        self, nursery: trio.Nursery, *, limits: Limits, results: ResultsStore, counters: Counters
+        self,
+        nursery: trio.Nursery,
+        *,
+        limits: Limits,
+        results: ResultsStore,
+        counters: Counters,
+        draw: Callable[[], RoomId] | None = None,
     ) -> None:
-        """Open rooms in ``nursery``, which must outlive every connection's handler."""
+        """Open rooms in ``nursery``, which must outlive every connection's handler.
+
+        Args:
+            nursery: in which rooms run.
+            limits: the number of live rooms, and each room's own bounds.
+            results: keeps what rooms record.
+            counters: are kept up to date.
+            draw: makes a room's id; it may come up with one that was there before.
+        """
         self._nursery = nursery
         self._limits = limits
         self._results = results
         self._counters = counters
+        self._draw = draw or draw_room_id
         self._rooms: dict[RoomId, Room] = {}
         self._draining = False
 
@@ -48,16 +64,24 @@ class Hub:
         if len(self._rooms) >= self._limits.rooms:
             raise Refused(ErrorCode.TOO_MANY_ROOMS, "the server has no room left for rooms")
         room_id = self._new_id()
+        # A record of its own: an earlier room of this id may still be handing in its last round.
+        record = self._results.open(room_id, time.time())
+        rules = Estimation(
+            room_id,
+            capacity,
+            announce_seconds=self._limits.announce_seconds,
+            results_key=record.key,
+            most_rounds=self._limits.rounds,
+        )
         room = Room(
             room_id,
-            Estimation(room_id, capacity, announce_seconds=self._limits.announce_seconds),
+            rules,
             limits=self._limits,
-            keeper=self._results,
+            keeper=record,
             counters=self._counters,
             forget=self._forget,
         )
         self._rooms[room_id] = room
-        self._results.open(room_id, time.time())
         await start(room, self._nursery)
         return room
 
@@ -71,12 +95,15 @@ class Hub:
         del self._rooms[room_id]
 
     def _new_id(self) -> RoomId:
-        while True:
-            room_id = RoomId(
-                "".join(secrets.choice(ROOM_ID_ALPHABET) for _ in range(ROOM_ID_LENGTH))
-            )
-            if room_id not in self._rooms:
-                return room_id
+        """Draw an id that no live room has; one that has ended may have had it."""
+        while (room_id := self._draw()) in self._rooms:
+            pass
+        return room_id
+
+
+def draw_room_id() -> RoomId:
+    """Draw an id from a secure source."""
+    return RoomId("".join(secrets.choice(ROOM_ID_ALPHABET) for _ in range(ROOM_ID_LENGTH)))
 
 
 async def start(room: Room, nursery: trio.Nursery) -> None:

@@ -10,7 +10,7 @@ from server.store.cursors import RoomCursor
 from server.store.records import ChatMessage, ChatRoom
 from server.store.schema import chat_messages, chat_rooms, users
 from server.store.statements import below, insert_new, insert_or_ignore, is_text
-from server.support.errors import Taken
+from server.support.errors import Taken, TooMany
 
 _ROOM_COLUMNS: Final = (
     chat_rooms.c.id,
@@ -31,16 +31,40 @@ def create_room(
     name: str,
     creator_id: int | None,
     now: float,
+    most: int | None = None,
 ) -> ChatRoom:
     """Add a room; a creator whose account is gone meanwhile is left out.
 
+    Args:
+        conn: to write by.
+        id: the room's id.
+        name: the room's name.
+        creator_id: the creator's account.
+        now: Unix time in seconds.
+        most: rooms that the creator may have; ``None`` for any number.
+
     Raises:
         Taken: ``id``.
+        TooMany: if the creator has so many rooms already.
     """
-    creator = None if creator_id is None else next(iter(_still_there(conn, {creator_id})), None)
+    creator = None if creator_id is None else _creator(conn, creator_id, most)
     if not insert_new(conn, chat_rooms, id=id, name=name, creator_id=creator, created_at=now):
         raise Taken("id")
     return ChatRoom(id, name, creator, now)
+
+
+def _creator(conn: sa.Connection, user_id: int, most: int | None) -> int | None:
+    """Find out whether an account is there and may have one room more.
+
+    Until the end of the transaction nobody else can find out the same about this account.
+    """
+    account = sa.select(users.c.id).where(users.c.id == user_id)
+    found = conn.execute(account.with_for_update(key_share=True)).scalar()
+    if found is not None and most is not None:
+        count = sa.select(sa.func.count()).where(chat_rooms.c.creator_id == user_id)
+        if conn.execute(count).scalar_one() >= most:
+            raise TooMany("rooms", most)
+    return found
 
 
 def room(conn: sa.Connection, id: str) -> ChatRoom | None:  # noqa: A002
@@ -59,12 +83,6 @@ def rooms(conn: sa.Connection, *, before: RoomCursor | None, limit: int) -> list
         .order_by(*_NEWEST_FIRST)
         .limit(limit)
     )
-    return [ChatRoom(*row) for row in rows]
-
-
-def all_rooms(conn: sa.Connection) -> list[ChatRoom]:
-    """List all rooms, the latest first."""
-    rows = conn.execute(sa.select(*_ROOM_COLUMNS).order_by(*_NEWEST_FIRST))
     return [ChatRoom(*row) for row in rows]
 
 

@@ -42,27 +42,10 @@ class Cursor:
 
 @attrs.frozen
 class RoomCursor:
-    """The same in the list of chat rooms, whose ids are texts."""
+    """The same in the list of chat rooms, whose ids are texts; never leaves the server."""
 
     at: float
     id: str
-
-    def encode(self) -> str:
-        """Write as text that fits into a URL as it is."""
-        return _to_text(_AT.pack(self.at) + self.id.encode())
-
-    @classmethod
-    def decode(cls, text: str) -> "RoomCursor":
-        """Read what :meth:`encode` wrote.
-
-        Raises:
-            ValueError: if it did not.
-        """
-        at, rest = _split(text)
-        cursor = cls(at, _unpacked(rest.decode))
-        if "\0" in cursor.id:
-            raise ValueError("not a cursor")
-        return cursor
 
 
 def _to_text(packed: bytes) -> str:

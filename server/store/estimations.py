@@ -1,10 +1,12 @@
 """Rows of estimation rooms; each function is a unit of work that can be done twice.
 
-They take many rows at once, since a busy server reveals thousands of rounds a second.
+Writing takes many rows at once, since a busy server reveals thousands of rounds a second; reading
+and forgetting go in pages, since one room may have a million votes.
 """
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Final
 
 import attrs
 import sqlalchemy as sa
@@ -16,42 +18,56 @@ from server.store.schema import estimation_sessions as sessions
 from server.store.schema import estimation_votes as votes
 from server.store.statements import insert_or_ignore, insert_rows, is_text
 
+FORGET_ROWS: Final = 2_000
+"""Rows that one unit of work forgets at most: some 20 ms, for which others wait to write."""
+
+NumberedRound = tuple[int, TicketResult]
+"""The rounds of a session count from 0."""
+
+_FORGET_SESSIONS: Final = 100
+_NOWHERE: Final = ""  # the id of no room
+
 
 @attrs.frozen
 class Session:
-    """What is stored of one room."""
+    """One room's life, as it is stored; ``closed_at`` is apart, for it comes later."""
 
+    id: int
+    """Unlike the room's, never the same for two."""
+    room_id: RoomId
+    key: str | None
+    """Must be shown to read the results; ``None``: the room's id is enough."""
     opened_at: float
+    """Unix time in seconds."""
+
+
+@attrs.frozen
+class StoredSession:
+    """A session that was found."""
+
+    session: Session
     closed_at: float | None
-    rounds: dict[int, TicketResult]
-    """By number."""
+    rounds: int
+    """One more than the highest number of a round."""
 
 
 @attrs.frozen
 class Round:
     """A revealed round, on its way into the database."""
 
-    room_id: RoomId
-    opened_at: float
-    """Of the room."""
+    session: Session
     number: int
     result: TicketResult
 
 
-def open_sessions(conn: sa.Connection, opened: Sequence[tuple[RoomId, float]]) -> None:
-    """Note that rooms have begun, each at its time."""
-    rows = [{"room_id": room_id, "opened_at": at} for room_id, at in dict.fromkeys(opened)]
-    conn.execute(insert_or_ignore(conn, sessions), rows)
-
-
 def record(conn: sa.Connection, revealed: Sequence[Round]) -> None:
-    """Keep rounds; their sessions as well, should their beginning have been dropped."""
-    open_sessions(conn, [(each.room_id, each.opened_at) for each in revealed])
+    """Keep rounds, and the sessions that they belong to."""
+    _open(conn, [each.session for each in revealed])
     insert_rows(
         conn,
         rounds,
         [
-            (each.room_id, each.number, each.result.ticket_id, each.result.seconds)
+            (each.session.id, each.number, each.result.ticket_id, each.result.seconds)
             for each in revealed
         ],
     )
@@ -59,21 +75,21 @@ def record(conn: sa.Connection, revealed: Sequence[Round]) -> None:
         conn,
         votes,
         [
-            (each.room_id, each.number, position, vote.member_id, vote.name, vote.value)
+            (each.session.id, each.number, position, vote.member_id, vote.name, vote.value)
             for each in revealed
             for position, vote in enumerate(each.result.votes)
         ],
     )
 
 
-def close_sessions(conn: sa.Connection, closed: Sequence[tuple[RoomId, float, float]]) -> None:
-    """Note that rooms have ended: id, beginning and end of each."""
-    open_sessions(conn, [(room_id, opened_at) for room_id, opened_at, _ in closed])
+def close_sessions(conn: sa.Connection, closed: Sequence[tuple[Session, float]]) -> None:
+    """Note the end of sessions, each with its time; their rounds may be written later."""
+    _open(conn, [session for session, _ in closed])
     conn.execute(
         sa.update(sessions)
-        .where(sessions.c.room_id == sa.bindparam("room"))
+        .where(sessions.c.id == sa.bindparam("session"))
         .values(closed_at=sa.bindparam("at")),
-        [{"room": room_id, "at": at} for room_id, _, at in closed],
+        [{"session": session.id, "at": at} for session, at in closed],
     )
 
 
@@ -83,15 +99,97 @@ def close_left_open(conn: sa.Connection, at: float) -> int:
     return conn.execute(left).rowcount
 
 
-def fetch(conn: sa.Connection, *, room_id: RoomId) -> Session | None:
-    """Read all that is stored of a room."""
+def find(conn: sa.Connection, *, room_id: RoomId) -> list[StoredSession]:
+    """Find all sessions of rooms that had this id, the latest first."""
     if not is_text(room_id):
-        return None
-    session = conn.execute(
-        sa.select(sessions.c.opened_at, sessions.c.closed_at).where(sessions.c.room_id == room_id)
-    ).one_or_none()
-    if session is None:
-        return None
+        return []
+    last = (
+        sa.select(sa.func.max(rounds.c.number))
+        .where(rounds.c.session_id == sessions.c.id)
+        .scalar_subquery()
+    )
+    rows = conn.execute(
+        sa.select(
+            sessions.c.id,
+            sessions.c.key,
+            sessions.c.opened_at,
+            sessions.c.closed_at,
+            sa.func.coalesce(last, -1) + 1,
+        )
+        .where(sessions.c.room_id == room_id)
+        .order_by(sessions.c.id.desc())
+    )
+    return [
+        StoredSession(Session(id_, room_id, key, opened_at), closed_at, count)
+        for id_, key, opened_at, closed_at, count in rows
+    ]
+
+
+def page(
+    conn: sa.Connection, *, session_id: int, start: int, stop: int, rows: int
+) -> tuple[list[NumberedRound], int]:
+    """Read rounds in order of their numbers, whole ones only.
+
+    Args:
+        conn: to read by.
+        session_id: whose rounds.
+        start: the first number.
+        stop: one more than the last number.
+        rows: votes that are read; of more only if the first round has more.
+
+    Returns:
+        The rounds with their numbers, and the number to go on with: ``stop`` if there are no more.
+    """
+    found = _rounds(conn, session_id, start, stop, limit=rows + 1)
+    if sum(max(1, len(result.votes)) for _, result in found) <= rows:
+        return found, stop
+    # The last one may have been cut off in the middle.
+    number, _ = found.pop()
+    if not found:
+        return _rounds(conn, session_id, number, number + 1), number + 1
+    return found, number
+
+
+def forget_old(conn: sa.Connection, now: float, *, seconds: float, rows: int = FORGET_ROWS) -> bool:
+    """Delete some of the sessions that ended long ago, so few that nobody waits for long.
+
+    A session of which not all is gone yet cannot be found any more.
+
+    Args:
+        conn: to write by.
+        now: Unix time in seconds.
+        seconds: how long sessions are kept after their end.
+        rows: the most that are deleted of either table.
+
+    Returns:
+        Whether there may be more.
+    """
+    old = sa.select(sessions.c.id).where(sessions.c.closed_at < now - seconds)
+    ids = conn.execute(old.order_by(sessions.c.closed_at).limit(_FORGET_SESSIONS)).scalars().all()
+    if not ids:
+        return False
+    conn.execute(sa.update(sessions).where(sessions.c.id.in_(ids)).values(room_id=_NOWHERE))
+    for table in (votes, rounds):
+        key = tuple(table.primary_key)
+        part = sa.select(*key).where(table.c.session_id.in_(ids)).limit(rows)
+        if conn.execute(sa.delete(table).where(sa.tuple_(*key).in_(part))).rowcount >= rows:
+            return True
+    conn.execute(sa.delete(sessions).where(sessions.c.id.in_(ids)))
+    return True
+
+
+def _open(conn: sa.Connection, opened: Sequence[Session]) -> None:
+    rows = [
+        {"id": each.id, "room_id": each.room_id, "key": each.key, "opened_at": each.opened_at}
+        for each in {each.id: each for each in opened}.values()
+    ]
+    conn.execute(insert_or_ignore(conn, sessions), rows)
+
+
+def _rounds(
+    conn: sa.Connection, session_id: int, start: int, stop: int, limit: int | None = None
+) -> list[NumberedRound]:
+    """Read rounds; the last one without some of its votes if there are more rows."""
     # One statement, so that no round comes in between.
     rows = conn.execute(
         sa.select(
@@ -105,22 +203,29 @@ def fetch(conn: sa.Connection, *, room_id: RoomId) -> Session | None:
         .join_from(
             rounds,
             votes,
-            (votes.c.room_id == rounds.c.room_id) & (votes.c.number == rounds.c.number),
+            (votes.c.session_id == rounds.c.session_id) & (votes.c.number == rounds.c.number),
             isouter=True,
         )
-        .where(rounds.c.room_id == room_id)
+        .where(
+            rounds.c.session_id == session_id,
+            rounds.c.number >= start,
+            rounds.c.number < stop,
+        )
         .order_by(rounds.c.number, votes.c.position)
+        .limit(limit)
     )
-    found = {
-        number: TicketResult(
-            TicketId(ticket_id),
-            tuple(
-                Vote(MemberId(each.member_id), each.name, each.value)
-                for each in group
-                if each.member_id is not None
+    return [
+        (
+            number,
+            TicketResult(
+                TicketId(ticket_id),
+                tuple(
+                    Vote(MemberId(each.member_id), each.name, each.value)
+                    for each in group
+                    if each.member_id is not None
+                ),
+                seconds,
             ),
-            seconds,
         )
         for (number, ticket_id, seconds), group in groupby(rows, lambda row: row[:3])
-    }
-    return Session(*session, found)
+    ]

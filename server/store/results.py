@@ -1,212 +1,177 @@
-"""Results of estimation rooms: what any store of them offers, one in memory, one that lasts."""
+"""Results of estimation rooms: written behind, and read page by page from memory and database."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import hmac
+import secrets
+import time
 from functools import partial
-from typing import Final, Protocol, TypeVar
-
-import attrs
-import sqlalchemy as sa
+from typing import Final, Protocol
 
 from protocol.ids import RoomId
+from protocol.limits import KIB, MIB
 from protocol.messages import TicketResult
 from server.store import estimations
 from server.store.database import Database
+from server.store.estimations import Session
+from server.store.recording import PAGE_VOTES, Memory, Page, Recording, RoomResults
 from server.store.writer import Writer
+from server.support.errors import StoreUnavailable
 
-Row = TypeVar("Row")
+ROOM_BYTES: Final = 128 * KIB
+"""What one room's latest rounds may take in memory while it lives."""
 
-KEEP_VOTES: Final = 500_000
-"""About 250 bytes each, hence 125 MB at the most."""
+ALL_BYTES: Final = 64 * MIB
+"""The same of all rooms together."""
+
+KEY_BYTES: Final = 16
+"""128 bits: nobody guesses them."""
 
 
-@attrs.frozen(kw_only=True)
-class RoomResults:
-    """All that is kept of one room."""
+class RoomRecord(Protocol):
+    """Where one room writes what is to be kept of it; writing never waits and never raises."""
 
-    room_id: RoomId
-    opened_at: float
-    """Unix time in seconds."""
-    closed_at: float | None = None
-    """``None`` while the room lives."""
-    tickets: tuple[TicketResult, ...] = ()
-    """Revealed rounds in order; a ticket estimated twice is there twice."""
-    forgotten: int = 0
-    """Rounds besides those in ``tickets`` that had to be given up."""
+    @property
+    def key(self) -> str:
+        """What must be shown to read the results."""
+
+    def record(self, room_id: RoomId, result: TicketResult) -> None:
+        """Keep a round that has been revealed."""
+
+    def close(self, room_id: RoomId, at: float) -> None:
+        """Note the room's end at this Unix time; nothing more comes."""
 
 
 class ResultsStore(Protocol):
-    """What rooms write and pages read.
+    """What rooms write and pages read."""
 
-    Writing never waits: a room hands over and goes on. Reading may.
-    """
+    def open(self, room_id: RoomId, at: float) -> RoomRecord:
+        """Begin a record of a room that has opened at this Unix time; never waits."""
 
-    def open(self, room_id: RoomId, at: float) -> None:
-        """A room has begun at this Unix time."""
+    async def find(self, room_id: RoomId, key: str | None) -> RoomResults | None:
+        """Find the room of this id and key; ``None`` if there is none, or nothing is kept of it.
 
-    def record(self, room_id: RoomId, result: TicketResult) -> None:
-        """A round of a room that is open has been revealed."""
+        Without a key, only rooms are found that never had one.
 
-    def close(self, room_id: RoomId, at: float) -> None:
-        """A room has ended at this Unix time; nothing more comes for it."""
+        Raises:
+            StoreUnavailable: if the database must be asked, and does not answer.
+        """
 
-    async def results(self, room_id: RoomId) -> RoomResults | None:
-        """Fetch what is kept of a room; ``None`` for one never seen or no longer kept."""
+    async def page(self, found: RoomResults, start: int) -> Page:
+        """Read the rounds of a room from the one with number ``start`` on.
 
-
-class MemoryResults:
-    """A :class:`ResultsStore` that forgets with the process, and the oldest ended rooms before.
-
-    Both the ended rooms and all votes together are bounded. When there are too many votes, the
-    oldest ended rooms go first; if none is left, the oldest rounds of the room that goes on
-    recording. Live rooms are never forgotten, and neither is a room's latest round: the hub
-    bounds the number of both.
-    """
-
-    def __init__(self, keep: int, keep_votes: int = KEEP_VOTES) -> None:
-        """Keep the results of at most ``keep`` ended rooms, and ``keep_votes`` votes in all."""
-        self._keep = keep
-        self._keep_votes = keep_votes
-        self._votes = 0
-        self._live: dict[RoomId, RoomResults] = {}
-        self._ended: OrderedDict[RoomId, RoomResults] = OrderedDict()
-
-    def open(self, room_id: RoomId, at: float) -> None:
-        """A room has begun at this Unix time."""
-        self._live[room_id] = RoomResults(room_id=room_id, opened_at=at)
-
-    def record(self, room_id: RoomId, result: TicketResult) -> None:
-        """A round of a room that is open has been revealed."""
-        self._votes += _weight(result)
-        while self._votes > self._keep_votes and self._ended:
-            self._forget_oldest()
-        room = self._live[room_id]
-        rounds = (*room.tickets, result)
-        gone = 0
-        while self._votes > self._keep_votes and gone < len(rounds) - 1:
-            self._votes -= _weight(rounds[gone])
-            gone += 1
-        self._live[room_id] = attrs.evolve(
-            room, tickets=rounds[gone:], forgotten=room.forgotten + gone
-        )
-
-    def close(self, room_id: RoomId, at: float) -> None:
-        """A room has ended at this Unix time; nothing more comes for it."""
-        room = self._live.pop(room_id)
-        self._ended[room_id] = attrs.evolve(room, closed_at=at)
-        while len(self._ended) > self._keep:
-            self._forget_oldest()
-
-    async def results(self, room_id: RoomId) -> RoomResults | None:  # noqa: ASYNC910
-        """Fetch what is kept of a room; ``None`` for one never seen or no longer kept."""
-        return self._live.get(room_id) or self._ended.get(room_id)
-
-    def _forget_oldest(self) -> None:
-        _, room = self._ended.popitem(last=False)
-        self._votes -= sum(map(_weight, room.tickets))
-
-
-@attrs.define
-class _Open:
-    """A room that is not ended, or whose end is not written yet."""
-
-    opened_at: float
-    closed_at: float | None = None
-    rounds: int = 0
-    """Revealed so far, also those that were dropped."""
-    waiting: dict[int, TicketResult] = attrs.Factory(dict)
-    """By number: rounds that are not in the database yet."""
-    unwritten: int = 0
-    """Writes that are on their way."""
+        Raises:
+            StoreUnavailable: if the database must be asked, does not answer, and all of the room
+                was written long ago. Of others what is in memory is told, and what is missing.
+        """
 
 
 class DatabaseResults:
     """A :class:`ResultsStore` that lasts: it writes behind, and knows what is on its way.
 
-    What the writer must drop while the database is gone is lost: such rounds are counted as
-    forgotten.
+    Nothing is written of a room before its first round is revealed. The latest rounds of a live
+    room are in memory too, within bounds: while the database is gone, they can still be read.
+    What the writer must drop then is lost once it leaves the memory, and counts as forgotten.
     """
 
-    def __init__(self, database: Database, writer: Writer) -> None:
-        """Read from ``database``, and let ``writer`` write into it."""
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        *,
+        room_bytes: int = ROOM_BYTES,
+        all_bytes: int = ALL_BYTES,
+    ) -> None:
+        """Read from ``database``, and let ``writer`` write into it.
+
+        Args:
+            database: to read from.
+            writer: to write by.
+            room_bytes: memory for one room's latest rounds.
+            all_bytes: memory for those of all rooms.
+        """
         self._database = database
         self._writer = writer
-        self._open: dict[RoomId, _Open] = {}
+        self._memory = Memory(room_bytes, all_bytes)
+        self._by_id: dict[int, Recording] = {}
+        self._by_room: dict[RoomId, list[Recording]] = {}
+        self._last_id = 0
 
-    def open(self, room_id: RoomId, at: float) -> None:
-        """A room has begun at this Unix time."""
-        self._open[room_id] = _Open(at)
-        self._put(room_id, estimations.open_sessions, (room_id, at))
+    def open(self, room_id: RoomId, at: float) -> "Recording":
+        """Begin a record of a room that has opened at this Unix time; never waits."""
+        session = Session(self._new_id(), room_id, secrets.token_urlsafe(KEY_BYTES), at)
+        record = Recording(session, self._writer, self._memory, self._forget)
+        self._by_id[session.id] = record
+        self._by_room.setdefault(room_id, []).append(record)
+        return record
 
-    def record(self, room_id: RoomId, result: TicketResult) -> None:
-        """A round of a room that is open has been revealed."""
-        room = self._open[room_id]
-        number, room.rounds = room.rounds, room.rounds + 1
-        row = estimations.Round(room_id, room.opened_at, number, result)
-        if self._put(room_id, estimations.record, row, number, weight=_weight(result)):
-            room.waiting[number] = result
-
-    def close(self, room_id: RoomId, at: float) -> None:
-        """A room has ended at this Unix time; nothing more comes for it."""
-        room = self._open[room_id]
-        room.closed_at = at
-        if not self._put(room_id, estimations.close_sessions, (room_id, room.opened_at, at)):
-            self._forget_written(room_id)
-
-    async def results(self, room_id: RoomId) -> RoomResults | None:
-        """Fetch what is kept of a room; ``None`` for one never seen.
+    async def find(self, room_id: RoomId, key: str | None) -> RoomResults | None:
+        """Find the room of this id and key; ``None`` if there is none, or nothing is kept of it.
 
         Raises:
-            StoreUnavailable: if the database cannot be read.
+            StoreUnavailable: if the database must be asked, and does not answer.
         """
-        # Before reading: what is written and forgotten meanwhile would otherwise be missed.
-        room = self._open.get(room_id)
-        waiting = dict(room.waiting) if room else {}
-        opened = (room.opened_at, room.closed_at, room.rounds) if room else None
-        stored = await self._database.run(partial(estimations.fetch, room_id=room_id))
-        rounds = waiting if stored is None else stored.rounds | waiting
-        if opened is None:
-            if stored is None:
-                return None
-            # Counted from 0 without gaps, but for what was dropped.
-            opened = (stored.opened_at, stored.closed_at, max(rounds, default=-1) + 1)
-        opened_at, closed_at, revealed = opened
-        return RoomResults(
-            room_id=room_id,
-            opened_at=opened_at,
-            closed_at=closed_at,
-            tickets=tuple(rounds[number] for number in sorted(rounds)),
-            # More may have come since we looked.
-            forgotten=max(0, revealed - len(rounds)),
+        for record in self._by_room.get(room_id, ()):
+            if _opens(record.session, key):
+                return record.now()
+        for stored in await self._database.run(partial(estimations.find, room_id=room_id)):
+            if _opens(stored.session, key):
+                return RoomResults(
+                    session=stored.session, closed_at=stored.closed_at, rounds=stored.rounds
+                )
+        return None
+
+    async def page(self, found: RoomResults, start: int) -> Page:
+        """Read the rounds of a room from the one with number ``start`` on.
+
+        Raises:
+            StoreUnavailable: if the database must be asked, does not answer, and the room has
+                ended and was written.
+        """
+        record = self._by_id.get(found.session.id)
+        stop = found.rounds
+        if record is not None:
+            page = record.page(start, stop)
+            if page.rounds:
+                return page
+            stop = page.next
+        # What is not in memory now has been written, or dropped.
+        read = partial(
+            estimations.page,
+            session_id=found.session.id,
+            start=start,
+            stop=stop,
+            rows=PAGE_VOTES,
         )
+        try:
+            rounds, following = await self._database.run(read)
+        except StoreUnavailable:
+            if record is None:
+                raise
+            return Page(next=stop, missing=record.written(start, stop))
+        return Page(rounds=tuple(rounds), next=following)
 
-    def _put(
-        self,
-        room_id: RoomId,
-        write: Callable[[sa.Connection, Sequence[Row]], None],
-        row: Row,
-        number: int | None = None,
-        weight: int = 1,
-    ) -> bool:
-        settled = partial(self._settled, room_id, number)
-        taken = self._writer.put_row(write, row, weight, settled=settled)
-        self._open[room_id].unwritten += taken
-        return taken
+    def _forget(self, record: "Recording") -> None:
+        """Let go of a room that has ended, and all of which is written."""
+        session = record.session
+        del self._by_id[session.id]
+        records = self._by_room[session.room_id]
+        records.remove(record)
+        if not records:
+            del self._by_room[session.room_id]
 
-    def _settled(self, room_id: RoomId, number: int | None, _: bool) -> None:
-        """A write of a room has come to its end."""
-        room = self._open[room_id]
-        room.unwritten -= 1
-        if number is not None:
-            del room.waiting[number]
-        self._forget_written(room_id)
+    def _new_id(self) -> int:
+        """Number a session without asking the database.
 
-    def _forget_written(self, room_id: RoomId) -> None:
-        room = self._open[room_id]
-        if room.closed_at is not None and not room.unwritten:
-            del self._open[room_id]
+        Growing, so that rows of live rooms are neighbours in every index; and by the clock, with
+        6 random bits, so that no other process has given the same. Before 2039 SQLite keeps such
+        a number in 6 bytes.
+        """
+        now = int(time.time() * 1000) << 6 | secrets.randbits(6)
+        self._last_id = max(self._last_id + 1, now)
+        return self._last_id
 
 
-def _weight(result: TicketResult) -> int:
-    """Count a round's votes; one without any takes room as well."""
-    return max(1, len(result.votes))
+def _opens(session: Session, key: str | None) -> bool:
+    """Tell whether a key is a session's, in a time that says nothing about how much of it is."""
+    if key is None or session.key is None:
+        return key is session.key
+    return hmac.compare_digest(session.key.encode(), key.encode(errors="surrogatepass"))

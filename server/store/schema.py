@@ -120,33 +120,40 @@ chat_messages: Final = Table(
     Column("at", Double, nullable=False),
 )
 
-# Ids of estimation rooms are drawn at random and never come again.
+# A session is one room's life. Ids of rooms are short and may come again: what is kept of a room
+# refers to its session, so that the results of two rooms of one id never mix.
 estimation_sessions: Final = Table(
     "estimation_sessions",
     metadata,
-    Column("room_id", Text, primary_key=True),
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("room_id", Text, nullable=False, index=True),
+    # What must be shown to read the results; empty where the room's members were told of none.
+    Column("key", Text),
     Column("opened_at", Double, nullable=False),
     Column("closed_at", Double, index=True),
 )
 
+# Many small rows, found by their key alone: SQLite keeps them once instead of twice.
 estimation_rounds: Final = Table(
     "estimation_rounds",
     metadata,
     Column(
-        "room_id",
-        Text,
-        ForeignKey("estimation_sessions.room_id", ondelete="CASCADE"),
+        "session_id",
+        _Id,
+        ForeignKey("estimation_sessions.id", ondelete="CASCADE"),
         primary_key=True,
+        autoincrement=False,
     ),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("ticket_id", Text, nullable=False),
     Column("seconds", Double, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 estimation_votes: Final = Table(
     "estimation_votes",
     metadata,
-    Column("room_id", Text, primary_key=True),
+    Column("session_id", _Id, primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),
     # In the order in which they were shown.
     Column("position", Integer, primary_key=True, autoincrement=False),
@@ -154,11 +161,10 @@ estimation_votes: Final = Table(
     Column("name", Text, nullable=False),
     Column("value", Text, nullable=False),
     ForeignKeyConstraint(
-        ["room_id", "number"],
-        ["estimation_rounds.room_id", "estimation_rounds.number"],
+        ["session_id", "number"],
+        ["estimation_rounds.session_id", "estimation_rounds.number"],
         ondelete="CASCADE",
     ),
-    # Many small rows, found by their key alone: SQLite keeps them once instead of twice.
     sqlite_with_rowid=False,
 )
 
@@ -167,4 +173,21 @@ settings: Final = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# One row for each running server that owns this database: today at most one. A server whose row
+# is gone has lost the database, and finds that out in each transaction in which it writes.
+# Columns may be added, but these must stay: a newer version reads them before it migrates.
+servers: Final = Table(
+    "servers",
+    metadata,
+    # Drawn at random at each start.
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_at", Double, nullable=False),
+    # "serving" or "draining".
+    Column("phase", Text, nullable=False),
+    # Counts up while the server lives; observers time it by their own clocks.
+    Column("beat", BigInteger, nullable=False),
 )

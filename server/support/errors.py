@@ -16,6 +16,7 @@
     │   ├── StoreUnavailable         the database does not answer; the same may work in a moment
     │   ├── DatabaseUnusable         without the operator this will never work
     │   ├── Taken                    somebody else has what must be unique
+    │   ├── TooMany                  an account has as many of these as it may have
     │   └── Missing                  what this would refer to does not exist
     ├── IllegalMove                  a state was to follow one that it cannot: a defect of ours
     ├── CannotListen                 the server's address is taken, not ours, or not known
@@ -93,6 +94,14 @@ class Taken(StoreError):
         """Name the field whose value is taken."""
         super().__init__(f"{field} is taken")
         self.field = field
+
+
+class TooMany(StoreError):
+    """An account has as many of these as it may have."""
+
+    def __init__(self, what: str, most: int) -> None:
+        """Name the kind of thing, and how many of it an account may have."""
+        super().__init__(f"{most} {what} are the most that one account may have")
 
 
 class Missing(StoreError):

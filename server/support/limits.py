@@ -2,7 +2,7 @@
 
 import attrs
 
-from protocol.limits import ANNOUNCE_SECONDS, KIB, MIB
+from protocol.limits import ANNOUNCE_SECONDS, KIB, MIB, ROUNDS
 
 
 @attrs.frozen(kw_only=True)
@@ -82,6 +82,30 @@ class Limits:
     """Seats that the creator of a room may ask for."""
 
     rooms: int = 10_000
+    rounds: int = ROUNDS
+    """Rounds that are revealed in one estimation room; then no vote begins in it."""
+
+    rooms_per_account: int = 100
+    """Chat rooms that one account may have."""
+
+    results_days: float = 365.0
+    """How long results are kept after the end of their room; 0 for ever."""
+
+    results_bytes: int = 64 * MIB
+    """Results of live rooms that are in memory, to be read while the database is gone."""
+
+    room_results_bytes: int = 128 * KIB
+    """The same of one room: its latest rounds."""
+
+    lookup_limit: int = 60
+    """Look-ups of rooms that fail, a minute and address; 0 for no limit."""
+
+    long_answers: int = 64
+    """HTTP answers above 64 KiB that are being sent at once."""
+
+    long_answers_per_address: int = 4
+    """The same to one address."""
+
     connections: int = 20_000
 
     shutdown_delay: float = 0.0

@@ -529,7 +529,10 @@ def test_no_type_but_the_nine_is_sent_and_each_of_them_is() -> None:
 
 def test_the_messages_say_who_and_where() -> None:
     assert told(messages.RoomCreated(ROOM)) == {"room_id": "Room42"}
-    assert "Room42" in told(messages.Welcome(ROOM))["message"]
+    assert told(messages.Welcome(ROOM)) == {"message": "You are in room Room42"}
+    assert told(messages.Welcome(ROOM, "k-3_y")) == {
+        "message": "You are in room Room42; its results: /rooms/Room42/results?key=k-3_y"
+    }
     assert "Ann (admin)" in told(messages.MemberPresent("Ann", admin=True))["message"]
     assert "admin" not in told(messages.MemberPresent("Bob", admin=False))["message"]
     assert "Ann (admin)" in told(messages.MemberJoined("Ann", admin=True))["message"]

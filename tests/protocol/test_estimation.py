@@ -647,6 +647,33 @@ def test_row_results_are_recorded_only_at_a_reveal() -> None:
     assert room.recorded == []
 
 
+def test_every_member_is_told_the_key_of_the_results() -> None:
+    rules = Estimation(ROOM, 2, results_key="key")
+    for name in ("ann", "bob"):
+        rules.apply(Enter(name), MemberId(name), 0.0)
+        effects = rules.apply(Announce(ROOM), MemberId(name), 0.0)
+        assert Tell(MemberId(name), Welcome(ROOM, "key")) in effects
+
+
+def test_a_room_has_a_bounded_number_of_rounds_and_then_says_so() -> None:
+    rules = Estimation(ROOM, 2, most_rounds=2)
+    ann = MemberId("ann")
+    rules.apply(Enter("Ann"), ann, 0.0)
+    rules.apply(Announce(ROOM), ann, 0.0)
+    for _ in range(2):
+        rules.apply(BeginVoting(ONE), ann, 0.0)
+        rules.apply(CastVote(ONE, "5"), ann, 0.0)
+        assert len(rules.apply(RevealVotes(ONE), ann, 0.0)) == 4
+
+    [effect] = rules.apply(BeginVoting(TWO), ann, 0.0)
+
+    assert isinstance(effect, Tell)
+    assert isinstance(effect.event, Refusal)
+    assert effect.event.problem.code is ErrorCode.TOO_MANY_ROUNDS
+    assert "open another" in effect.event.problem.message
+    assert rules.phase is Phase.READY
+
+
 # --- beyond the tables ----------------------------------------------------------------------
 
 

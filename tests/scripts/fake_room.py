@@ -83,7 +83,8 @@ class FakeRoom:
                 yield from self._tell(everybody[1:], "AWAITING_ADMIN_VOTE_START", message="Wait")
 
     def _join(self, member: int) -> Iterator[tuple[int, Message]]:
-        yield from self._update([member], f"You are in room {self.room_id}")
+        path = f"/rooms/{self.room_id}/results?key=x1-Ann_8"
+        yield from self._update([member], f"You are in room {self.room_id}; its results: {path}")
         for other in self.announced:
             yield from self._update([member], f"{self._marked(other)} is here")
         self.announced.append(member)

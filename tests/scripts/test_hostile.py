@@ -31,11 +31,11 @@ from server.http.application import make_application
 from server.http.social import Social
 from server.settings.config import Settings
 from server.store.database import Database
-from server.store.results import MemoryResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.http.world import UNLIMITED, CountingHasher
 from tests.server.http_client import UP
+from tests.server.memory_results import MemoryResults
 
 STEPS: Final = 60_000
 """A request takes 2 000 to 40 000, the most of them for 16 KiB of cookies."""
@@ -114,7 +114,7 @@ def schema(tmp_path: Path) -> Any:
     accounts = Accounts(database, Passwords(CountingHasher()))
     social = Social(accounts=accounts, database=database, rules=UNLIMITED)
     application = make_application(
-        store=MemoryResults(1),
+        store=MemoryResults(),
         counters=Counters(),
         limits=Limits(),
         version="1.2.3",

@@ -12,9 +12,10 @@ import trio.testing
 from server.http.application import make_application
 from server.http.routes.health import Health
 from server.http.serve import HttpServer
-from server.store.results import MemoryResults, ResultsStore
+from server.store.results import ResultsStore
 from server.support.counters import Counters
 from server.support.limits import Limits
+from tests.server.memory_results import MemoryResults
 
 UP = Health(status="ok", uptime=1.5, rooms=2, connections=3)
 
@@ -82,6 +83,10 @@ class Client:
             headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
         return Answer(head.status_code, headers, bytes(body))
 
+    async def begun(self) -> None:
+        """Wait until the server has begun to answer."""
+        self._buffer += bytes(await self.stream.receive_some(1))
+
     async def ask(self, target: str, method: str = "GET", *, head: str = "") -> Answer:
         await self.send(f"{method} {target} HTTP/1.1\r\nHost: t\r\n{head}\r\n")
         return await self.answer(method)
@@ -107,7 +112,7 @@ def make_server(
 ) -> HttpServer:
     limits = limits or Limits()
     application = make_application(
-        store=store or MemoryResults(10),
+        store=store or MemoryResults(),
         counters=counters or Counters(),
         limits=limits,
         version="1.2.3",

@@ -1,5 +1,6 @@
 """Chat rooms and their messages."""
 
+import contextlib
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from server.store import chat, users
 from server.store.cursors import RoomCursor
 from server.store.database import Database
 from server.store.records import ChatMessage, ChatRoom, User
-from server.support.errors import Taken
+from server.support.errors import Taken, TooMany
 from tests.store.people import add_user, message
 
 
@@ -29,7 +30,7 @@ def test_a_room_is_found_by_its_id(conn: sa.Connection) -> None:
 
     assert room == ChatRoom("lobby", "The lobby", ann.id, 1.0)
     assert chat.room(conn, "lobby") == room
-    assert chat.all_rooms(conn) == [room]
+    assert chat.rooms(conn, before=None, limit=9) == [room]
 
 
 @pytest.mark.parametrize("room_id", ["", "Lobby", "a\0b", "\udcff"])
@@ -62,10 +63,36 @@ def test_rooms_come_in_pages_the_latest_first(conn: sa.Connection) -> None:
     before: RoomCursor | None = None
     while page := chat.rooms(conn, before=before, limit=2):
         seen += page
-        before = RoomCursor.decode(page[-1].cursor.encode())
+        before = page[-1].cursor
 
     assert seen == made[::-1]
-    assert chat.all_rooms(conn) == made[::-1]
+
+
+async def test_an_account_has_no_more_rooms_than_it_may_have_however_it_asks(
+    database: Database,
+) -> None:
+    ann, bob = await database.run(lambda conn: (add_user(conn), add_user(conn, "bob")), write=True)
+    made: list[str] = []
+
+    async def create(name: str, creator: User) -> None:
+        def work(conn: sa.Connection) -> ChatRoom:
+            return chat.create_room(
+                conn, id=name, name=name, creator_id=creator.id, now=1.0, most=3
+            )
+
+        with contextlib.suppress(TooMany):
+            made.append((await database.run(work, write=True)).id)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(create, f"ann{number}", ann)
+        nursery.start_soon(create, "bob", bob)
+
+    assert len(made) == 4
+    assert "bob" in made
+    await database.run(lambda conn: chat.delete_room(conn, made[0]), write=True)
+    await create("again", ann if made[0] != "bob" else bob)
+    assert "again" in made
 
 
 def test_messages_are_read_in_the_order_in_which_they_were_said(conn: sa.Connection) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.store.cursors import Cursor, RoomCursor
+from server.store.cursors import Cursor
 
 times = st.floats(allow_nan=False, allow_infinity=False)
 URL_SAFE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -21,34 +21,24 @@ def test_a_cursor_is_read_as_it_was_written(at: float, id_: int) -> None:
     assert set(text) <= URL_SAFE
 
 
-@given(times, st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_a_room_cursor_is_read_as_it_was_written(at: float, id_: str) -> None:
-    text = RoomCursor(at, id_).encode()
-
-    assert RoomCursor.decode(text) == RoomCursor(at, id_)
-    assert set(text) <= URL_SAFE
-
-
 @given(st.text())
 def test_any_text_is_a_cursor_or_refused(text: str) -> None:
-    for kind in (Cursor, RoomCursor):
-        try:
-            cursor = kind.decode(text)
-        except ValueError:
-            continue
-        assert cursor.encode() == text
+    try:
+        cursor = Cursor.decode(text)
+    except ValueError:
+        return
+    assert cursor.encode() == text
 
 
 @given(st.binary(max_size=24))
 def test_any_bytes_are_a_cursor_or_refused(packed: bytes) -> None:
     text = urlsafe_b64encode(packed).rstrip(b"=").decode()
-    for kind in (Cursor, RoomCursor):
-        try:
-            cursor = kind.decode(text)
-        except ValueError:
-            continue
-        assert math.isfinite(cursor.at)
-        assert cursor.encode() == text
+    try:
+        cursor = Cursor.decode(text)
+    except ValueError:
+        return
+    assert math.isfinite(cursor.at)
+    assert cursor.encode() == text
 
 
 @pytest.mark.parametrize(
@@ -62,15 +52,8 @@ def test_any_bytes_are_a_cursor_or_refused(packed: bytes) -> None:
         Cursor(1.0, 2).encode()[:-1] + "B",  # other bits that mean nothing
         Cursor(math.nan, 2).encode(),
         Cursor(math.inf, 2).encode(),
-        RoomCursor(1.0, "abc").encode(),
     ],
 )
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a cursor"):
         Cursor.decode(text)
-
-
-@pytest.mark.parametrize("id_", ["a\0b", "\0"])
-def test_a_room_cursor_asks_for_nothing_that_a_database_cannot_hold(id_: str) -> None:
-    with pytest.raises(ValueError, match="not a cursor"):
-        RoomCursor.decode(RoomCursor(1.0, id_).encode())

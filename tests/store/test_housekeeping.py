@@ -1,15 +1,18 @@
 """What errors mean, and what the database needs at the start and now and then."""
 
 import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 
+import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
 import trio
 
 from protocol.ids import RoomId
+from protocol.messages import TicketId, TicketResult
 from server.store import estimations, users
 from server.store.database import Database
 from server.store.faults import Fault, fault_of, in_one_line
@@ -17,6 +20,10 @@ from server.store.housekeeping import prepare, tidy
 from server.store.schema import idempotency_keys, tokens
 from server.support.errors import DatabaseUnusable
 from tests.store.people import add_post, add_user, until
+
+ROUND = estimations.Round(
+    estimations.Session(1, RoomId("aaaaaa"), "key", 1.0), 0, TicketResult(TicketId("T"), (), 1.0)
+)
 
 
 def test_errors_are_told_apart() -> None:
@@ -50,14 +57,12 @@ async def test_at_the_start_the_database_is_migrated(empty_url: str) -> None:
 async def test_at_the_start_rooms_that_were_left_open_are_ended(
     database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room = RoomId("aaaaaa")
-    await database.run(partial(estimations.open_sessions, opened=[(room, 1.0)]), write=True)
+    await database.run(partial(estimations.record, revealed=[ROUND]), write=True)
 
     await prepare(database)
 
-    session = await database.run(partial(estimations.fetch, room_id=room))
-    assert session is not None
-    assert session.closed_at is not None
+    [found] = await database.run(partial(estimations.find, room_id=ROUND.session.room_id))
+    assert found.closed_at is not None
     assert "rooms=1" in "".join(capsys.readouterr())
 
 
@@ -102,3 +107,43 @@ async def test_what_has_expired_is_forgotten(database: Database) -> None:
         nursery.cancel_scope.cancel()
 
     assert await database.run(partial(users.by_email, email_key="ann@example.org"))
+
+
+async def results_left(database: Database, days: float, *, ages: list[float]) -> list[int]:
+    """Keep results for so many days, of rooms that ended so many days ago; number those left."""
+    now = time.time()
+
+    def fill(conn: sa.Connection) -> None:
+        for number, age in enumerate(ages):
+            session = estimations.Session(number, RoomId("aaaaaa"), f"key{number}", 1.0)
+            estimations.record(conn, [attrs.evolve(ROUND, session=session)])
+            estimations.close_sessions(conn, [(session, now - age * 86_400)])
+        add_post(conn, add_user(conn), at=1.0, key="k")
+
+    async def tidied() -> bool:
+        keys = sa.select(sa.func.count()).select_from(idempotency_keys)
+        return not await database.run(lambda conn: conn.execute(keys).scalar_one())
+
+    async def found() -> list[int]:
+        stored = await database.run(partial(estimations.find, room_id=RoomId("aaaaaa")))
+        return sorted(each.session.id for each in stored)
+
+    async def as_many_as_wanted() -> bool:
+        wanted = [n for n, age in enumerate(ages) if not days or age < days]
+        return await tidied() and await found() == wanted
+
+    await database.run(fill, write=True)
+    async with trio.open_nursery() as nursery:
+        keep = partial(estimations.forget_old, seconds=days * 86_400)
+        nursery.start_soon(tidy, database, [keep] if days else [])
+        await until(as_many_as_wanted)
+        nursery.cancel_scope.cancel()
+    return await found()
+
+
+async def test_old_results_are_forgotten(database: Database) -> None:
+    assert await results_left(database, 30.0, ages=[29.0, 31.0, 0.0, 400.0]) == [0, 2]
+
+
+async def test_results_are_kept_for_ever_where_that_is_wanted(database: Database) -> None:
+    assert await results_left(database, 0.0, ages=[1.0, 10_000.0]) == [0, 1]

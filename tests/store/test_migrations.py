@@ -4,17 +4,21 @@ import os
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from server.store import migrate, urls
+from protocol.ids import MemberId, RoomId
+from protocol.messages import TicketId, TicketResult, Vote
+from server.store import estimations, migrate, urls
 from server.store.database import Database
-from server.store.engines import make_patient_engine
-from server.store.schema import metadata
+from server.store.engines import make_engine, make_patient_engine, writing
+from server.store.schema import estimation_sessions, metadata
 from server.support.errors import DatabaseUnusable
 
 
@@ -31,7 +35,7 @@ def test_an_empty_database_is_migrated_to_the_newest_revision(empty_url: str) ->
 
     assert database.current() is None
     database.upgrade()
-    assert database.current() == migrate.newest() == "0001"
+    assert database.current() == migrate.newest()
 
 
 def test_migrating_again_changes_nothing(empty_url: str) -> None:
@@ -54,8 +58,56 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
         for _ in range(3)
     ]
 
-    assert [process.communicate(timeout=50) for process in processes] == [("0001\n", "")] * 3
+    told = [process.communicate(timeout=50) for process in processes]
+    assert told == [(f"{migrate.newest()}\n", "")] * 3
     assert [process.returncode for process in processes] == [0, 0, 0]
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    """Migrate to a revision that is not the newest."""
+    engine = make_patient_engine(urls.parse(url))
+    with writing(engine).begin() as conn:
+        config = migrate.configuration()
+        config.attributes["connection"] = conn
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_results_of_the_first_revision_are_kept_and_belong_to_their_rooms(empty_url: str) -> None:
+    upgrade_to(empty_url, "0001")
+    execute(
+        empty_url,
+        "INSERT INTO estimation_sessions VALUES ('bbbbbb', 5.5, NULL), ('aaaaaa', 7, 9)",
+        "INSERT INTO estimation_rounds VALUES "
+        "('aaaaaa', 0, 'T-1', 1.5), ('aaaaaa', 1, 'T-2', 2), ('bbbbbb', 0, 'T-1', 3)",
+        "INSERT INTO estimation_votes VALUES ('aaaaaa', 0, 0, 'm1', 'Ada', '½'), "
+        "('aaaaaa', 0, 1, 'm2', 'Bob', '8'), ('bbbbbb', 0, 0, 'm3', 'Cy', '?')",
+    )
+
+    Database(empty_url).upgrade()
+
+    engine = make_engine(urls.parse(empty_url), 1)
+    with writing(engine).begin() as conn:
+        [ada], [bob] = (estimations.find(conn, room_id=RoomId(n * 6)) for n in "ab")
+        assert (ada.session.key, ada.session.opened_at, ada.closed_at) == (None, 7, 9)
+        assert (bob.session.key, bob.session.opened_at, bob.closed_at) == (None, 5.5, None)
+        assert {ada.session.id, bob.session.id} == {1, 2}
+        page = partial(estimations.page, conn, start=0, stop=9, rows=99)
+        votes = (Vote(MemberId("m1"), "Ada", "½"), Vote(MemberId("m2"), "Bob", "8"))
+        assert page(session_id=ada.session.id)[0] == [
+            (0, TicketResult(TicketId("T-1"), votes, 1.5)),
+            (1, TicketResult(TicketId("T-2"), (), 2)),
+        ]
+        vote = Vote(MemberId("m3"), "Cy", "?")
+        result = TicketResult(TicketId("T-1"), (vote,), 3)
+        assert page(session_id=bob.session.id)[0] == [(0, result)]
+        # Rows still go with their sessions.
+        conn.execute(sa.delete(estimation_sessions))
+        assert page(session_id=ada.session.id)[0] == []
+        assert conn.exec_driver_sql("SELECT count(*) FROM estimation_votes").scalar_one() == 0
+    tables = sa.inspect(engine).get_table_names()
+    assert [name for name in tables if name.startswith("old")] == []
+    engine.dispose()
 
 
 def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:

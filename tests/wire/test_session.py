@@ -138,12 +138,14 @@ async def test_a_session_goes_from_creation_to_results_in_the_order_of_the_diale
         assert len(room_id) == 6
         assert room_id.isalnum()
         await ada.say("JOIN_ROOM", room_id=room_id)
-        assert room_id in (await ada.hear(UPDATE))["message"]
+        welcome = (await ada.hear(UPDATE))["message"]
+        assert f"You are in room {room_id}; its results: /rooms/{room_id}/results?key=" in welcome
+        path = welcome.split()[-1]
         assert "Ada" in (await ada.hear(UPDATE))["message"]
         join = {"action": "JOIN_ROOM", "room_id": room_id}
         async with arrived(server, **join, name="Bob") as bob:
             await bob.say("JOIN_ROOM", room_id=room_id)
-            assert room_id in (await bob.hear(UPDATE))["message"]
+            assert (await bob.hear(UPDATE))["message"] == welcome
             assert "Ada (admin)" in (await bob.hear(UPDATE))["message"]
             assert "Bob" in (await bob.hear(UPDATE))["message"]
             assert "Bob" in (await ada.hear(UPDATE))["message"]
@@ -181,7 +183,6 @@ async def test_a_session_goes_from_creation_to_results_in_the_order_of_the_diale
         *[UPDATE] * 4, "ROOM_CAPACITY_REACHED", *MEMBERS_ROUND, *MEMBERS_ROUND, UPDATE,
     ]  # fmt: skip
 
-    path = f"/rooms/{room_id}/results"
     status, kind, text = await trio.to_thread.run_sync(fetch, server, path)
     assert status == 200
     assert kind.startswith("application/json")
@@ -195,7 +196,7 @@ async def test_a_session_goes_from_creation_to_results_in_the_order_of_the_diale
     ]  # fmt: skip
     assert first["median"] == 5
     assert second["mode"] == 13
-    status, kind, text = await trio.to_thread.run_sync(fetch, server, f"{path}?format=csv")
+    status, kind, text = await trio.to_thread.run_sync(fetch, server, f"{path}&format=csv")
     assert status == 200
     assert kind.startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -203,8 +204,9 @@ async def test_a_session_goes_from_creation_to_results_in_the_order_of_the_diale
         ("PAR-1", "Ada", "3"), ("PAR-1", "Bob", "5"), ("PAR-1", "Cy", "8"),
         ("PAR-2", "Ada", "13"), ("PAR-2", "Bob", "13"), ("PAR-2", "Cy", "½"),
     ]  # fmt: skip
-    status, _, _ = await trio.to_thread.run_sync(fetch, server, "/rooms/zzzzzz/results")
-    assert status == 404
+    for wrong in (f"/rooms/{room_id}/results", path[:-1], path.replace(room_id, "zzzzzz")):
+        status, _, _ = await trio.to_thread.run_sync(fetch, server, wrong)
+        assert status == 404
 
 
 ROOM = "action=CREATE_ROOM&name=Ada"

@@ -1,31 +1,63 @@
 """``GET /rooms/{room_id}/results``: what a room has estimated, while it lives and after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from functools import partial
+from typing import Annotated, Any, Final, Protocol
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIType, Operation, Schema
 from litestar.params import PathParameter, QueryParameter
-from litestar.status_codes import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_404_NOT_FOUND
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_400_BAD_REQUEST,
+    HTTP_404_NOT_FOUND,
+    HTTP_429_TOO_MANY_REQUESTS,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
 
 from protocol.ids import RoomId
-from server.http.errors import Failure, NotHere
-from server.http.report import RoomReport
-from server.http.spreadsheet import CSV_TYPE, to_csv
-from server.store.results import ResultsStore, RoomResults
+from server.auth.throttle import Throttle
+from server.http.errors import MEANINGS, Failure, NotHere, too_many
+from server.http.report import JsonForm, RoomReport
+from server.http.slices import LongAnswers
+from server.http.spreadsheet import CSV_TYPE, CsvForm
+from server.store.estimations import NumberedRound
+from server.store.recording import RoomResults
+from server.store.results import ResultsStore
 from server.support import threads
 
-FORMATS: Final = ["json", "csv"]
+LARGE: Final = 200
+"""Votes from which on a slice, some 5 µs each, is made in a thread and not between two rooms."""
 
-LARGE: Final = 2_000
-"""Votes from which on a report, some 5 µs each, is made in a thread and not between two rooms."""
+LOOKUP_SECONDS: Final = 60.0
 
 
-Made = TypeVar("Made")
+class Form(Protocol):
+    """One of the forms in which results are told."""
+
+    @property
+    def content_type(self) -> str:
+        """As in the header."""
+
+    def head(self, room: RoomResults) -> bytes:
+        """Write what comes before the rounds."""
+
+    def rounds(self, room: RoomResults, rounds: Sequence[NumberedRound], *, first: bool) -> bytes:
+        """Write some rounds; ``first`` tells whether none has been written."""
+
+    def tail(self, forgotten: int, missing: int) -> bytes:
+        """Write what comes after them.
+
+        Raises:
+            StoreUnavailable: if it cannot be told that some are missing.
+        """
+
+
+FORMS: Final[dict[str, Callable[[], Form]]] = {"json": JsonForm, "csv": CsvForm}
 
 
 @dataclass
@@ -40,8 +72,17 @@ class _TwoForms(Operation):
         )
 
 
-def results_handler(store: ResultsStore) -> HTTPRouteHandler:
-    """Make the handler of ``GET /rooms/{room_id}/results``."""
+def results_handler(
+    store: ResultsStore, answers: LongAnswers, *, lookup_limit: int
+) -> HTTPRouteHandler:
+    """Make the handler of ``GET /rooms/{room_id}/results``.
+
+    Args:
+        store: where results are read from.
+        answers: sends what may be long.
+        lookup_limit: look-ups a minute and address that find nothing, or find what has no key.
+    """
+    lookups = Throttle(lookup_limit, LOOKUP_SECONDS)
 
     @get(
         "/rooms/{room_id:str}/results",
@@ -53,55 +94,100 @@ def results_handler(store: ResultsStore) -> HTTPRouteHandler:
             HTTP_200_OK: ResponseSpec(
                 RoomReport, generate_examples=False, description="Every round revealed so far"
             ),
-            HTTP_400_BAD_REQUEST: ResponseSpec(
-                Failure, generate_examples=False, description="Unknown format"
-            ),
-            HTTP_404_NOT_FOUND: ResponseSpec(
-                Failure, generate_examples=False, description="No results are kept for this room"
-            ),
+            HTTP_400_BAD_REQUEST: _failure("Unknown format"),
+            HTTP_404_NOT_FOUND: _failure("No results are kept for this room, or the key is wrong"),
+            HTTP_429_TOO_MANY_REQUESTS: _failure(MEANINGS[HTTP_429_TOO_MANY_REQUESTS]),
+            HTTP_503_SERVICE_UNAVAILABLE: _failure(MEANINGS[HTTP_503_SERVICE_UNAVAILABLE]),
         },
     )
     async def room_results(
+        request: Request[Any, Any, Any],
         room_id: Annotated[
             str,
             PathParameter(
-                description="The id that the room's creator was given",
+                description="The id that the room's members were given",
                 examples=[Example(value="a1B2c3")],
             ),
         ],
+        key: Annotated[
+            str | None,
+            QueryParameter(
+                description="As told to the members of the room, with the path; rooms of earlier "
+                "versions have none",
+            ),
+        ] = None,
         format: Annotated[  # noqa: A002 - the name of the query parameter
             str,
             QueryParameter(
                 description="`json`, or `csv` for spreadsheets",
                 examples=[Example(value="csv")],
-                schema_extra={"enum": FORMATS},
+                schema_extra={"enum": list(FORMS)},
             ),
         ] = "json",
     ) -> Response[Any]:
         """Every revealed round with its votes and figures, while the room lives and after."""
-        if format not in FORMATS:
+        if format not in FORMS:
             raise ValidationException(
-                extra=[{"key": "format", "message": f"must be {' or '.join(FORMATS)}"}]
+                extra=[{"key": "format", "message": f"must be {' or '.join(FORMS)}"}]
             )
-        room = await store.results(RoomId(room_id))
+        room = await store.find(RoomId(room_id), key)
+        if room is None or not room.secret:
+            # Also what is found by its id alone: else ids would be guessed until one is right.
+            wait = lookups.take(answers.address(request))
+            if wait:
+                raise too_many(wait)
         if room is None:
-            raise NotHere("no results are kept of a room with this id")
+            raise NotHere("no results are kept of a room with this id and key")
+        form = FORMS[format]()
         headers = {"Cache-Control": "no-store"}
-        if format == "json":
-            return Response(await _make(RoomReport.of, room), headers=headers)
-        headers["Content-Disposition"] = f'attachment; filename="parley-{room.room_id}.csv"'
         # Litestar would add a second charset to a media type.
-        headers["Content-Type"] = CSV_TYPE
-        return Response(await _make(_csv_of, room), headers=headers)
+        headers["Content-Type"] = form.content_type
+        if format == "csv":
+            headers["Content-Disposition"] = f'attachment; filename="parley-{room.room_id}.csv"'
+        return await answers.answer(request, _Results(store, room, form), headers=headers)
 
     return room_results
 
 
-def _csv_of(room: RoomResults) -> bytes:
-    return to_csv(RoomReport.of(room)).encode()
+class _Results:
+    """A room's results in slices: a page of the store each."""
+
+    def __init__(self, store: ResultsStore, room: RoomResults, form: Form) -> None:
+        self._store = store
+        self._room = room
+        self._form = form
+        self._begun = False
+        self._ended = False
+        self._number = 0  # of the round that is next
+        self._shown = 0
+        self._missing = 0
+
+    async def next(self) -> bytes | None:
+        """Make the next slice; ``None`` after the last one."""
+        if self._ended:
+            return None
+        piece = b"" if self._begun else self._form.head(self._room)
+        self._begun = True
+        if self._number < self._room.rounds:
+            piece += await self._page()
+        if self._number >= self._room.rounds:
+            self._ended = True
+            forgotten = self._room.rounds - self._shown - self._missing
+            piece += self._form.tail(forgotten, self._missing)
+        return piece
+
+    async def _page(self) -> bytes:
+        page = await self._store.page(self._room, self._number)
+        self._number = page.next
+        self._missing += page.missing
+        if not page.rounds:
+            return b""
+        write = partial(self._form.rounds, self._room, page.rounds, first=not self._shown)
+        self._shown += len(page.rounds)
+        if sum(len(result.votes) for _, result in page.rounds) < LARGE:
+            return write()
+        return await threads.run(write)
 
 
-async def _make(make: Callable[[RoomResults], Made], room: RoomResults) -> Made:
-    if sum(len(ticket.votes) for ticket in room.tickets) < LARGE:
-        return make(room)
-    return await threads.run(make, room)
+def _failure(description: str) -> ResponseSpec:
+    return ResponseSpec(Failure, generate_examples=False, description=description)

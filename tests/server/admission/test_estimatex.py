@@ -25,7 +25,6 @@ from server.edge.accepted import AcceptedConnection
 from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
 from server.rooms.hub import Hub
-from server.store.results import MemoryResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.harness import (
@@ -47,6 +46,7 @@ from tests.server.harness import (
     tasks,
     until,
 )
+from tests.server.memory_results import MemoryResults
 
 BOTH = pytest.mark.parametrize("wire", WIRES)
 
@@ -122,7 +122,7 @@ class Site:
 async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncIterator[Site]:
     limits = limits or Limits()
     counters = Counters()
-    results = MemoryResults(100)
+    results = MemoryResults()
     heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
     before = tasks()
     with WatchedPoller() as poller:
@@ -186,10 +186,10 @@ async def test_a_round_is_played_and_ends_with_the_admin(
         assert "closed" in last.data["message"]
         assert close.code == 1001
         await it.all_gone()
-        kept = await it.results.results(room_id)
-        assert kept is not None
+        [kept] = it.results.records
+        assert kept.session.room_id == room_id
         assert kept.closed_at is not None
-        assert [ticket.ticket_id for ticket in kept.tickets] == ["T-1"]
+        assert [ticket.ticket_id for ticket in kept.rounds] == ["T-1"]
         assert it.hub.find(room_id) is None
 
 

@@ -3,8 +3,6 @@
 Requests are raw bytes on Trio memory streams, parsed on the other side by h11; no port is opened.
 """
 
-import csv
-import io
 import re
 from typing import Any
 
@@ -14,31 +12,17 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from protocol.ids import MemberId, RoomId
-from protocol.messages import TicketId, TicketResult, Vote
+from protocol.ids import RoomId
 from server.edge.closing import Cause
 from server.http.routes.health import Health
 from server.http.routes.metrics import HELP
-from server.http.routes.results import LARGE
-from server.store.results import MemoryResults, RoomResults
+from server.store.recording import RoomResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.http_client import Answer, connect, make_server
+from tests.server.memory_results import MemoryResults
 
 ROOM = RoomId("a1B2c3")
-
-
-def vote(number: int, name: str, value: str) -> Vote:
-    return Vote(MemberId(f"m{number}"), name, value)
-
-
-@pytest.fixture
-def store() -> MemoryResults:
-    store = MemoryResults(10)
-    store.open(ROOM, 1_000_000_000.1234)
-    votes = (vote(1, "Ada", "3"), vote(2, "Bob", "5"), vote(3, "Cy", "5"), vote(4, "Di", "?"))
-    store.record(ROOM, TicketResult(TicketId("T-1"), votes, 12.34567))
-    return store
 
 
 async def ask(server: Any, target: str, method: str = "GET", *, head: str = "") -> Answer:
@@ -111,85 +95,6 @@ async def test_health_is_200_and_degraded_while_the_database_is_gone() -> None:
 
     assert answer.status == 200
     assert (answer.json["status"], answer.json["backlog"]) == ("degraded", 7)
-
-
-async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResults) -> None:
-    answer = await ask(make_server(store), f"/rooms/{ROOM}/results")
-
-    assert answer.status == 200
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.json == {
-        "room_id": ROOM,
-        "opened_at": "2001-09-09T01:46:40.123000Z",
-        "closed_at": None,
-        "forgotten": 0,
-        "tickets": [
-            {
-                "ticket_id": "T-1",
-                "seconds": 12.346,
-                "votes": [
-                    {"member_id": "m1", "name": "Ada", "value": "3"},
-                    {"member_id": "m2", "name": "Bob", "value": "5"},
-                    {"member_id": "m3", "name": "Cy", "value": "5"},
-                    {"member_id": "m4", "name": "Di", "value": "?"},
-                ],
-                "mean": pytest.approx(13 / 3),
-                "median": 5.0,
-                "mode": 5.0,
-                "modes": [5.0],
-                "min": 3.0,
-                "max": 5.0,
-                "consensus": False,
-            }
-        ],
-    }
-
-
-async def test_results_of_an_ended_room_say_when_it_ended(store: MemoryResults) -> None:
-    store.close(ROOM, 1_000_000_060)
-
-    answer = await ask(make_server(store), f"/rooms/{ROOM}/results?format=json")
-
-    assert answer.json["closed_at"] == "2001-09-09T01:47:40Z"
-
-
-async def test_results_of_an_unknown_room_are_404() -> None:
-    answer = await ask(make_server(), "/rooms/nobody/results")
-
-    assert answer.status == 404
-    assert answer.json == {"error": "no results are kept of a room with this id"}
-
-
-async def test_an_unknown_format_is_400_and_names_the_field(store: MemoryResults) -> None:
-    answer = await ask(make_server(store), f"/rooms/{ROOM}/results?format=xml")
-
-    assert answer.status == 400
-    assert answer.json == {"error": "format must be json or csv", "field": "format"}
-
-
-async def test_results_as_csv_come_as_a_file(store: MemoryResults) -> None:
-    answer = await ask(make_server(store), f"/rooms/{ROOM}/results?format=csv")
-
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
-    assert answer.headers["content-disposition"] == f'attachment; filename="parley-{ROOM}.csv"'
-    assert answer.headers["cache-control"] == "no-store"
-    rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
-    assert [row["name"] for row in rows] == ["Ada", "Bob", "Cy", "Di"]
-    assert {row["median"] for row in rows} == {"5.0"}
-
-
-async def test_a_large_report_is_the_same_though_made_in_a_thread() -> None:
-    store = MemoryResults(1)
-    store.open(ROOM, 0)
-    store.record(
-        ROOM, TicketResult(TicketId("T"), tuple(vote(n, "x", "8") for n in range(LARGE)), 1.0)
-    )
-
-    answer = await ask(make_server(store), f"/rooms/{ROOM}/results")
-
-    assert len(answer.json["tickets"][0]["votes"]) == LARGE
-    assert answer.json["tickets"][0]["consensus"] is True
 
 
 async def test_metrics_show_the_counters_of_this_moment() -> None:
@@ -310,14 +215,14 @@ async def test_an_unusable_host_is_400() -> None:
 
 
 class BrokenStore(MemoryResults):
-    async def results(self, room_id: RoomId) -> RoomResults | None:
+    async def find(self, room_id: RoomId, key: str | None) -> RoomResults | None:
         await trio.lowlevel.checkpoint()
         raise LookupError("the secret cause")
 
 
 async def test_a_fault_of_ours_is_a_bare_500_and_one_logged_error() -> None:
     with capture_logs() as logs:
-        answer = await ask(make_server(BrokenStore(1)), f"/rooms/{ROOM}/results?format=json")
+        answer = await ask(make_server(BrokenStore()), f"/rooms/{ROOM}/results?format=json")
 
     assert answer.status == 500
     assert answer.json == {"error": "something went wrong on the server"}

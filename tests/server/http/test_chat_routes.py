@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import trio
 
 from protocol.dialects.gochat import GOCHAT
@@ -19,14 +20,15 @@ from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.chat_directory import ChatRooms
 from server.store.database import Database
-from server.store.results import MemoryResults
+from server.store.schema import chat_rooms
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.harness import FakeMember
 from tests.server.http.world import ON_SQLITE, UNLIMITED, Person, World
-from tests.server.http_client import UP, Answer
+from tests.server.http_client import UP, Answer, connect
+from tests.server.memory_results import MemoryResults
 
 UNKNOWN = "cellar"
 
@@ -34,7 +36,9 @@ UNKNOWN = "cellar"
 class ChatWorld(World):
     """An application with chat rooms."""
 
-    def __init__(self, database: Database, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, database: Database, nursery: trio.Nursery, *, most_rooms: int | None = None
+    ) -> None:
         super().__init__(database)
         limits, counters = Limits(), Counters()
         self.writer = Writer(database, counters=counters)
@@ -42,7 +46,7 @@ class ChatWorld(World):
             nursery, database=database, writer=self.writer, limits=limits, counters=counters
         )
         self.application = make_application(
-            store=MemoryResults(1),
+            store=MemoryResults(),
             counters=counters,
             limits=limits,
             version="1.2.3",
@@ -51,7 +55,7 @@ class ChatWorld(World):
                 accounts=self.accounts,
                 database=database,
                 rules=UNLIMITED,
-                more=chat_handlers(database, self.rooms),
+                more=chat_handlers(database, self.rooms, most_rooms=most_rooms),
             ),
         )
         self.server = HttpServer(self.application, limits)
@@ -229,6 +233,65 @@ async def test_rooms_are_listed_with_the_latest_first(world: ChatWorld) -> None:
     assert found == [
         {"id": f"room-{number}", "name": f"Room {number}"} for number in range(29, -1, -1)
     ]
+
+
+async def add_rooms(world: ChatWorld, number: int) -> list[dict[str, str]]:
+    """Add rooms past the routes; return how they are listed, the latest first."""
+    rooms = [{"id": f"room-{n}", "name": "é" * 50} for n in range(number)]
+
+    def work(conn: sa.Connection) -> None:
+        # Several of one moment: their ids decide.
+        for n, room in enumerate(rooms):
+            conn.execute(sa.insert(chat_rooms), {**room, "created_at": float(n // 7)})
+
+    await world.database.run(work, write=True)
+    return sorted(rooms, key=lambda room: (int(room["id"][5:]) // 7, room["id"]), reverse=True)
+
+
+@pytest.mark.parametrize("number", [1, 500, 501, 1_700])
+async def test_a_list_of_any_length_is_one_list(number: int, world: ChatWorld) -> None:
+    ada = await world.register("ada")
+    rooms = await add_rooms(world, number)
+
+    assert await world.get(ada, "/ws/getRooms") == rooms
+
+
+@ON_SQLITE
+async def test_a_long_list_is_made_as_its_reader_takes_it_and_few_are_sent_at_once(
+    world: ChatWorld,
+) -> None:
+    ada = await world.register("ada")
+    rooms = await add_rooms(world, 1_700)
+    get = f"GET /ws/getRooms HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
+    async with trio.open_nursery() as nursery:
+        slow = [connect(nursery, world.server, lockstep=True) for _ in range(4)]
+        for client in slow:
+            await client.send(get)
+            await client.begun()
+        assert (await world.ask("GET", "/ws/getRooms", token=ada.token)).status == 429
+        assert (await world.ask("GET", "/users/me", token=ada.token)).status == 200
+
+        for client in slow:
+            assert (await client.answer()).json == rooms
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_account_opens_no_more_rooms_than_it_may(database: Database) -> None:
+    async with trio.open_nursery() as nursery:
+        world = ChatWorld(database, nursery, most_rooms=2)
+        ada, bob = await world.register("ada"), await world.register("bob")
+        statuses = [(await world.create(ada, f"room-{n}")).status for n in range(2)]
+
+        refused = await world.create(ada, "room-2")
+        assert statuses == [200, 200]
+        assert refused.status == 409
+        assert refused.json == {
+            "error": "2 rooms are the most that one account may have; delete one of yours first"
+        }
+        assert (await world.create(bob, "room-2")).status == 200
+        await world.ask("DELETE", "/rooms/room-0", token=ada.token)
+        assert (await world.create(ada, "room-3")).status == 200
+        nursery.cancel_scope.cancel()
 
 
 async def test_only_one_of_many_who_ask_for_an_id_at_once_gets_it(world: ChatWorld) -> None:

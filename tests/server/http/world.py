@@ -17,10 +17,10 @@ from server.http.application import make_application
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.store.database import Database
-from server.store.results import MemoryResults
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.http_client import UP, Answer, connect
+from tests.server.memory_results import MemoryResults
 
 PASSWORD = "correct horse battery"
 UNLIMITED = AccessRules(proxies=Proxies(), secure_cookies="auto", login_limit=0, register_limit=0)
@@ -77,7 +77,7 @@ class World:
         )
         limits = Limits()
         self.application = make_application(
-            store=MemoryResults(1),
+            store=MemoryResults(),
             counters=Counters(),
             limits=limits,
             version="1.2.3",
