@@ -168,3 +168,20 @@ settings: Final = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+# One row for each running server that owns this database: today at most one. A server whose row
+# is gone has lost the database, and finds that out in each transaction in which it writes.
+# Columns may be added, but these must stay: a newer version reads them before it migrates.
+servers: Final = Table(
+    "servers",
+    metadata,
+    # Drawn at random at each start.
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_at", Double, nullable=False),
+    # "serving" or "draining".
+    Column("phase", Text, nullable=False),
+    # Counts up while the server lives; observers time it by their own clocks.
+    Column("beat", BigInteger, nullable=False),
+)
