@@ -4,14 +4,17 @@ import gc
 import os
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from server.app import serve
 from server.settings.config import Settings, parse
+from server.store.backup import back_up
 from server.store.database import Database
-from server.support.errors import DatabaseUnusable
+from server.store.housekeeping import upgrade
+from server.support.errors import DatabaseUnusable, Ousted
 from server.support.observe import configure_logging, get_logger
 from server.support.rlimit import raise_limit
 
@@ -32,7 +35,7 @@ def main() -> None:
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
         sys.exit(_complain(f"cannot listen on {address}: {error.strerror or error}"))
-    except DatabaseUnusable as error:
+    except (DatabaseUnusable, Ousted) as error:
         sys.exit(_complain(str(error)))
     sys.exit(code)
 
@@ -40,8 +43,11 @@ def main() -> None:
 def _manage(settings: Settings) -> int:
     """Look after the database."""
     database = Database(settings.database_url)
+    if settings.backup_file is not None:
+        back_up(database.url, Path(settings.backup_file))
+        return 0
     if settings.command == "db upgrade":
-        database.upgrade()
+        trio.run(upgrade, database)
     print(database.current() or "empty")  # noqa: T201 - the answer
     return 0
 

@@ -30,9 +30,11 @@ from server.rooms.hub import Hub
 from server.settings.config import Settings
 from server.store.database import Database
 from server.store.housekeeping import prepare, tidy
+from server.store.lease import Lease
 from server.store.results import DatabaseResults
 from server.store.writer import Writer
 from server.support.counters import Counters
+from server.support.errors import Ousted
 from server.support.observe import get_logger
 
 _LAST_WRITES_SECONDS: Final = 1.0  # for what rooms left to write, however short the drain
@@ -55,7 +57,8 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
 
     Raises:
         OSError: if the address cannot be listened on.
-        DatabaseUnusable: if the database cannot be reached or migrated.
+        DatabaseUnusable: if the database cannot be reached or migrated, or another server owns it.
+        Ousted: after a drain, if another server has taken over the database meanwhile.
     """
     lifecycle = Lifecycle()
     work = trio.CancelScope()
@@ -66,9 +69,11 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         for sock in sockets:
             stack.enter_context(sock)
         ground.poller = stack.enter_context(Poller()) if Poller.available() else None
-        await prepare(ground.database)
+        stack.push_async_callback(ground.lease.release)
+        await prepare(ground.database, ground.lease)
         async with trio.open_nursery() as services:
             await services.start(lifecycle.watch, work.cancel)
+            services.start_soon(ground.lease.keep, lifecycle.draining)
             for task in ground.tasks():
                 services.start_soon(task)
             with work:
@@ -93,6 +98,8 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             left = work.deadline - trio.current_time() if lifecycle.killed_by is None else 0
             await ground.writer.drain(max(left, _LAST_WRITES_SECONDS))
             services.cancel_scope.cancel()
+    if ground.lease.lost:
+        raise Ousted
     get_logger("server").info("stopped", late=work.cancelled_caught)
     return 0 if lifecycle.killed_by is None else 128 + lifecycle.killed_by
 
@@ -105,6 +112,7 @@ class _Services:
         self.lifecycle = lifecycle
         self.counters = Counters()
         self.database = Database(settings.database_url)
+        self.lease = Lease(self.database)
         self.writer = Writer(self.database, counters=self.counters)
         self.results = DatabaseResults(self.database, self.writer)
         life = TokenLifetime(settings.token_days * DAY)

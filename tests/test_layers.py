@@ -35,8 +35,9 @@ INSIDE: Final = {
     "auth": ["accounts", "passwords", "tokens", "emails", "origin", "proxies", "throttle"],
     "store": [
         *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
-        *("users", "writer", "database", "migrate", "engines", "records", "statements"),
-        *("cursors", "migrations", "schema", "faults", "urls"),
+        *("users", "writer", "shares", "lease", "database", "migrate", "locks", "engines"),
+        *("backup", "sqlite_file", "records", "statements", "cursors", "servers", "migrations"),
+        *("schema", "faults", "urls"),
     ],
     "support": [
         "supervise",

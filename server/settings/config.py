@@ -18,8 +18,8 @@ from server.support.observe import Format, Level
 _MESSAGES_BESIDE_MEMBERS: Final = 24
 _BYTES_PER_MEMBER: Final = 512
 
-Command = Literal["serve", "db upgrade", "db current"]
-_COMMANDS: Final[tuple[Command, ...]] = ("serve", "db upgrade", "db current")
+Command = Literal["serve", "db upgrade", "db current", "db backup"]
+_COMMANDS: Final[tuple[Command, ...]] = ("serve", "db upgrade", "db current", "db backup")
 
 _OF_LIMITS: Final = frozenset(field.name for field in attrs.fields(Limits))
 
@@ -29,6 +29,8 @@ class Settings:
     """All that an operator decides."""
 
     command: Command = "serve"
+    backup_file: str | None = None
+    """The new file that ``db backup`` writes; ``None`` for other commands."""
     host: str = "0.0.0.0"  # noqa: S104 - a team dials in from other machines
     """Address to listen on; empty for all of IPv4 and IPv6."""
     port: int = 8080
@@ -63,6 +65,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """
     parser = _make_parser()
     command, words = _command(list(argv))
+    backup_file = words.pop(0) if command == "db backup" and words else None
+    if command == "db backup" and (not backup_file or backup_file.startswith("-")):
+        parser.error("db backup: needs the name of the new FILE right behind it")
     arguments = vars(parser.parse_args(words))
     try:
         given = _given(arguments, environ)
@@ -72,6 +77,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     known = {option.variable for option in OPTIONS}
     return Settings(
         command=command,
+        backup_file=backup_file,
         limits=limits,
         unknown_variables=tuple(
             sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
@@ -138,10 +144,11 @@ class _Parser(argparse.ArgumentParser):
 def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="parley",
-        usage="parley [serve | db upgrade | db current] [options]",
+        usage="parley [serve | db upgrade | db current | db backup FILE] [options]",
         description="Planning poker and chat for a team: one process, one port.",
         epilog="db upgrade migrates the database, which serving does as well before it begins; "
-        "db current shows the revision of its schema. Each option may also be given by the "
+        "db current shows the revision of its schema; db backup copies an SQLite database, also "
+        "one that is being served, into a new file. Each option may also be given by the "
         "environment variable named with it; "
         "the command line wins.",
         allow_abbrev=False,

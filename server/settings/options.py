@@ -129,7 +129,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "ADDRESS", "0.0.0.0", host),  # noqa: S104 - a team dials in from other machines
     _server("port", "TCP port; 0 for any free one", "PORT", 8080, whole(0, 65_535)),
     _server("database_url", "where accounts, rooms and results are kept: sqlite:///FILE, relative "
-            "to the working directory, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+            "to the working directory, or postgresql://USER:PASSWORD@HOST/DATABASE",
             "URL", DEFAULT_DATABASE_URL, database_url),
     _server("log_level", "debug, info, warning or error",
             "LEVEL", "info", choice("debug", "info", "warning", "error")),

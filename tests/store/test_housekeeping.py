@@ -14,6 +14,7 @@ from server.store import estimations, users
 from server.store.database import Database
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.housekeeping import prepare, tidy
+from server.store.lease import Lease
 from server.store.schema import idempotency_keys, tokens
 from server.support.errors import DatabaseUnusable
 from tests.store.people import add_post, add_user, until
@@ -38,12 +39,15 @@ def test_errors_are_told_apart() -> None:
 
 async def test_at_the_start_the_database_is_migrated(empty_url: str) -> None:
     database = Database(empty_url)
+    lease = Lease(database)
     try:
-        await prepare(database)
+        await prepare(database, lease)
 
         assert database.current() is not None
         assert database.available
+        assert await database.owner() is not None
     finally:
+        await lease.release()
         await database.aclose()
 
 
@@ -53,7 +57,11 @@ async def test_at_the_start_rooms_that_were_left_open_are_ended(
     room = RoomId("aaaaaa")
     await database.run(partial(estimations.open_sessions, opened=[(room, 1.0)]), write=True)
 
-    await prepare(database)
+    lease = Lease(database)
+    try:
+        await prepare(database, lease)
+    finally:
+        await lease.release()
 
     session = await database.run(partial(estimations.fetch, room_id=room))
     assert session is not None
@@ -71,8 +79,10 @@ async def test_a_database_that_cannot_be_written_at_the_start_is_unusable(
     with sqlite3.connect(sqlite_database_path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         database = Migrated(f"sqlite:///{sqlite_database_path}")
-        with pytest.raises(DatabaseUnusable, match=r"alone\.db fails: .*locked"):
-            await prepare(database)
+        lease = Lease(database)
+        with pytest.raises(DatabaseUnusable, match=r"alone\.db cannot be used: .*locked"):
+            await prepare(database, lease)
+        await lease.release()
         await database.aclose()
         other.execute("ROLLBACK")
     other.close()

@@ -54,7 +54,8 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
         for _ in range(3)
     ]
 
-    assert [process.communicate(timeout=50) for process in processes] == [(f"{migrate.newest()}\n", "")] * 3
+    told = [process.communicate(timeout=50) for process in processes]
+    assert told == [(f"{migrate.newest()}\n", "")] * 3
     assert [process.returncode for process in processes] == [0, 0, 0]
 
 

@@ -17,6 +17,7 @@ from server.store import migrate, urls
 from server.store.database import Database
 from server.store.schema import settings
 from server.store.writer import Writer
+from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 from tests.store.conftest import Postgres
 from tests.store.people import until
@@ -58,7 +59,8 @@ async def test_what_is_put_while_the_server_is_down_is_written_when_it_is_back(
     mortal: Postgres, mortal_url: str
 ) -> None:
     database = Database(mortal_url)
-    writer = Writer(database)
+    counters = Counters()
+    writer = Writer(database, counters=counters)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(database.watch)
         await nursery.start(writer.run)
@@ -79,7 +81,7 @@ async def test_what_is_put_while_the_server_is_down_is_written_when_it_is_back(
             await writer.flush()
         assert not await is_gone(database)
         assert sorted(await database.run(numbers)) == list(range(2000))
-        assert (writer.written, writer.dropped, writer.backlog) == (2000, 0, 0)
+        assert (counters.writes_done, writer.dropped, writer.backlog) == (2000, 0, 0)
         nursery.cancel_scope.cancel()
     await database.aclose()
 
