@@ -1,5 +1,6 @@
 """The database: units of work, each in a worker thread and in one transaction."""
 
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -207,35 +208,32 @@ class Database:
 
     async def _watch_file(self, file: SqliteFile) -> None:
         """Look where the file is; when it is gone, write it anew from what is still open."""
-        told, rescued = Place.HERE, True
+        told, rescue_at = Place.HERE, math.inf
         while True:
             await trio.sleep(_LOOK_SECONDS)
             place = await threads.run(file.look)
             if place is not told:
-                told, rescued = place, place is Place.HERE
+                told, rescue_at = place, math.inf
                 if place is Place.HERE:
-                    self._log.warning("the file of the database is in place", path=str(file.path))
+                    self._log.warning("the file of the database is in its place")
                 else:
+                    rescue_at = trio.current_time()
                     self._note_failure(place.value, write=True)
                     self._log.error(f"{place.value}: nothing is written", path=str(file.path))
-            if not rescued:
+            if trio.current_time() >= rescue_at:
                 rescued = await self._rescue(file)
+                rescue_at = math.inf if rescued else trio.current_time() + _RESCUE_SECONDS
 
     async def _rescue(self, file: SqliteFile) -> bool:
         try:
             kept = await threads.run(file.rescue, self._engine.dispose)
         except StoreUnavailable as reason:
             self._log.error("the database cannot be written anew yet", reason=str(reason))
-            await trio.sleep(_RESCUE_SECONDS)
             return False
         if kept is None:
-            self._log.warning("the database has been written anew, complete", path=str(file.path))
+            self._log.warning("the database has been written anew, and is complete")
         else:
-            self._log.error(
-                "stop the server and decide which file is the database",
-                found=str(file.path),
-                written=str(kept),
-            )
+            self._log.error("stop the server and keep the right file", rescued=str(kept))
         return True
 
     def _note_failure(self, reason: str, *, write: bool) -> None:

@@ -44,15 +44,25 @@ class Lease:
     Clocks of two machines are never compared.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        dead_seconds: float = DEAD_SECONDS,
+    ) -> None:
         """Ask for nothing yet.
 
-        Raises:
-            DatabaseUnusable: if the database cannot have a lock.
+        Args:
+            database: the database to own.
+            beat_seconds: from one sign of life to the next.
+            dead_seconds: without a sign of life, after which another owner is dead.
         """
         self.lost = False
         """Whether another server has taken over the database."""
         self._database = database
+        self._beat_seconds = beat_seconds
+        self._dead_seconds = dead_seconds
         self._lock = make_lock(database.url)
         self._me = Server(
             id=secrets.token_hex(16), host=socket.gethostname() or "localhost", pid=os.getpid()
@@ -75,7 +85,7 @@ class Lease:
             await self._acquire()
 
     async def _acquire(self) -> None:
-        observed, told = _Observed(), False
+        observed, told = _Observed(self._dead_seconds), False
         while True:
             locked = await threads.run(self._lock.acquire)
             owner = await self._database.owner()
@@ -133,7 +143,7 @@ class Lease:
                 return
             except (StoreUnavailable, DatabaseUnusable) as reason:
                 self._log.debug("no sign of life", reason=str(reason))
-            with trio.move_on_after(BEAT_SECONDS):
+            with trio.move_on_after(self._beat_seconds):
                 if draining.is_set():
                     await trio.sleep_forever()
                 await draining.wait()
@@ -160,7 +170,8 @@ class Lease:
 class _Observed:
     """What was seen of the lock and the owner, timed by this process's own clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, dead_seconds: float) -> None:
+        self._dead_seconds = dead_seconds
         self._locked = False
         self._owner: Server | None = None
         self._seen: object = None  # changes with what is waited for
@@ -180,7 +191,7 @@ class _Observed:
     @property
     def dead(self) -> bool:
         """Whether the owner has neither the lock nor a beat."""
-        return self._locked and self._now - self._beat_since >= DEAD_SECONDS
+        return self._locked and self._now - self._beat_since >= self._dead_seconds
 
     @property
     def hopeless(self) -> bool:

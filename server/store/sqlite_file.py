@@ -173,6 +173,7 @@ def copy_into(path: Path, source: sqlite3.Connection, *after: str) -> None:
         sqlite3.Error: if the copy fails; nothing is left of it.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    complete = False
     try:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as target:
             # In one step: in several it would begin again whenever somebody has written.
@@ -180,8 +181,8 @@ def copy_into(path: Path, source: sqlite3.Connection, *after: str) -> None:
             for statement in after:
                 target.execute(statement).close()
         os.fsync(descriptor)
-    except BaseException:
-        path.unlink()
-        raise
+        complete = True
     finally:
         os.close(descriptor)
+        if not complete:
+            path.unlink()

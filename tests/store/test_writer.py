@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -10,7 +11,8 @@ import trio
 import trio.testing
 
 from server.store.database import Database
-from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, Writer
+from server.store.shares import Kind
+from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, ROW_BYTES, Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 
@@ -210,6 +212,68 @@ async def test_above_its_bound_the_newest_is_dropped(
     printed = "".join(capsys.readouterr())
     assert printed.count("writes are dropped") == 1
     assert printed.count("writes are taken again") == 1
+
+
+async def test_one_who_floods_loses_by_it_and_nobody_else(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.gone = True
+    writer = Writer(fake, most=1000, counters=fake.counters)
+    settled: dict[str, bool] = {}
+
+    def put(name: str, payer: str, kind: Kind, weight: int = 1) -> bool:
+        return writer.put(
+            row(name), weight, payer=payer, kind=kind, settled=partial(settled.__setitem__, name)
+        )
+
+    async with running(writer):
+        put("quiet says", "quiet", Kind.CHATTER)
+        for number in range(5000):
+            put(f"{number}", "flood", Kind.CHATTER)
+        await trio.sleep(5)
+        assert not settled
+        assert put("round", "room", Kind.RESULT, 100)
+        assert put("quiet says more", "quiet", Kind.CHATTER)
+        assert not put("flood goes on", "flood", Kind.CHATTER)
+        fake.gone = False
+        await writer.flush()
+
+    assert settled["quiet says"]
+    assert settled["quiet says more"]
+    assert settled["round"]
+    kept = [each for each in fake.rows if isinstance(each, str) and each.isdigit()]
+    assert kept == [str(number) for number in range(len(kept))]
+    assert len(kept) == 1000 - 102
+    assert fake.counters.writes_dropped == 5000 + 1 - len(kept)
+
+
+async def test_bytes_count_like_rows(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = Writer(fake, most=10, counters=fake.counters)
+
+    assert writer.put(row("small"), size=ROW_BYTES)
+    assert not writer.put(row("large"), size=10 * ROW_BYTES)
+    assert writer.put(row("fits"), size=9 * ROW_BYTES)
+    assert not writer.put(row("one more"), size=1)
+
+
+async def test_what_gives_way_does_not_let_a_flush_end_before_its_time(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.seconds = 1.0
+    writer = Writer(fake, most=100, counters=fake.counters)
+    async with running(writer):
+        writer.put(row("first"), 10, payer="a", kind=Kind.CHATTER)
+        await trio.sleep(0.5)
+        writer.put(row("second"), 10, payer="b", kind=Kind.CHATTER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.flush)
+            await trio.lowlevel.checkpoint()
+            for number in range(5):
+                writer.put(row(number), 16, payer="c", kind=Kind.CHATTER)
+            assert writer.put(row("result"), 64)
+        assert "second" in fake.rows
 
 
 async def test_flush_waits_for_what_was_put_before_and_no_more(
