@@ -47,7 +47,7 @@ async def prepare(database: Database, lease: Lease) -> None:
 
 
 async def upgrade(database: Database) -> None:
-    """Migrate a database that no server owns.
+    """Migrate a database that no server owns, and close all connections to it.
 
     Raises:
         DatabaseUnusable: if a server owns the database, or it cannot be migrated.
@@ -58,6 +58,7 @@ async def upgrade(database: Database) -> None:
         await threads.run(database.upgrade)
     finally:
         await lease.release()
+        await database.aclose()
 
 
 async def tidy(database: Database, retention: Sequence[Chore] = ()) -> None:

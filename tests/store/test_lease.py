@@ -313,7 +313,7 @@ async def test_a_restart_of_postgresql_costs_nobody_the_database(mortal: Postgre
         """Tell whether the lock is held again, as a stranger sees it."""
         find = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
         try:
-            return await other.run(lambda conn: conn.execute(find).scalar_one()) == 1
+            return bool(await other.run(lambda conn: conn.execute(find).scalar_one()) == 1)
         except StoreUnavailable:
             return False
 
