@@ -1,11 +1,12 @@
 """What is told of accounts and posts, as plain records for JSON."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Self
 
 import attrs
 from litestar.params import Parameter
 
+from server.http.report import time_of
 from server.store.records import Post, User
 
 
@@ -76,8 +77,3 @@ class Done:
     """That something was done which has no other answer."""
 
     message: Annotated[str, Parameter(description="For people: one sentence")]
-
-
-def time_of(seconds: float) -> datetime:
-    """Turn Unix time into a date, to the millisecond."""
-    return datetime.fromtimestamp(round(seconds, 3), UTC)

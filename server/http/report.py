@@ -88,13 +88,13 @@ class RoomReport:
         """Tell of a whole room."""
         return cls(
             room_id=room.room_id,
-            opened_at=_utc(room.opened_at),
-            closed_at=None if room.closed_at is None else _utc(room.closed_at),
+            opened_at=time_of(room.opened_at),
+            closed_at=None if room.closed_at is None else time_of(room.closed_at),
             tickets=[TicketReport.of(ticket) for ticket in room.tickets],
             forgotten=room.forgotten,
         )
 
 
-def _utc(unix: float) -> datetime:
-    """Milliseconds are what a clock can be trusted with."""
-    return datetime.fromtimestamp(round(unix, 3), UTC)
+def time_of(seconds: float) -> datetime:
+    """Turn Unix time into a date, to the millisecond: no clock is better."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)

@@ -189,7 +189,7 @@ class DatabaseResults:
         weight: int = 1,
     ) -> bool:
         settled = partial(self._settled, room_id, number)
-        taken = self._writer.put_row(write, row, weight, settled=settled)
+        taken = self._writer.put_row(write, row, weight, settled=settled, payer=room_id)
         self._open[room_id].unwritten += taken
         return taken
 

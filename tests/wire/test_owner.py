@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import h11
 import pytest
 import trio
 
@@ -76,6 +78,24 @@ async def post(server: Address, target: str, body: object, token: str | None = N
             return await client.answer("POST")
 
 
+async def get(server: Address, target: str, token: str) -> Answer:
+    async with await connect(server) as connection:
+        client = Client(connection.stream)
+        await client.send(
+            f"GET {target} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n"
+        )
+        with trio.fail_after(PATIENCE):
+            return await client.answer("GET")
+
+
+async def once_there(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask again while the database does not answer in time, as on a busy machine it may not."""
+    with trio.fail_after(PATIENCE):
+        while (answer := await ask()).status == 503:  # noqa: ASYNC110
+            await trio.sleep(0.1)
+    return answer
+
+
 async def register(server: Address, name: str) -> Answer:
     body = {"username": name, "email": f"{name}@example.com", "password": "correct horse battery"}
     return await post(server, "/register", body)
@@ -131,39 +151,38 @@ async def test_what_was_answered_outlives_every_kill(
             try:
                 if lane:
                     answer = await post(server, "/posts", {"text": name}, token)
-                    posts.append(answer.json["id"])
                 else:
-                    assert (await register(server, name)).status == 201
-                    answered.append(name)
-            except (OSError, trio.BrokenResourceError, EOFError, ValueError, AssertionError):
+                    answer = await register(server, name)
+            except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError):
+                assert killed
                 return
+            assert answer.status == 201
+            if lane:
+                posts.append(answer.json["id"])
+            else:
+                answered.append(name)
 
     for turn in range(KILLS):
         with launched(tmp_path / f"log-{turn}", environ=environ) as server:
             if not token:
                 token = token_of(await register(server, "first"))
                 assert (await post(server, "/posts", {"text": "first"}, token)).status == 201
-            before = len(posts)
+            before, killed = len(posts), False
             async with trio.open_nursery() as nursery:
                 for lane in range(4):
                     nursery.start_soon(go_on, server, turn, lane)
                 await wait_until(lambda least=before + 30: len(posts) >= least)  # type: ignore[misc]
+                killed = True
                 server.process.kill()
             server.process.wait()
 
     with running(tmp_path / "last", environ=environ) as server:
         for name in answered:
-            assert (await post(server, "/login", login(name))).status == 200, name
-        found = run("db", "current", environ=environ)
-        assert found.returncode == 0
+            found = await once_there(partial(post, server, "/login", login(name)))
+            assert found.status == 200, name
         for number in posts:
-            async with await connect(server) as connection:
-                client = Client(connection.stream)
-                await client.send(
-                    f"GET /posts/{number} HTTP/1.1\r\nHost: t\r\n"
-                    f"Authorization: Bearer {token}\r\n\r\n"
-                )
-                assert (await client.answer("GET")).status == 200, number
+            found = await once_there(partial(get, server, f"/posts/{number}", token))
+            assert found.status == 200, number
 
 
 async def test_a_backup_of_a_running_server_can_be_served(tmp_path: Path) -> None:
@@ -191,9 +210,7 @@ async def test_a_server_whose_file_is_deleted_loses_nothing(tmp_path: Path) -> N
         path.unlink()
         assert (await register(server, "bob")).status == 503
         await wait_until(lambda: "written anew" in server.log.read_text())
-        with trio.fail_after(PATIENCE):
-            while (await register(server, "bob")).status == 503:  # noqa: ASYNC110
-                await trio.sleep(0.1)
+        assert (await once_there(partial(register, server, "bob"))).status == 201
         server.send_signal(signal.SIGTERM)
         assert await trio.to_thread.run_sync(server.exit_code) == 0
     with running(tmp_path / "again", environ=environ) as server:

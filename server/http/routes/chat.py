@@ -27,8 +27,8 @@ from protocol.messages import ChatMessage
 from server.http.access import Asking
 from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
-from server.http.outputs import time_of
 from server.http.paging import LARGEST_ID, USUAL, Limit, next_page
+from server.http.report import time_of
 from server.rooms.chat_directory import ChatRooms
 from server.store import chat
 from server.store.database import Database
