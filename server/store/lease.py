@@ -117,10 +117,12 @@ class Lease:
         """
         with explained(self._database.url):
             work = partial(servers.claim, server=self._me, after=self._dead, at=time.time())
+            # Both before the row is there: cancelled in between, it must still be given up, or
+            # be known for dead by whoever has the lock next.
+            await threads.run(self._lock.sign, self._me.id)
+            self._claimed = True
             if not await self._database.run(work, write=True):
                 raise DatabaseUnusable(self._refusal(await self._database.owner()))
-            await threads.run(self._lock.sign, self._me.id)
-        self._claimed = True
         self._database.own(self._me.id)
 
     async def keep(self, draining: trio.Event) -> None:
