@@ -69,7 +69,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         for sock in sockets:
             stack.enter_context(sock)
         ground.poller = stack.enter_context(Poller()) if Poller.available() else None
-        stack.push_async_callback(ground.lease.release)
+        stack.push_async_callback(ground.lease.aclose)
         await prepare(ground.database, ground.lease)
         async with trio.open_nursery() as services:
             await services.start(lifecycle.watch, work.cancel)

@@ -57,7 +57,7 @@ async def upgrade(database: Database) -> None:
         await lease.acquire()
         await threads.run(database.upgrade)
     finally:
-        await lease.release()
+        await lease.aclose()
         await database.aclose()
 
 

@@ -75,7 +75,7 @@ class Lease:
         """Wait until the database has no living owner, and keep others out.
 
         A living owner is given :data:`DRAIN_SECONDS` if it drains. Follow with :meth:`claim` once
-        the schema is there; call :meth:`release` in any case.
+        the schema is there; call :meth:`aclose` in any case.
 
         Raises:
             DatabaseUnusable: if another server owns the database, or it cannot be used; the
@@ -157,7 +157,7 @@ class Lease:
         # they are observing this beat, and let go.
         await threads.run(self._lock.acquire)
 
-    async def release(self) -> None:
+    async def aclose(self) -> None:
         """Give up the database, also when cancelled."""
         with trio.move_on_after(_RELEASE_SECONDS, shield=True):
             if self._claimed:

@@ -208,6 +208,7 @@ async def test_a_port_in_use_is_an_error() -> None:
             await serve(Settings(host="127.0.0.1", port=port), lambda _: None)
 
 
+@pytest.mark.timeout(180)  # a database is made and migrated for every step
 def test_cancelled_at_any_step_the_server_leaves_nothing() -> None:
     async def scenario(cutter: Cutter) -> None:
         before = tasks()

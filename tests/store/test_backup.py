@@ -47,7 +47,7 @@ async def test_a_copy_has_all_that_was_committed_and_can_be_served_at_once(
         await trio.to_thread.run_sync(back_up, database.url, tmp_path / "copy.db")
         go_on.set()
     assert await database.run(keys) == ["committed", "not committed"]
-    await lease.release()
+    await lease.aclose()
     await database.aclose()
 
     copy = Database(f"sqlite:///{tmp_path}/copy.db")

@@ -49,7 +49,7 @@ async def test_at_the_start_the_database_is_migrated(empty_url: str) -> None:
         assert database.available
         assert await database.owner() is not None
     finally:
-        await lease.release()
+        await lease.aclose()
         await database.aclose()
 
 
@@ -63,7 +63,7 @@ async def test_at_the_start_rooms_that_were_left_open_are_ended(
     try:
         await prepare(database, lease)
     finally:
-        await lease.release()
+        await lease.aclose()
 
     session = await database.run(partial(estimations.fetch, room_id=room))
     assert session is not None
@@ -84,7 +84,7 @@ async def test_a_database_that_cannot_be_written_at_the_start_is_unusable(
         lease = Lease(database)
         with pytest.raises(DatabaseUnusable, match=r"alone\.db cannot be used: .*locked"):
             await prepare(database, lease)
-        await lease.release()
+        await lease.aclose()
         await database.aclose()
         other.execute("ROLLBACK")
     other.close()

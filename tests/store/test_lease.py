@@ -50,7 +50,7 @@ async def owning(database: Database) -> AsyncIterator[tuple[Lease, trio.Event]]:
             yield lease, draining
             nursery.cancel_scope.cancel()
     finally:
-        await lease.release()
+        await lease.aclose()
 
 
 async def own(database: Database) -> None:
@@ -293,7 +293,7 @@ async def test_a_third_that_came_first_is_respected(database: Database, other: D
     with pytest.raises(DatabaseUnusable, match="process 7 on elsewhere"):
         await lease.claim()
 
-    await lease.release()
+    await lease.aclose()
 
 
 @pytest.fixture

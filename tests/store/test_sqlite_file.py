@@ -43,7 +43,7 @@ async def watching(path: Path) -> AsyncIterator[Database]:
     try:
         await database.run(partial(put, key="before"), write=True)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(database.watch)
+            nursery.start_soon(database.watch)  # noqa: ASYNC113
             yield database
             nursery.cancel_scope.cancel()
     finally:

@@ -247,9 +247,7 @@ async def test_one_who_floods_loses_by_it_and_nobody_else(
     assert fake.counters.writes_dropped == 5000 + 1 - len(kept)
 
 
-async def test_bytes_count_like_rows(
-    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
-) -> None:
+def test_bytes_count_like_rows(fake: FakeDatabase) -> None:
     writer = Writer(fake, most=10, counters=fake.counters)
 
     assert writer.put(row("small"), size=ROW_BYTES)
