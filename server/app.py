@@ -33,10 +33,11 @@ from server.settings.config import Settings
 from server.store.database import Database
 from server.store.estimations import forget_old
 from server.store.housekeeping import prepare, tidy
+from server.store.lease import Lease
 from server.store.results import DatabaseResults
 from server.store.writer import Writer
 from server.support.counters import Counters
-from server.support.errors import CannotListen
+from server.support.errors import CannotListen, Ousted
 from server.support.observe import get_logger
 from server.support.stopping import exit_code
 
@@ -61,7 +62,9 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         ExceptionGroup: of
 
             CannotListen: if the address cannot be listened on.
-            DatabaseUnusable: if the database cannot be reached or migrated.
+            DatabaseUnusable: if the database cannot be reached or migrated, or another server owns
+                it.
+            Ousted: after a drain, if another server has taken over the database meanwhile.
             OSError: if the system refuses anything else.
     """
     limits = settings.limits
@@ -91,11 +94,13 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
         for sock in sockets:
             stack.enter_context(sock)
         ground.poller = stack.enter_context(Poller()) if Poller.available() else None
+        stack.push_async_callback(ground.lease.aclose)
         house: _Frontend | None = None
         lost = dropped = 0
         async with trio.open_nursery() as services:
             with lifecycle.work:
-                await prepare(ground.database)
+                await prepare(ground.database, ground.lease)
+                services.start_soon(ground.lease.keep, lifecycle.leaving)
                 for task in ground.tasks():
                     services.start_soon(task)
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
@@ -123,6 +128,8 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                 await ground.writer.drain(lifecycle.seconds_to_write)
                 lost = ground.writer.dropped - dropped
             services.cancel_scope.cancel()
+    if ground.lease.lost:
+        raise Ousted
     return lost
 
 
@@ -142,6 +149,7 @@ class _Services:
         self.lifecycle = lifecycle
         self.counters = Counters()
         self.database = Database(settings.database_url)
+        self.lease = Lease(self.database)
         self.writer = Writer(self.database, counters=self.counters)
         self.results = DatabaseResults(
             self.database,

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import attrs
 import trio
@@ -11,8 +12,10 @@ import trio
 from server.app import serve
 from server.settings.arguments import parse
 from server.settings.config import Settings
+from server.store.backup import back_up
 from server.store.database import Database
-from server.support.errors import CannotListen, DatabaseUnusable
+from server.store.housekeeping import upgrade
+from server.support.errors import CannotListen, DatabaseUnusable, Ousted
 from server.support.observe import configure_logging, get_logger
 from server.support.rlimit import raise_limit
 from server.support.tuning import tune
@@ -39,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
     # What is raised in a task comes in groups.
     try:
         code = work(settings)
-    except* (CannotListen, DatabaseUnusable) as failed:
+    except* (CannotListen, DatabaseUnusable, Ousted) as failed:
         code = _complain(str(_first(failed)), _UNUSABLE)
     except* OSError as failed:
         code = _complain(_words(_first(failed)), 1)
@@ -54,8 +57,11 @@ def _serve(settings: Settings) -> int:
 def _manage(settings: Settings) -> int:
     """Look after the database."""
     database = Database(settings.database_url)
+    if settings.backup_file is not None:
+        back_up(database.url, Path(settings.backup_file))
+        return 0
     if settings.command == "db upgrade":
-        database.upgrade()
+        trio.run(upgrade, database)
     print(database.current() or "empty")  # noqa: T201 - the answer
     return 0
 

@@ -49,8 +49,9 @@ INSIDE: Final = {
             "follows",
             "access_tokens",
         ),
-        *("users", "writer", "database", "migrate", "engines", "records", "statements"),
-        *("cursors", "migrations", "schema", "faults", "urls"),
+        *("users", "writer", "shares", "lease", "database", "migrate", "locks", "engines"),
+        *("backup", "sqlite_file", "records", "statements", "cursors", "servers", "migrations"),
+        *("schema", "faults", "urls"),
     ],
     "support": [
         "supervise",

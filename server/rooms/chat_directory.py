@@ -21,6 +21,7 @@ from server.rooms.room import Room
 from server.store import chat as store
 from server.store.database import Database
 from server.store.records import ChatMessage as StoredMessage
+from server.store.shares import Kind
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
@@ -321,7 +322,9 @@ class ChatRooms:
         write = partial(store.append, messages=said)
         # The writer's bound is one of memory, for rows of a few hundred bytes.
         weight = sum(1 + len(message.text) // _ROW_LENGTH for message in said)
-        self._handed += self._writer.put(write, weight=weight, settled=self._settled)
+        self._handed += self._writer.put(
+            write, weight=weight, settled=self._settled, kind=Kind.CHATTER
+        )
 
     def _settled(self, _: bool) -> None:
         """The writer is done with a batch."""

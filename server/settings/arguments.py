@@ -31,6 +31,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """
     parser = _make_parser()
     command, words = _command(list(argv))
+    backup_file = words.pop(0) if command == "db backup" and words else None
+    if command == "db backup" and (not backup_file or backup_file.startswith("-")):
+        parser.error("db backup: needs the name of the new FILE right behind it")
     arguments = vars(parser.parse_args(words))
     try:
         given = _given(arguments, environ)
@@ -40,6 +43,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     known = {option.variable for option in OPTIONS}
     return Settings(
         command=command,
+        backup_file=backup_file,
         limits=limits,
         unknown_variables=tuple(
             sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
@@ -92,10 +96,12 @@ def _limits(given: dict[str, Any]) -> Limits:
 def _make_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="parley",
-        usage="parley [serve | db upgrade | db current] [options], parley create | join --help",
+        usage="parley [serve | db upgrade | db current | db backup FILE] [options], "
+        "parley create | join --help",
         description="Planning poker and chat for a team: one process, one port.",
         epilog="db upgrade migrates the database, which serving does as well before it begins; "
-        "db current shows the revision of its schema; create and join take part in a session "
+        "db current shows the revision of its schema; db backup copies an SQLite database, also "
+        "one that is being served, into a new file; create and join take part in a session "
         "from this terminal. Each option may also be given by the "
         "environment variable named with it; "
         "the command line wins.",

@@ -9,7 +9,7 @@ from server.auth.tokens import DAY, LIFETIME
 from server.support.limits import Limits
 from server.support.observe import Format, Level
 
-Command = Literal["serve", "db upgrade", "db current"]
+Command = Literal["serve", "db upgrade", "db current", "db backup"]
 
 
 @attrs.frozen(kw_only=True)
@@ -17,6 +17,8 @@ class Settings:
     """All that an operator decides; the defaults stand here and in :class:`Limits` alone."""
 
     command: Command = "serve"
+    backup_file: str | None = None
+    """The new file that ``db backup`` writes; ``None`` for other commands."""
     host: str = "0.0.0.0"  # noqa: S104 - a team dials in from other machines
     """Address to listen on; empty for all of IPv4 and IPv6."""
     port: int = 8080

@@ -117,7 +117,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("host", "address to listen on; empty for all of IPv4 and IPv6", "ADDRESS", host),
         ("port", "TCP port; 0 for any free one", "PORT", whole(0, 65_535)),
         ("database_url", "where accounts, rooms and results are kept: sqlite:///FILE, relative "
-         "to the working directory, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+         "to the working directory, or postgresql://USER:PASSWORD@HOST/DATABASE",
          "URL", database_url),
         ("log_level", "debug, info, warning or error",
          "LEVEL", choice("debug", "info", "warning", "error")),

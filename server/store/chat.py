@@ -9,7 +9,7 @@ from protocol.chat import DELETED_USER
 from server.store.cursors import RoomCursor
 from server.store.records import ChatMessage, ChatRoom
 from server.store.schema import chat_messages, chat_rooms, users
-from server.store.statements import below, insert_new, insert_or_ignore, is_text
+from server.store.statements import below, insert_new, insert_or_same, is_text
 from server.support.errors import Taken, TooMany
 
 _ROOM_COLUMNS: Final = (
@@ -96,6 +96,9 @@ def delete_room(conn: sa.Connection, id: str) -> bool:  # noqa: A002
 def append(conn: sa.Connection, messages: Sequence[ChatMessage]) -> None:
     """Keep messages; those that are there already, or whose room is gone, change nothing.
 
+    Raises:
+        WriteConflict: if another message is there under the same number.
+
     A message whose author is gone is kept without one. The names are not kept: they are those
     that the accounts have when the messages are read.
     """
@@ -116,8 +119,8 @@ def append(conn: sa.Connection, messages: Sequence[ChatMessage]) -> None:
         for each in messages
         if each.room_id in here
     ]
-    if rows:
-        conn.execute(insert_or_ignore(conn, chat_messages), rows)
+    # By time alone: author and text may have been taken away since.
+    insert_or_same(conn, chat_messages, rows, same=("at",))
 
 
 def last_seq(conn: sa.Connection, room_id: str) -> int:

@@ -1,26 +1,30 @@
-"""The database: units of work, each in a thread of its own and in one transaction."""
+"""The database: units of work, each in a worker thread and in one transaction."""
 
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Final, TypeVar
 
 import sqlalchemy as sa
 import trio
 
-from server.store import migrate, urls
+from server.store import migrate, servers, urls
 from server.store.engines import make_engine, writing
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.schema import settings
+from server.store.sqlite_file import Place, SqliteFile
 from server.support import threads
-from server.support.errors import DatabaseUnusable, StoreUnavailable
+from server.support.errors import DatabaseUnusable, Ousted, StoreUnavailable
 from server.support.observe import get_logger
 
 _WAIT_SECONDS: Final = 3.0  # for a thread, and for one's turn to write
-_TRIES: Final = 4  # of a transaction that got into another one's way
-_REST_SECONDS: Final = 0.5  # after it was gone: everybody else is told at once
+_TRIES: Final = 4  # of a transaction that collides with others
+_REST_SECONDS: Final = 0.5  # after a failure, in which nobody else tries
 _PROBE_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0  # between two looks at SQLite's file
+_RESCUE_SECONDS: Final = 10.0  # between two tries to write it anew
 _CLOSE_SECONDS: Final = 5.0
 _PROBE_KEY: Final = "probed_at"
 
@@ -30,33 +34,34 @@ Result = TypeVar("Result")
 class Database:
     """Runs units of work, and knows whether the database is there.
 
-    A unit of work is a function of a connection. It runs in a worker thread, inside of one
-    transaction that is committed when it returns and rolled back when it raises; it may run more
-    than once if transactions collide. What it returns must not refer to the connection.
+    A unit of work is a function of a connection. It runs in a worker thread, in one transaction
+    that is committed when the function returns and rolled back when it raises; it may run more
+    than once if transactions collide. Its result must not refer to the connection.
 
-    On SQLite one unit writes at a time, while any number reads.
+    On SQLite one unit writes at a time, while any number read.
     """
 
     def __init__(self, url: str, *, threads: int = 8) -> None:
         """Use a database, which need not be there yet.
 
         Args:
-            url: such as ``sqlite:///parley.db``.
-            threads: as many units of work run at once, each on a connection.
+            url: the address, such as ``sqlite:///parley.db``.
+            threads: the number of units of work at once, each on a connection.
 
         Raises:
             DatabaseUnusable: if the address cannot be understood.
         """
         try:
-            self._url = urls.parse(url)
+            self.url: Final = urls.parse(url)
         except ValueError as bad:
             raise DatabaseUnusable(f"the address of the database: {bad}") from None
-        self._engine = make_engine(self._url, threads)
+        self._engine = make_engine(self.url, threads)
         self._writing_engine = writing(self._engine)
+        path = urls.sqlite_path(self.url)
+        self._file = None if path is None else SqliteFile(path)
         self._threads = trio.CapacityLimiter(threads)
-        self._one_writes = trio.CapacityLimiter(
-            1 if self._url.get_backend_name() == "sqlite" else threads
-        )
+        self._one_writes = trio.CapacityLimiter(threads if path is None else 1)
+        self._owner: str | None = None
         self._failing: set[bool] = set()  # of reading and of writing
         self._trouble = trio.Event()
         self._gone_until = 0.0
@@ -64,22 +69,38 @@ class Database:
 
     @property
     def available(self) -> bool:
-        """Whether the last that was tried came through; success in writing tells more."""
+        """Whether the latest units succeeded; a success in writing tells more than in reading."""
         return not self._failing
 
     def describe(self) -> str:
-        """Show its address, without a password."""
-        return urls.describe(self._url)
+        """Show the address, without a password."""
+        return urls.describe(self.url)
+
+    def own(self, server_id: str) -> None:
+        """From now on, write only while the server of this id owns the database."""
+        self._owner = server_id
+
+    async def owner(self) -> servers.Server | None:
+        """Find the server that owns the database; ``None`` also if there is no database.
+
+        Raises:
+            StoreUnavailable: if the database does not answer.
+        """
+        if self._file is not None and not await threads.run(self._file.path.exists):
+            return None  # connecting would create it
+        return await self.run(servers.owner)
 
     async def run(self, work: Callable[[sa.Connection], Result], *, write: bool = False) -> Result:
-        """Run a unit of work; one that has begun is not cancelled, but waited for.
+        """Run a unit of work; one that has begun is waited for even when cancelled.
 
         Args:
-            work: what to do.
+            work: the unit of work.
             write: must be set for one that changes anything.
 
         Raises:
-            StoreUnavailable: if the database does not answer in time or cannot do it.
+            StoreUnavailable: if the database does not answer in time or cannot do it; if the
+                answer to a commit is missing, the work may be done all the same.
+            Ousted: if another server owns the database; nothing is written.
             Exception: whatever ``work`` raises.
         """
         # Once the work has begun, the deadline has no effect.
@@ -103,32 +124,37 @@ class Database:
         return True
 
     async def watch(self) -> None:
-        """While the database is unavailable, look whether it is back; until cancelled."""
-        while True:
-            await self._trouble.wait()
-            await trio.sleep(_PROBE_SECONDS)
-            await self.probe()
+        """Look until cancelled whether the database is back, and whether its file is in place."""
+        async with trio.open_nursery() as nursery:
+            if self._file is not None:
+                nursery.start_soon(self._watch_file, self._file)
+            while True:
+                await self._trouble.wait()
+                await trio.sleep(_PROBE_SECONDS)
+                await self.probe()
 
     def upgrade(self) -> None:
         """Migrate to the schema of this version.
 
         Raises:
-            DatabaseUnusable: if the database cannot be reached, or cannot be migrated.
+            DatabaseUnusable: if the database cannot be reached or migrated.
         """
-        migrate.upgrade(self._url)
+        migrate.upgrade(self.url)
 
     def current(self) -> str | None:
-        """Tell which revision of the schema it has; ``None`` for none.
+        """Give the revision of its schema; ``None`` if it has none.
 
         Raises:
             DatabaseUnusable: if the database cannot be reached.
         """
-        return migrate.current(self._url)
+        return migrate.current(self.url)
 
     async def aclose(self) -> None:
         """Close all connections, also when cancelled."""
         with trio.move_on_after(_CLOSE_SECONDS, shield=True):
             await threads.run(self._engine.dispose)
+            if self._file is not None:
+                await threads.run(self._file.close)
 
     @asynccontextmanager
     async def _turn(self, *, write: bool) -> AsyncIterator[None]:
@@ -145,16 +171,15 @@ class Database:
 
     def _transact(self, work: Callable[[sa.Connection], Result], write: bool) -> Result:
         """Run a unit of work in this thread."""
-        engine = self._writing_engine if write else self._engine
         tries = 0
         while True:
-            # Also those who waited for a thread meanwhile shall not each find out themselves.
+            # Whoever has waited for a thread need not find out again that the database is gone.
             if time.monotonic() < self._gone_until:
                 raise StoreUnavailable("the database was gone a moment ago")
             tries += 1
             try:
-                with engine.begin() as conn:
-                    return work(conn)
+                with self._used():
+                    return self._once(work, write)
             except sa.exc.SQLAlchemyError as error:
                 fault = fault_of(error)
                 if fault is Fault.OTHER:
@@ -165,6 +190,51 @@ class Database:
                 if fault is Fault.GONE:
                     self._gone_until = time.monotonic() + _REST_SECONDS
                 raise StoreUnavailable(in_one_line(error)) from None
+
+    def _used(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._file is None else self._file.used()
+
+    def _once(self, work: Callable[[sa.Connection], Result], write: bool) -> Result:
+        """Run a unit of work in one transaction."""
+        with (self._writing_engine if write else self._engine).begin() as conn:
+            if self._file is not None:
+                self._file.hold()
+            if write and self._owner is not None and not servers.owns(conn, self._owner):
+                raise Ousted
+            result = work(conn)
+            if write and self._file is not None:
+                self._file.check()
+            return result
+
+    async def _watch_file(self, file: SqliteFile) -> None:
+        """Look where the file is; when it is gone, write it anew from what is still open."""
+        told, rescue_at = Place.HERE, math.inf
+        while True:
+            await trio.sleep(_LOOK_SECONDS)
+            place = await threads.run(file.look)
+            if place is not told:
+                told, rescue_at = place, math.inf
+                if place is Place.HERE:
+                    self._log.warning("the file of the database is in its place")
+                else:
+                    rescue_at = trio.current_time()
+                    self._note_failure(place.value, write=True)
+                    self._log.error(f"{place.value}: nothing is written", path=str(file.path))
+            if trio.current_time() >= rescue_at:
+                rescued = await self._rescue(file)
+                rescue_at = math.inf if rescued else trio.current_time() + _RESCUE_SECONDS
+
+    async def _rescue(self, file: SqliteFile) -> bool:
+        try:
+            kept = await threads.run(file.rescue, self._engine.dispose)
+        except StoreUnavailable as reason:
+            self._log.error("the database cannot be written anew yet", reason=str(reason))
+            return False
+        if kept is None:
+            self._log.warning("the database has been written anew, and is complete")
+        else:
+            self._log.error("stop the server and keep the right file", rescued=str(kept))
+        return True
 
     def _note_failure(self, reason: str, *, write: bool) -> None:
         if not self._failing:

@@ -1,4 +1,4 @@
-"""Engines of SQLAlchemy, set up such that no call of a database waits for ever."""
+"""SQLAlchemy's engines, set up so that no call of a database waits for ever."""
 
 import sqlite3
 import time
@@ -10,14 +10,15 @@ from psycopg.abc import PQGen
 from sqlalchemy.pool import NullPool
 
 STATEMENT_SECONDS: Final = 2.5
-"""For one statement, the wait for a lock included."""
+"""Longest time for one statement, including its wait for a lock."""
 
-_PING_SECONDS: Final = 0.7  # an idle connection must answer in; together with connecting below 3
-_CONNECT_SECONDS: Final = 2  # the least that psycopg knows
-_GRACE_SECONDS: Final = 0.3  # before we give up what the server should have given up itself
-_IDLE_SECONDS: Final = 30  # then the server ends a transaction that nobody goes on with
-_PATIENT_SECONDS: Final = 60.0  # to wait for another process that migrates
-_LOG_BYTES: Final = 64 * 2**20  # to which SQLite cuts its log after a checkpoint
+_PING_SECONDS: Final = 0.7  # for an idle connection to answer; with connecting, below 3
+_CONNECT_SECONDS: Final = 2  # psycopg's minimum
+_GRACE_SECONDS: Final = 0.3  # for PostgreSQL to give up first
+_IDLE_SECONDS: Final = 30  # then PostgreSQL ends an abandoned transaction
+_PATIENT_SECONDS: Final = 60.0  # for another process to migrate
+_DEAD_SECONDS: Final = 6  # without a sign of the other end: its connection is gone
+_LOG_BYTES: Final = 64 * 2**20  # SQLite truncates its log to this after a checkpoint
 
 _WRITE: Final = "parley_write"
 
@@ -27,7 +28,7 @@ Result = TypeVar("Result")
 def make_engine(url: sa.URL, connections: int) -> sa.Engine:
     """Make an engine for units of work.
 
-    Transactions on SQLite only read; :func:`writing` makes them write.
+    On SQLite its transactions only read; :func:`writing` gives an engine for those that write.
     """
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(
@@ -56,7 +57,7 @@ def make_engine(url: sa.URL, connections: int) -> sa.Engine:
 
 
 def make_patient_engine(url: sa.URL) -> sa.Engine:
-    """Make an engine for one connection, whose statements may take long."""
+    """Make an engine for one connection, whose statements may take as long as they need."""
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(
             url,
@@ -74,8 +75,35 @@ def make_patient_engine(url: sa.URL) -> sa.Engine:
     )
 
 
+def make_lasting_engine(url: sa.URL) -> sa.Engine:
+    """Make an engine for one connection to PostgreSQL that is kept open, without transactions.
+
+    The server notices within :data:`_DEAD_SECONDS` that the machine at this end is gone; what
+    the connection holds is free then.
+    """
+    wait = _DEAD_SECONDS // 3
+    arguments = _postgresql_arguments(url, _CONNECT_SECONDS, STATEMENT_SECONDS)
+    arguments["options"] = " ".join(
+        (
+            f"-c tcp_keepalives_idle={wait}",
+            f"-c tcp_keepalives_interval={wait}",
+            "-c tcp_keepalives_count=2",
+            arguments["options"],
+        )
+    )
+    engine = sa.create_engine(
+        url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args=arguments,
+    )
+    sa.event.listen(engine, "do_connect", _connect_impatiently)
+    return engine
+
+
 def writing(engine: sa.Engine) -> sa.Engine:
-    """Give the same engine for transactions that write."""
+    """Derive an engine, with the same connections, for transactions that write."""
     return engine.execution_options(**{_WRITE: True})
 
 
@@ -88,12 +116,12 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    # We begin transactions ourselves; sqlite3 would do it before the first write only.
+    # Transactions are begun explicitly; the module would begin them at the first write.
     connection.isolation_level = None
     for pragma in (
         "journal_mode = WAL",
-        # What is committed outlives the process, also its kill -9; a power failure may take the
-        # latest transactions, but never breaks the file.
+        # What is committed outlives the process, even kill -9. A power failure may take the
+        # latest transactions, but never damages the file.
         "synchronous = NORMAL",
         "foreign_keys = ON",
         f"journal_size_limit = {_LOG_BYTES}",
@@ -102,7 +130,7 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:
-    # A transaction that reads first and writes later could find that it came too late.
+    # A transaction that reads before it writes could otherwise find itself out of date.
     write = conn.get_execution_options().get(_WRITE, False)
     conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
@@ -121,27 +149,27 @@ def _postgresql_arguments(url: sa.URL, connect: int, statement: float) -> dict[s
     return {
         "connect_timeout": connect,
         "application_name": "parley",
-        # Later ones win: what the operator says stands.
+        # Later options win, so the operator's come last.
         "options": " ".join((*options, *([given] if isinstance(given, str) else given))),
     }
 
 
 class _Impatient(psycopg.Connection[Any]):
-    """One that does not trust the server to keep its time limits: it may hang, or be cut off."""
+    """A connection that keeps the time limits itself: PostgreSQL may hang or be cut off."""
 
     limit = STATEMENT_SECONDS + _GRACE_SECONDS
 
     def wait(
         self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None
     ) -> Result:
-        """Wait for an answer, but no longer than the limit; then the connection is closed."""
+        """Wait for an answer, at most as long as the limit; then close the connection."""
         limit = self.limit if timeout is None else min(timeout, self.limit)
         until = time.monotonic() + limit
         try:
             return super().wait(gen, interval, limit)
         except psycopg.OperationalError:
             if time.monotonic() >= until:
-                # Whatever comes now would be taken for the answer to the next question.
+                # A late answer would be taken for the answer to the next statement.
                 self.close()
             raise
 
@@ -157,6 +185,6 @@ def _allow_statements(connection: _Impatient, _: object, __: object) -> None:
 
 
 def _allow_a_ping(connection: _Impatient | None, _: object) -> None:
-    # The pool asks a connection whether it lives before it hands it out.
+    # The pool checks that a connection is alive before handing it out.
     if connection is not None:
         connection.limit = _PING_SECONDS

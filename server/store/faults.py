@@ -1,24 +1,29 @@
-"""What an error of a database means for us: try again, wait, or it is a defect."""
+"""What a database's error means for us: try again, wait, or it is a defect."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final
 
 import psycopg
 import sqlalchemy as sa
 
+from server.store.urls import describe
+from server.support.errors import DatabaseUnusable, StoreUnavailable
+
 
 class Fault(Enum):
-    """Kinds of errors."""
+    """The kind of an error."""
 
     CONFLICT = auto()
-    """Two transactions were in each other's way; the same may work at once."""
+    """Two transactions collided; the same may work at once."""
     BUSY = auto()
-    """The database lives, but did not get to it in time."""
+    """The database is there, but did not answer in time."""
     GONE = auto()
-    """It cannot be reached, read or written."""
+    """The database cannot be reached, read or written."""
     OTHER = auto()
-    """None of its doing: a constraint, or a mistake in what was asked."""
+    """Not the database's fault: a constraint, or a mistake in the request."""
 
 
 _BUSY_SQLITE: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -42,7 +47,7 @@ _GONE_CLASSES: Final = {"08", "25", "28", "3D", "53", "57", "58"}
 
 
 def fault_of(error: sa.exc.SQLAlchemyError) -> Fault:
-    """Tell what an error means."""
+    """Classify an error."""
     if isinstance(error, sa.exc.TimeoutError):
         return Fault.BUSY
     if not isinstance(error, sa.exc.DBAPIError):
@@ -56,9 +61,27 @@ def fault_of(error: sa.exc.SQLAlchemyError) -> Fault:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Say what a database said, without the statement and its parameters."""
+    """Give a database's message, without the statement and its parameters."""
     said = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     return " ".join(str(said).split()) or type(said).__name__
+
+
+@contextlib.contextmanager
+def explained(url: sa.URL) -> Iterator[None]:
+    """Turn errors of a database into one line for its operator.
+
+    Raises:
+        DatabaseUnusable: in place of any error of the database at this address.
+    """
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        verb = "migrated" if fault_of(error) is Fault.OTHER else "used"
+        raise DatabaseUnusable(
+            f"the database {describe(url)} cannot be {verb}: {in_one_line(error)}"
+        ) from None
+    except StoreUnavailable as error:
+        raise DatabaseUnusable(f"the database {describe(url)} cannot be used: {error}") from None
 
 
 def _of_sqlite(error: sqlite3.Error) -> Fault:

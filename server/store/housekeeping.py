@@ -11,6 +11,7 @@ import trio
 
 from server.store import access_tokens, estimations, posts
 from server.store.database import Database
+from server.store.lease import Lease
 from server.support import threads
 from server.support.errors import DatabaseUnusable, StoreUnavailable
 from server.support.observe import get_logger
@@ -25,13 +26,17 @@ Chore = Callable[[sa.Connection, float], bool]
 left: each call should take some milliseconds, for nobody else writes to SQLite meanwhile."""
 
 
-async def prepare(database: Database) -> None:
-    """Migrate, and end what a process that was killed has left open.
+async def prepare(database: Database, lease: Lease) -> None:
+    """Become the owner of the database, migrate it, and end what was left open by a kill.
+
+    Release the lease in any case.
 
     Raises:
-        DatabaseUnusable: if that cannot be done.
+        DatabaseUnusable: if another server owns the database, or that cannot be done.
     """
+    await lease.acquire()
     await threads.run(database.upgrade)
+    await lease.claim()
     end_rooms = partial(estimations.close_left_open, at=time.time())
     try:
         left = await database.run(end_rooms, write=True)
@@ -39,6 +44,21 @@ async def prepare(database: Database) -> None:
         raise DatabaseUnusable(f"the database {database.describe()} fails: {reason}") from None
     if left:
         get_logger("database").warning("rooms had not been ended", rooms=left)
+
+
+async def upgrade(database: Database) -> None:
+    """Migrate a database that no server owns, and close all connections to it.
+
+    Raises:
+        DatabaseUnusable: if a server owns the database, or it cannot be migrated.
+    """
+    lease = Lease(database)
+    try:
+        await lease.acquire()
+        await threads.run(database.upgrade)
+    finally:
+        await lease.aclose()
+        await database.aclose()
 
 
 async def tidy(database: Database, retention: Sequence[Chore] = ()) -> None:

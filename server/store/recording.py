@@ -98,7 +98,9 @@ class Recording:
         # Noted beforehand: what is put may be settled at once.
         self._waiting[number] = result
         self._unwritten += 1
-        if not self._writer.put_row(estimations.record, row, weight, settled=settled):
+        if not self._writer.put_row(
+            estimations.record, row, weight, settled=settled, payer=self.session.id
+        ):
             settled(False)
         self._remember(number, result)
 
@@ -112,7 +114,9 @@ class Recording:
             settled = partial(self._settled, None)
             self._unwritten += 1
             row = (self.session, at)
-            if not self._writer.put_row(estimations.close_sessions, row, settled=settled):
+            if not self._writer.put_row(
+                estimations.close_sessions, row, settled=settled, payer=self.session.id
+            ):
                 settled(False)
         else:
             self._leave()

@@ -1,32 +1,33 @@
-"""What several units of work need to say to either database."""
+"""SQL that several units of work need, for either database."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.store.cursors import Cursor, RoomCursor
+from server.support.errors import WriteConflict
 
-# Slices of so many rows, and seconds of rest between them, in which the rooms get the interpreter:
-# a batch of a busy server would keep a vote waiting for 5 ms.
+# Rows in a slice, and seconds of rest between slices, in which the rooms get the interpreter: the
+# batch of a busy server would otherwise keep a vote waiting for 5 ms.
 _SLICE: Final = 25
 _REST: Final = 0.0003
 _LARGEST_ID: Final = 2**63 - 1
 
 
 def insert_or_ignore(conn: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Make an insert that leaves rows alone whose key is there."""
+    """Make an insert that skips rows whose key is there."""
     if conn.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def insert_rows(conn: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert many rows, each a value per column, but leave those alone whose key is there.
+    """Insert many rows, each a value per column, and skip those whose key is there.
 
-    Goes past the compiler's handling of parameters, which costs more than the insert itself.
+    Bypasses the compiler's handling of parameters, which costs more than the insert itself.
     """
     if not rows:
         return
@@ -42,8 +43,41 @@ def insert_rows(conn: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, 
         time.sleep(_REST)
 
 
+def insert_or_same(
+    conn: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, object]],
+    *,
+    same: Sequence[str],
+) -> None:
+    """Insert rows, some of which may have been inserted before; none twice.
+
+    Args:
+        conn: a connection in a transaction that writes.
+        table: where to.
+        rows: the values by column.
+        same: the columns by which a row that is there is known to be the same one.
+
+    Raises:
+        WriteConflict: if the key of a row is there with something else.
+    """
+    if not rows:
+        return
+    done = conn.execute(insert_or_ignore(conn, table), rows)
+    if done.rowcount == len(rows):
+        return
+    keys = [column.name for column in table.primary_key]
+    known = sa.select(*(table.c[name] for name in (*keys, *same)))
+    for row in rows:
+        is_this = sa.and_(*(table.c[name] == row[name] for name in keys))
+        found = conn.execute(known.where(is_this)).one()
+        if tuple(found) != tuple(row[name] for name in (*keys, *same)):
+            key = ", ".join(f"{name} {row[name]}" for name in keys)
+            raise WriteConflict(f"{table.name}: something else is stored as {key}")
+
+
 def insert_new(conn: sa.Connection, table: sa.Table, **values: object) -> bool:
-    """Insert one row unless its key is there; tell whether it was not.
+    """Insert one row unless its key is there; return whether it was inserted.
 
     While another transaction is inserting the same key, this waits for its end.
     """
@@ -55,7 +89,7 @@ def insert_new(conn: sa.Connection, table: sa.Table, **values: object) -> bool:
 def below(
     at: sa.ColumnElement[float], key: sa.ColumnElement[Any], before: Cursor | RoomCursor | None
 ) -> sa.ColumnElement[bool]:
-    """Select what comes after a place, in a list with the newest first."""
+    """Select what follows a place in a list, newest first."""
     if before is None:
         return sa.true()
     place = sa.tuple_(sa.literal(before.at, sa.Double), sa.literal(before.id, key.type))
@@ -63,12 +97,12 @@ def below(
 
 
 def is_id(number: int) -> bool:
-    """Tell whether a database could hold this id at all; asking for another one is an error."""
+    """Tell whether a database can hold this id at all; querying another one is an error."""
     return 0 < number <= _LARGEST_ID
 
 
 def is_text(text: str) -> bool:
-    """Tell whether a database could hold this text at all; asking for another one is an error."""
+    """Tell whether a database can hold this text at all; querying another one is an error."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair

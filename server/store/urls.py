@@ -1,19 +1,22 @@
-"""Addresses of databases: which ones we understand, and how they are shown."""
+"""Addresses of databases: which ones are understood, and how they are shown."""
 
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
-_FORMS: Final = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+_FORMS: Final = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 _SECRET: Final = ("password", "sslpassword")
+# The first two are what hosting services hand out; the last names our driver.
+_POSTGRESQL: Final = ("postgres", "postgresql", "postgresql+psycopg")
 
 
 def parse(text: str) -> sa.URL:
-    """Read an address.
+    """Read the address of a database; ``postgres://`` and ``postgresql://`` mean psycopg.
 
     Raises:
-        ValueError: with one line that says what it must look like, and does not quote it: there
-            may be a password in it.
+        ValueError: one line that says what an address must look like. It does not quote the
+            text, which may contain a password.
     """
     try:
         url = sa.make_url(text)
@@ -25,15 +28,20 @@ def parse(text: str) -> sa.URL:
         if url.query:
             raise ValueError("an address of SQLite takes no parameters")
         if not url.database or ":memory:" in url.database:
-            raise ValueError("SQLite needs a file, for each of our connections must see the same")
+            raise ValueError("SQLite needs a file that all connections share")
         if "\0" in url.database:
-            raise ValueError("no name of a file has a zero byte")
+            raise ValueError("the name of a file has no zero byte")
         return url.set(drivername="sqlite+pysqlite")
-    if url.drivername in ("postgresql", "postgresql+psycopg"):
+    if url.drivername in _POSTGRESQL:
         return url.set(drivername="postgresql+psycopg")
     raise ValueError(f"must be {_FORMS}")
 
 
 def describe(url: sa.URL) -> str:
-    """Show an address without the passwords in it."""
+    """Show an address without its passwords."""
     return url.difference_update_query(_SECRET).render_as_string(hide_password=True)
+
+
+def sqlite_path(url: sa.URL) -> Path | None:
+    """Give the file of an SQLite database; ``None`` for PostgreSQL."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None

@@ -14,7 +14,9 @@
     │   └── TooManyAttempts          something was tried too often; carries when to come again
     ├── StoreError
     │   ├── StoreUnavailable         the database does not answer; the same may work in a moment
+    │   │   └── Ousted               another server owns the database now: nothing more is written
     │   ├── DatabaseUnusable         without the operator this will never work
+    │   ├── WriteConflict            the key of what must be written holds something else
     │   ├── Taken                    somebody else has what must be unique
     │   ├── TooMany                  an account has as many of these as it may have
     │   └── Missing                  what this would refer to does not exist
@@ -83,8 +85,20 @@ class StoreUnavailable(StoreError):
     """The database does not answer, or cannot write; the same may work in a moment."""
 
 
+class Ousted(StoreUnavailable):
+    """Another server owns the database now; this one writes nothing any more."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("another server has taken over the database")
+
+
 class DatabaseUnusable(StoreError):
     """Without the operator this will never work; the message is one line that says why."""
+
+
+class WriteConflict(StoreError):
+    """Something else is stored under the key of what was to be written."""
 
 
 class Taken(StoreError):

@@ -257,6 +257,7 @@ async def test_until_the_delay_is_over_everything_is_served_but_not_ready() -> N
     assert it.codes == [128 + signal.SIGTERM]
 
 
+@pytest.mark.timeout(180)  # a database is made and migrated for every step
 def test_cancelled_at_any_step_the_server_leaves_nothing() -> None:
     async def scenario(cutter: Cutter) -> None:
         before = tasks()

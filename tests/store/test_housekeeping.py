@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 import trio
+import trio.testing
 
 from protocol.ids import RoomId
 from protocol.messages import TicketId, TicketResult
@@ -17,7 +18,8 @@ from server.store import estimations, users
 from server.store.database import Database
 from server.store.faults import Fault, fault_of, in_one_line
 from server.store.housekeeping import prepare, tidy
-from server.store.schema import idempotency_keys, tokens
+from server.store.lease import Lease
+from server.store.schema import idempotency_keys, settings, tokens
 from server.support.errors import DatabaseUnusable
 from tests.store.people import add_post, add_user, until
 
@@ -45,12 +47,15 @@ def test_errors_are_told_apart() -> None:
 
 async def test_at_the_start_the_database_is_migrated(empty_url: str) -> None:
     database = Database(empty_url)
+    lease = Lease(database)
     try:
-        await prepare(database)
+        await prepare(database, lease)
 
         assert database.current() is not None
         assert database.available
+        assert await database.owner() is not None
     finally:
+        await lease.aclose()
         await database.aclose()
 
 
@@ -59,7 +64,11 @@ async def test_at_the_start_rooms_that_were_left_open_are_ended(
 ) -> None:
     await database.run(partial(estimations.record, revealed=[ROUND]), write=True)
 
-    await prepare(database)
+    lease = Lease(database)
+    try:
+        await prepare(database, lease)
+    finally:
+        await lease.aclose()
 
     [found] = await database.run(partial(estimations.find, room_id=ROUND.session.room_id))
     assert found.closed_at is not None
@@ -76,11 +85,45 @@ async def test_a_database_that_cannot_be_written_at_the_start_is_unusable(
     with sqlite3.connect(sqlite_database_path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         database = Migrated(f"sqlite:///{sqlite_database_path}")
-        with pytest.raises(DatabaseUnusable, match=r"alone\.db fails: .*locked"):
-            await prepare(database)
+        lease = Lease(database)
+        with pytest.raises(DatabaseUnusable, match=r"alone\.db cannot be used: .*locked"):
+            await prepare(database, lease)
+        await lease.aclose()
         await database.aclose()
         other.execute("ROLLBACK")
     other.close()
+
+
+async def test_retention_goes_on_in_parts_and_one_failing_chore_stops_no_other(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[str, float]] = []
+    start = time.time()
+
+    def fail(_: sa.Connection, now: float) -> bool:
+        calls.append(("fail", now))
+        raise LookupError("a mistake in a chore")
+
+    def forget(conn: sa.Connection, now: float) -> bool:
+        conn.execute(sa.insert(settings).values(key=f"part {len(calls)}", value="x"))
+        calls.append(("forget", now))
+        return len(calls) < 4
+
+    def parts(conn: sa.Connection) -> int:
+        return conn.execute(sa.select(sa.func.count()).select_from(settings)).scalar_one()
+
+    async def all_done() -> bool:
+        return await database.run(parts) == 3
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tidy, database, [fail, forget])
+        await until(all_done)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        nursery.cancel_scope.cancel()
+
+    assert [name for name, _ in calls] == ["fail", "forget", "forget", "forget"]
+    assert all(start <= now <= time.time() for _, now in calls)
+    assert "a mistake in a chore" in "".join(capsys.readouterr())
 
 
 async def test_what_has_expired_is_forgotten(database: Database) -> None:

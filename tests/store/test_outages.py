@@ -17,6 +17,7 @@ from server.store import migrate, urls
 from server.store.database import Database
 from server.store.schema import settings
 from server.store.writer import Writer
+from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 from tests.store.conftest import Postgres
 from tests.store.people import until
@@ -58,7 +59,8 @@ async def test_what_is_put_while_the_server_is_down_is_written_when_it_is_back(
     mortal: Postgres, mortal_url: str
 ) -> None:
     database = Database(mortal_url)
-    writer = Writer(database)
+    counters = Counters()
+    writer = Writer(database, counters=counters)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(database.watch)
         await nursery.start(writer.run)
@@ -79,7 +81,7 @@ async def test_what_is_put_while_the_server_is_down_is_written_when_it_is_back(
             await writer.flush()
         assert not await is_gone(database)
         assert sorted(await database.run(numbers)) == list(range(2000))
-        assert (writer.written, writer.dropped, writer.backlog) == (2000, 0, 0)
+        assert (counters.writes_done, writer.dropped, writer.backlog) == (2000, 0, 0)
         nursery.cancel_scope.cancel()
     await database.aclose()
 
@@ -150,33 +152,28 @@ async def test_connections_that_the_server_has_closed_are_replaced_unnoticed(
     await database.aclose()
 
 
-def test_killing_the_process_loses_the_last_fifth_of_a_second_at_most(url: str) -> None:
+def test_killing_the_process_loses_nothing_that_was_settled_and_leaves_no_gap(url: str) -> None:
     process = subprocess.Popen(
         [sys.executable, str(KILLED), url], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    lines: list[tuple[int, float]] = []
+    told: list[int] = []
     for line in process.stdout:
-        number, at = line.split()
-        lines.append((int(number), float(at)))
-        if len(lines) == 300:
+        told.append(int(line))
+        if len(told) == 300:
             os.kill(process.pid, signal.SIGKILL)
-            killed_at = time.monotonic()
             break
     else:
         raise AssertionError("it has ended by itself")
-    rest = [line.split() for line in process.stdout.read().splitlines() if line.count(" ")]
+    told += [int(line) for line in process.stdout.read().splitlines()[:-1]]
     process.stdout.close()
     assert process.wait(20) == -signal.SIGKILL
-    lines += [(int(number), float(at)) for number, at in rest]
 
     engine = sa.create_engine(urls.parse(url))
     with engine.begin() as conn:
         kept = sorted(numbers(conn))
     engine.dispose()
 
+    assert told == list(range(len(told)))
     assert kept == list(range(len(kept)))
-    lost = [at for number, at in lines if number >= len(kept)]
-    # 0.2 s are promised; the rest is for a machine on which other tests compute at the same time.
-    assert all(killed_at - at < 0.5 for at in lost)
-    assert len(kept) > 100
+    assert len(kept) >= len(told)

@@ -13,6 +13,7 @@ from server.support.errors import DatabaseUnusable
         ("sqlite:///parley.db", "sqlite+pysqlite:///parley.db"),
         ("sqlite:////var/lib/parley.db", "sqlite+pysqlite:////var/lib/parley.db"),
         ("postgresql://h/d", "postgresql+psycopg://h/d"),
+        ("postgres://u:top@h:5/d", "postgresql+psycopg://u:***@h:5/d"),
         ("postgresql+psycopg://u:top@h:5/d", "postgresql+psycopg://u:***@h:5/d"),
         (
             "postgresql://u@/d?host=/run&password=top&sslpassword=top",

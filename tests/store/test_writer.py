@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -10,7 +11,8 @@ import trio
 import trio.testing
 
 from server.store.database import Database
-from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, Writer
+from server.store.shares import Kind
+from server.store.writer import BATCH_ITEMS, BATCH_SECONDS, ROW_BYTES, Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 
@@ -29,6 +31,7 @@ class FakeDatabase(Database):
 
     def __init__(self) -> None:
         self.batches: list[list[object]] = []
+        self.counters = Counters()
         self.tries: list[float] = []
         self.gone = False
         self.seconds = 0.0
@@ -77,7 +80,7 @@ async def running(writer: Writer) -> AsyncIterator[None]:
 async def test_with_nothing_to_do_it_sleeps(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with running(Writer(fake)):
+    async with running(Writer(fake, counters=fake.counters)):
         await trio.sleep(3600)
         await trio.testing.wait_all_tasks_blocked()
 
@@ -87,7 +90,7 @@ async def test_with_nothing_to_do_it_sleeps(
 async def test_what_comes_first_is_written_at_once_and_the_rest_in_batches(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     start = trio.current_time()
     async with running(writer):
         for number in range(25):
@@ -100,13 +103,13 @@ async def test_what_comes_first_is_written_at_once_and_the_rest_in_batches(
     gaps = [after - before for before, after in zip(fake.tries, fake.tries[1:], strict=False)]
     assert fake.tries[0] == start
     assert all(gap == pytest.approx(BATCH_SECONDS) for gap in gaps)
-    assert (writer.backlog, writer.written, writer.dropped) == (0, 25, 0)
+    assert (writer.backlog, fake.counters.writes_done, writer.dropped) == (0, 25, 0)
 
 
 async def test_when_a_whole_batch_waits_it_is_written_at_once(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         start = trio.current_time()
         for number in range(2 * BATCH_ITEMS + 1):
@@ -121,7 +124,7 @@ async def test_when_a_whole_batch_waits_it_is_written_at_once(
 async def test_a_batch_that_fills_up_while_it_waits_is_written_at_once(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         writer.put(row(-1))
         await trio.sleep(0.01)
@@ -138,12 +141,12 @@ async def test_while_the_database_is_gone_everything_is_kept_in_order(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
     fake.gone = True
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         for number in range(50):
             writer.put(row(number))
             await trio.sleep(0.2)
-        assert (writer.backlog, writer.written) == (50, 0)
+        assert (writer.backlog, fake.counters.writes_done) == (50, 0)
         rests = [b - a for a, b in zip(fake.tries, fake.tries[1:], strict=False)]
         assert rests[:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0])
         assert max(rests) == pytest.approx(2.0)
@@ -152,27 +155,27 @@ async def test_while_the_database_is_gone_everything_is_kept_in_order(
         await writer.flush()
 
     assert fake.rows == list(range(50))
-    assert (writer.backlog, writer.written, writer.dropped) == (0, 50, 0)
+    assert (writer.backlog, fake.counters.writes_done, writer.dropped) == (0, 50, 0)
 
 
 async def test_what_was_committed_before_the_connection_broke_is_done_again(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
     fake.commits_and_fails = True
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         writer.put(row("a"))
         await writer.flush()
 
     assert fake.rows == ["a", "a"]
-    assert writer.written == 1
+    assert fake.counters.writes_done == 1
 
 
 @pytest.mark.parametrize("bad", [{0}, {2}, {6}, {1, 2, 5}, set(range(7))])
 async def test_what_fails_by_itself_is_left_out_and_nothing_else(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock, bad: set[int]
 ) -> None:
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     settled: dict[int, list[bool]] = {number: [] for number in range(7)}
     for number in range(7):
         write = poison if number in bad else row(number)
@@ -181,7 +184,7 @@ async def test_what_fails_by_itself_is_left_out_and_nothing_else(
         await writer.flush()
 
     assert fake.rows == [number for number in range(7) if number not in bad]
-    assert (writer.written, writer.dropped) == (7 - len(bad), len(bad))
+    assert (fake.counters.writes_done, writer.dropped) == (7 - len(bad), len(bad))
     assert settled == {number: [number not in bad] for number in range(7)}
 
 
@@ -211,11 +214,71 @@ async def test_above_its_bound_the_newest_is_dropped(
     assert printed.count("writes are taken again") == 1
 
 
+async def test_one_who_floods_loses_by_it_and_nobody_else(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.gone = True
+    writer = Writer(fake, most=1000, counters=fake.counters)
+    settled: dict[str, bool] = {}
+
+    def put(name: str, payer: str, kind: Kind, weight: int = 1) -> bool:
+        return writer.put(
+            row(name), weight, payer=payer, kind=kind, settled=partial(settled.__setitem__, name)
+        )
+
+    async with running(writer):
+        put("quiet says", "quiet", Kind.CHATTER)
+        for number in range(5000):
+            put(f"{number}", "flood", Kind.CHATTER)
+        await trio.sleep(5)
+        assert not settled
+        assert put("round", "room", Kind.RESULT, 100)
+        assert put("quiet says more", "quiet", Kind.CHATTER)
+        assert not put("flood goes on", "flood", Kind.CHATTER)
+        fake.gone = False
+        await writer.flush()
+
+    assert settled["quiet says"]
+    assert settled["quiet says more"]
+    assert settled["round"]
+    kept = [each for each in fake.rows if isinstance(each, str) and each.isdigit()]
+    assert kept == [str(number) for number in range(len(kept))]
+    assert len(kept) == 1000 - 102
+    assert fake.counters.writes_dropped == 5000 + 1 - len(kept)
+
+
+def test_bytes_count_like_rows(fake: FakeDatabase) -> None:
+    writer = Writer(fake, most=10, counters=fake.counters)
+
+    assert writer.put(row("small"), size=ROW_BYTES)
+    assert not writer.put(row("large"), size=10 * ROW_BYTES)
+    assert writer.put(row("fits"), size=9 * ROW_BYTES)
+    assert not writer.put(row("one more"), size=1)
+
+
+async def test_what_gives_way_does_not_let_a_flush_end_before_its_time(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    fake.seconds = 1.0
+    writer = Writer(fake, most=100, counters=fake.counters)
+    async with running(writer):
+        writer.put(row("first"), 10, payer="a", kind=Kind.CHATTER)
+        await trio.sleep(0.5)
+        writer.put(row("second"), 10, payer="b", kind=Kind.CHATTER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.flush)
+            await trio.lowlevel.checkpoint()
+            for number in range(5):
+                writer.put(row(number), 16, payer="c", kind=Kind.CHATTER)
+            assert writer.put(row("result"), 64)
+        assert "second" in fake.rows
+
+
 async def test_flush_waits_for_what_was_put_before_and_no_more(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
     fake.seconds = 1.0
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     await writer.flush()
     async with running(writer):
         writer.put(row("first"))
@@ -233,7 +296,7 @@ async def test_flush_waits_for_what_was_put_before_and_no_more(
 async def test_flush_does_not_wait_for_the_next_batch(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         writer.put(row("first"))
         await trio.sleep(0.01)
@@ -247,7 +310,7 @@ async def test_flush_does_not_wait_for_the_next_batch(
 async def test_drain_writes_what_there_is(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         for number in range(3000):
             writer.put(row(number))
@@ -263,7 +326,7 @@ async def test_drain_gives_up_at_its_deadline_and_counts_what_is_lost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fake.gone = True
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         writer.put(row(1))
         writer.put(row(2))
@@ -280,7 +343,7 @@ async def test_being_cancelled_does_not_lose_count(
     fake: FakeDatabase, autojump_clock: trio.testing.MockClock
 ) -> None:
     fake.gone = True
-    writer = Writer(fake)
+    writer = Writer(fake, counters=fake.counters)
     async with running(writer):
         writer.put(row(1))
         await trio.sleep(1)

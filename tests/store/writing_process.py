@@ -1,7 +1,6 @@
-"""Puts a number into the writer every few milliseconds and tells when; run as a program."""
+"""Puts numbers into the writer and tells which are written; run as a program."""
 
 import sys
-import time
 from functools import partial
 
 import sqlalchemy as sa
@@ -16,14 +15,19 @@ def put(conn: sa.Connection, key: str) -> None:
     conn.execute(sa.insert(settings).values(key=key, value="x"))
 
 
+def tell(number: int, written: bool) -> None:
+    assert written
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
 async def main(url: str) -> None:
     writer = Writer(Database(url))
     async with trio.open_nursery() as nursery:
         await nursery.start(writer.run)
         for number in range(5000):
-            writer.put(partial(put, key=f"{number:06}"))
-            sys.stdout.write(f"{number} {time.monotonic()}\n")
-            sys.stdout.flush()
+            told = partial(tell, number)
+            writer.put(partial(put, key=f"{number:06}"), settled=told)
             await trio.sleep(0.005)
 
 

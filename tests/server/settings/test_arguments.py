@@ -243,3 +243,19 @@ def test_version_is_told_on_standard_output(capsys: pytest.CaptureFixture[str]) 
 
     assert stop.value.code == 0
     assert re.fullmatch(r"parley \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_a_backup_has_the_name_of_its_file() -> None:
+    settings = parse(["db", "backup", "copy.db", "--database-url", "sqlite:///a.db"], {})
+
+    assert (settings.command, settings.backup_file) == ("db backup", "copy.db")
+
+
+@pytest.mark.parametrize("words", [[], [""], ["--log-level", "info"]])
+def test_a_backup_without_a_file_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["db", "backup", *words], {})
+
+    assert "FILE" in capsys.readouterr().err
