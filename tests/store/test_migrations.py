@@ -31,7 +31,7 @@ def test_an_empty_database_is_migrated_to_the_newest_revision(empty_url: str) ->
 
     assert database.current() is None
     database.upgrade()
-    assert database.current() == migrate.newest() == "0001"
+    assert database.current() == migrate.newest() == "0004"
 
 
 def test_migrating_again_changes_nothing(empty_url: str) -> None:
@@ -54,7 +54,7 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
         for _ in range(3)
     ]
 
-    assert [process.communicate(timeout=50) for process in processes] == [("0001\n", "")] * 3
+    assert [process.communicate(timeout=50) for process in processes] == [("0004\n", "")] * 3
     assert [process.returncode for process in processes] == [0, 0, 0]
 
 
