@@ -89,7 +89,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
                         accepting.cancel_scope.cancel()
                     work.deadline = trio.current_time() + settings.limits.drain_seconds
                     await house.drain()
-            house.chat.hand_over()
+            house.chat.finish()
             left = work.deadline - trio.current_time() if lifecycle.killed_by is None else 0
             await ground.writer.drain(max(left, _LAST_WRITES_SECONDS))
             services.cancel_scope.cancel()
@@ -189,7 +189,7 @@ class _Frontend:
 
     def _revoke(self, revoked: Revoked) -> None:
         if revoked.everything:  # the account is gone
-            self.chat.disown(revoked.user_id)
+            self.chat.anonymise(revoked.user_id)
 
     async def drain(self) -> None:
         """Let nobody in any more, and send everybody away."""

@@ -31,7 +31,19 @@ INSIDE: Final = {
         *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "prefixed"),
         "accepted",
     ],
-    "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
+    "rooms": [
+        *(
+            "chat_directory",
+            "chat_log",
+            "chat_numbers",
+            "chat_entry",
+            "hub",
+            "room",
+            "fanout",
+            "inbox",
+            "timers",
+        ),
+    ],
     "auth": ["accounts", "passwords", "tokens", "emails", "origin", "proxies", "throttle"],
     "store": [
         *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),

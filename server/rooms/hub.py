@@ -2,17 +2,38 @@
 
 import secrets
 import time
+from typing import TypeVar
 
 import trio
 
 from protocol.errors import ErrorCode, Refused
 from protocol.estimation import Estimation
 from protocol.ids import ROOM_ID_ALPHABET, ROOM_ID_LENGTH, RoomId
+from protocol.messages import TicketResult
 from server.rooms.room import Room
 from server.store.results import ResultsStore
 from server.support.counters import Counters
 from server.support.limits import Limits
-from server.support.supervise import contain
+
+Recorded = TypeVar("Recorded")
+
+
+class RoundRecorder:
+    """Keeps the results of estimation rooms, and counts them."""
+
+    def __init__(self, results: ResultsStore, counters: Counters) -> None:
+        """Keep in ``results`` what ``counters`` counts."""
+        self._results = results
+        self._counters = counters
+
+    def record(self, room_id: RoomId, record: TicketResult) -> None:
+        """A round has been revealed."""
+        self._counters.rounds_revealed += 1
+        self._results.record(room_id, record)
+
+    def close(self, room_id: RoomId, at: float) -> None:
+        """A room has ended at this Unix time."""
+        self._results.close(room_id, at)
 
 
 class Hub:
@@ -26,19 +47,16 @@ class Hub:
         self._limits = limits
         self._results = results
         self._counters = counters
-        self._rooms: dict[RoomId, Room] = {}
+        self._recorder = RoundRecorder(results, counters)
+        self._rooms: dict[RoomId, Room[TicketResult]] = {}
         self._draining = False
 
-    def __len__(self) -> int:
-        """Count the live rooms."""
-        return len(self._rooms)
-
-    def find(self, room_id: RoomId) -> Room | None:
+    def find(self, room_id: RoomId) -> Room[TicketResult] | None:
         """Look up a live room."""
         return self._rooms.get(room_id)
 
-    async def open(self, capacity: int) -> Room:
-        """Open an estimation room; whoever is admitted first is its admin.
+    async def open(self, capacity: int) -> Room[TicketResult]:
+        """Open an estimation room; whoever enters first is its admin.
 
         Raises:
             Refused: if there are too many rooms, or the server is shutting down.
@@ -52,7 +70,7 @@ class Hub:
             room_id,
             Estimation(room_id, capacity, announce_seconds=self._limits.announce_seconds),
             limits=self._limits,
-            keeper=self._results,
+            recorder=self._recorder,
             counters=self._counters,
             forget=self._forget,
         )
@@ -79,13 +97,6 @@ class Hub:
                 return room_id
 
 
-async def start(room: Room, nursery: trio.Nursery) -> None:
-    """Run a room in ``nursery``, such that nothing that goes wrong in it reaches the others."""
-    await nursery.start(_keep, room, name=f"room {room.id}")
-
-
-async def _keep(  # noqa: ASYNC128 - the room calls started()
-    room: Room, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with contain("room", room=room.id):
-        await room.run(task_status=task_status)
+async def start(room: Room[Recorded], nursery: trio.Nursery) -> None:
+    """Run a room in ``nursery``; nothing that goes wrong in it reaches the others."""
+    await nursery.start(room.run, name=f"room {room.id}")

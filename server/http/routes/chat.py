@@ -107,21 +107,26 @@ class PublicRoom:
 class Present:
     """Somebody who is in a room."""
 
-    id: Annotated[int, Parameter(description="Of the user")]
-    username: Annotated[str, Parameter(description="As they were called on joining")]
+    id: Annotated[int, Parameter(description="The user's id")]
+    username: Annotated[str, Parameter(description="The user's name, as it was on joining")]
 
 
 @attrs.frozen(kw_only=True)
 class Said:
     """A message of a room."""
 
-    seq: Annotated[int, Parameter(description="Counts the messages of the room from 1 on")]
-    author: Annotated[str, Parameter(description="Who has said it")]
-    author_id: Annotated[
-        int | None, Parameter(description="Of that user; null once the account is gone")
+    seq: Annotated[
+        int,
+        Parameter(
+            description="The message's number in the room, from 1 on: ascending, never given twice"
+        ),
     ]
-    text: Annotated[str, Parameter(description="As it was said")]
-    at: Annotated[datetime, Parameter(description="When it was said")]
+    author: Annotated[str, Parameter(description="The name of its author")]
+    author_id: Annotated[
+        int | None, Parameter(description="The author's id; null once the account is gone")
+    ]
+    text: Annotated[str, Parameter(description="The text, as it was said")]
+    at: Annotated[datetime, Parameter(description="The time at which it was said")]
 
     @classmethod
     def of(cls, message: ChatMessage) -> "Said":
