@@ -1,28 +1,22 @@
 """Chat rooms between waking and sleeping, and the way of their messages into the store."""
 
 import gc
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from protocol.chat import DELETED_USER, Chat
 from protocol.dialects.gochat import GOCHAT
 from protocol.effects import Effect
-from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem, Refused
+from protocol.errors import CloseCode, ErrorCode, Problem, Refused
 from protocol.ids import MemberId, RoomId
 from protocol.messages import ChatMessage, ChatRecord, Command, EnterChat, Event, Person, Say
-from server.rooms.chat_directory import FLUSH_SECONDS, ChatRooms
-from server.rooms.chat_entry import TRANSITIONS, Entry, State, Trigger
+from server.rooms.chat_directory import ChatRooms
 from server.rooms.chat_log import GATHER_SECONDS
 from server.store import chat, users
 from server.store.database import Database
@@ -31,7 +25,7 @@ from server.store.writer import BATCH_SECONDS, Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
-from tests.server.chat_harness import ATTIC, LOBBY, Chats, Guest, MemoryDatabase, chats, settled
+from tests.server.chat_harness import ATTIC, LOBBY, Chats, Guest, chats, settled
 from tests.server.harness import Cutter, sweep
 
 SOON = 2 * (GATHER_SECONDS + BATCH_SECONDS)
@@ -801,112 +795,6 @@ def test_deleting_may_be_cancelled_at_every_step() -> None:
     sweep(scenario, least=4)
 
 
-# --- numbers --------------------------------------------------------------------------------
-
-
-@contextmanager
-def kept_over_lives() -> Iterator[MemoryDatabase]:
-    """Make a database that outlives the processes that use it."""
-    database = MemoryDatabase()
-    database.open(LOBBY)
-    try:
-        yield database
-    finally:
-        database.engine.dispose()
-
-
-async def test_no_number_is_told_twice_although_nothing_was_written(
-    autojump_clock: MockClock,
-) -> None:
-    with kept_over_lives() as database:
-        ada = database.person("Ada")
-        told: list[int] = []
-        for _ in range(3):
-            async with chats(database=database, write=False, run=False, numbers_block=10) as it:
-                guest = await it.join(ada)
-                it.say(guest, "one", "two", "three")
-                await settled()
-                told += guest.seqs
-            assert database.kept() == []  # it was killed
-        assert told == [1, 2, 3, 11, 12, 13, 21, 22, 23]
-
-
-async def test_in_an_orderly_end_no_number_is_lost(autojump_clock: MockClock) -> None:
-    with kept_over_lives() as database:
-        ada = database.person("Ada")
-        told: list[int] = []
-        for life in range(3):
-            async with chats(database=database) as it:
-                guest = await it.join(ada)
-                it.say(guest, f"first of {life}", f"second of {life}")
-                await settled()
-                told += guest.seqs[-2:]
-                it.rooms.drain("over")
-                await settled()
-                it.rooms.finish()
-                await it.writer.flush()
-        assert told == [1, 2, 3, 4, 5, 6]
-
-
-async def test_new_numbers_are_put_on_record_before_the_old_ones_run_out(
-    autojump_clock: MockClock,
-) -> None:
-    with kept_over_lives() as database:
-        ada = database.person("Ada")
-        async with chats(database=database, numbers_block=10) as it:
-            guest = await it.join(ada)
-            for number in range(40):
-                it.say(guest, f"text {number}")
-                await settled()
-                await trio.sleep(SOON)
-            assert guest.seqs == [*range(1, 41)]
-        async with chats(database=database) as it:
-            guest = await it.join(ada)
-            it.say(guest, "after the end")
-            await settled()
-            assert guest.seqs[-1] > 40
-
-
-async def test_without_numbers_on_record_a_room_says_so_until_there_are_some(
-    autojump_clock: MockClock,
-) -> None:
-    async with chats(numbers_block=4) as it:
-        guest = await it.join(it.database.person("Ada"))
-        it.database.gone = True
-        it.say(guest, *(f"text {number}" for number in range(6)))
-        await settled()
-        assert guest.seqs == [1, 2, 3, 4]
-        assert [each["type"] for each in guest.heard[-2:]] == ["refusal"] * 2
-        assert "try again" in guest.heard[-1]["context"]
-        it.database.gone = False
-        await trio.sleep(5)
-        it.say(guest, "back again")
-        await settled()
-        assert guest.seqs == [1, 2, 3, 4, 5]
-
-
-async def test_who_wakes_a_room_that_is_being_forgotten_waits_and_goes_on_with_its_numbers(
-    autojump_clock: MockClock,
-) -> None:
-    async with chats(most_asleep=0) as it:
-        ada = it.database.person("Ada")
-        guest = await it.join(ada)
-        it.say(guest, "one")
-        await settled()
-        await trio.sleep(SOON)
-        with it.database.held(write=True):
-            await it.sleep(guest)
-            begin = trio.current_time()
-            with pytest.raises(StoreUnavailable):
-                await it.join(ada)
-            assert trio.current_time() - begin == FLUSH_SECONDS
-        await trio.sleep(SOON)
-        guest = await it.join(ada)
-        it.say(guest, "two")
-        await settled()
-        assert guest.seqs == [1, 2]
-
-
 # --- what is remembered, and by whom the rules are called -----------------------------------
 
 
@@ -921,13 +809,6 @@ async def test_of_a_room_that_sleeps_no_text_is_remembered(autojump_clock: MockC
         del guest
         gc.collect()
         assert [each for each in gc.get_objects() if type(each) is ChatMessage] == []
-
-
-def test_a_room_that_sleeps_is_a_few_hundred_bytes() -> None:
-    entry = Entry(RoomId("x" * 64), State.ASLEEP, last_seq=2**40, granted=2**41, remembered=True)
-    seen = {id(each): each for each in (entry, *gc.get_referents(entry))}
-    size = sum(sys.getsizeof(each) for each in seen.values() if not isinstance(each, type | State))
-    assert size < 500
 
 
 async def test_only_the_rooms_own_task_calls_its_rules(
@@ -1016,27 +897,6 @@ async def test_an_operator_decides_how_much_one_may_make_others_receive(
         await settled()
         assert len(bob.texts) == 2
         assert ada.heard[-1]["context"].startswith("too much at once: 10 bytes a second")
-
-
-def test_a_move_that_the_table_does_not_have_is_a_typed_error() -> None:
-    entry = Entry(LOBBY)
-    with pytest.raises(IllegalMove, match="nothing leads from UNKNOWN by SLEEP"):
-        entry.move(Trigger.SLEEP)
-    assert entry.state is State.UNKNOWN
-
-
-@given(st.lists(st.sampled_from(Trigger), max_size=30))
-def test_whatever_is_tried_a_room_moves_as_in_the_table(triggers: list[Trigger]) -> None:
-    entry = Entry(LOBBY)
-    for trigger in triggers:
-        before = entry.state
-        try:
-            entry.move(trigger)
-        except IllegalMove:
-            assert (before, trigger) not in TRANSITIONS
-            assert entry.state is before
-        else:
-            assert entry.state is TRANSITIONS[before, trigger]
 
 
 # --- with threads ---------------------------------------------------------------------------
