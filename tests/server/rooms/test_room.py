@@ -45,7 +45,7 @@ from server.rooms.inbox import Inbox
 from server.rooms.room import Room, Rules
 from server.support.counters import Counters
 from server.support.limits import Limits
-from tests.server.harness import Cutter, FakeMember, FakeRecorder, split, sweep, tasks
+from tests.server.harness import Cutter, FakeMember, FakeRecorder, split, sweep, tasks, until
 
 ROOM = RoomId("a1B2c3")
 T1 = TicketId("T-1")
@@ -385,8 +385,7 @@ async def test_the_end_of_the_owner_takes_the_id_in_the_same_step(
         it.seat(ada, FakeMember("Bob"))
         await settled()
         ada.hang_up()
-        while not found:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: bool(found))
         # The member's own step was not over yet when it looked; this one comes after it.
         assert found == [False]
         assert it.forgotten == [ROOM]
