@@ -1,10 +1,15 @@
 """What the rules ask the room to do; the room carries them out in the order given."""
 
+from typing import Generic, TypeVar
+
 import attrs
 
-from protocol.errors import CloseCode
+from protocol.errors import CloseCode, Problem
 from protocol.ids import MemberId
-from protocol.messages import ChatMessage, Event, TicketResult
+from protocol.messages import Event
+
+Recorded = TypeVar("Recorded")
+"""What rooms of one kind give to be kept."""
 
 
 @attrs.frozen
@@ -43,7 +48,17 @@ class Disconnect:
 
     member: MemberId
     code: CloseCode
+    problem: Problem
+    """The reason, which the member's dialect words."""
+
+
+@attrs.frozen
+class Own:
+    """The room ends with this member's connection, even if that has ended already."""
+
+    member: MemberId
     reason: str
+    """Why the room is over then, for people."""
 
 
 @attrs.frozen
@@ -62,10 +77,10 @@ class ClearTimer:
 
 
 @attrs.frozen
-class Record:
-    """Keep the result of a round, or a chat message."""
+class Record(Generic[Recorded]):
+    """Hand something to whoever keeps what rooms of this kind produce."""
 
-    result: TicketResult | ChatMessage
+    record: Recorded
 
 
 @attrs.frozen
@@ -86,9 +101,10 @@ Effect = (
     | TellOthers
     | Subscribe
     | Disconnect
+    | Own
     | SetTimer
     | ClearTimer
-    | Record
+    | Record[Recorded]
     | Sleep
     | End
 )

@@ -1,6 +1,7 @@
 """Everything that can be refused: its code on the wire and the close code that goes with it."""
 
-from enum import IntEnum, StrEnum
+from collections.abc import Mapping
+from enum import Enum, IntEnum, StrEnum
 
 import attrs
 
@@ -20,7 +21,10 @@ class CloseCode(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """Machine-readable names of refusals; stable, for logs and for dialects that carry them."""
+    """Machine-readable names of refusals; stable, for logs and for dialects that carry them.
+
+    Where the rules refuse, the names in parentheses are the values that come with the code.
+    """
 
     MALFORMED = "malformed"
     """Not JSON, a field missing, unknown, of the wrong type or out of range."""
@@ -28,18 +32,41 @@ class ErrorCode(StrEnum):
     """A binary message where only text is understood."""
     TOO_FAST = "too_fast"
     """Above the inbound rate."""
+    STRUCK_OUT = "struck_out"
+    """So many messages were refused that the connection ends."""
     NOT_ADMIN = "not_admin"
-    """Only the admin may do that."""
+    """Only the admin may do that (``deed``: ``begin`` or ``reveal``)."""
     NOT_ANNOUNCED = "not_announced"
     """The member has not yet announced itself in the room."""
-    OUT_OF_TURN = "out_of_turn"
-    """Understood, but not now: no vote running, one running already, announced twice."""
+    ANNOUNCED_TOO_LATE = "announced_too_late"
+    """The member has not announced itself in time, and loses its seat (``seconds``)."""
+    ANNOUNCED_TWICE = "announced_twice"
+    WRONG_ROOM = "wrong_room"
+    """The room named is not the one that the member is in (``room_id``, ``given``)."""
+    NO_VOTE_RUNNING = "no_vote_running"
+    VOTE_RUNNING = "vote_running"
+    """Another ticket is voted on, and there are votes on it (``ticket_id``)."""
+    BEGUN_TWICE = "begun_twice"
+    """This very ticket is voted on (``ticket_id``)."""
+    NOBODY_VOTED = "nobody_voted"
+    """There is nothing to reveal (``ticket_id``)."""
     WRONG_TICKET = "wrong_ticket"
-    """The ticket named is not the one being voted on."""
+    """The ticket named is not the one being voted on (``ticket_id``, ``given``)."""
     NOT_IN_DECK = "not_in_deck"
-    """The vote is no card of the room's deck."""
+    """The vote is no card of the room's deck (``cards``)."""
+    EMPTY_MESSAGE = "empty_message"
+    """A chat message of nothing but blanks."""
+    NULL_CHARACTER = "null_character"
+    """A chat message that no database could keep."""
+    TOO_MUCH = "too_much"
+    """A chat member makes the others receive more than its share (``rate``, bytes a second)."""
+    NOT_NOW = "not_now"
+    """The room has no number for a chat message, as the database has not been there for long."""
     NO_SUCH_ROOM = "no_such_room"
     ROOM_FULL = "room_full"
+    """Every seat is taken (``room_id``, ``capacity``)."""
+    TOO_MANY_SEATS = "too_many_seats"
+    """The account has as many connections in the room as it may have (``seats``)."""
     TOO_MANY_ROOMS = "too_many_rooms"
     TOO_MANY_ROUNDS = "too_many_rounds"
     SHUTTING_DOWN = "shutting_down"
@@ -50,10 +77,14 @@ class Problem:
     """Why something was refused."""
 
     code: ErrorCode
-    message: str
-    """For people: one sentence, without a final stop."""
+    message: str = ""
+    """One sentence for people, without a final stop, where whoever refuses knows the wire format.
+    The rules know none: they leave it empty, and the dialect words ``code`` and ``values``."""
     field: str | None = None
-    """Path of the offending field, such as ``data.ticket_id``."""
+    """The offending field: a path such as ``data.vote`` from whoever knows the wire format, a plain
+    name such as ``vote`` from the rules."""
+    values: Mapping[str, str | int | float] = attrs.field(factory=dict, hash=False)
+    """What the sentence is about; which there are depends on ``code``."""
 
 
 class ParleyError(Exception):
@@ -67,6 +98,14 @@ class Refused(ParleyError):
         """Refuse with ``code`` and a sentence for people, naming ``field`` if there is one."""
         super().__init__(message)
         self.problem = Problem(code, message, field)
+
+
+class IllegalMove(ParleyError):
+    """A state machine was told to make a move that its table does not have: a defect of ours."""
+
+    def __init__(self, state: Enum, trigger: Enum) -> None:
+        """Name the state that it is in, and what was to move it."""
+        super().__init__(f"nothing leads from {state.name} by {trigger.name}")
 
 
 def close_reason(text: str) -> str:

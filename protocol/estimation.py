@@ -3,21 +3,26 @@
 Two rules keep this file readable: every change of phase is in the table, and nothing here
 knows how a message looks on the wire or how it gets to a member.
 
-===========  =======================  ==========  ============================================
-phase        trigger                  next phase  said
-===========  =======================  ==========  ============================================
-GATHERING    every seat announced     READY       CapacityReached to all, TicketPrompt to admin
-GATHERING    BeginVoting (admin)      VOTING      VoteRequested to all
-READY        BeginVoting (admin)      VOTING      VoteRequested to all
-VOTING       everybody has voted      VOTED       VotingCompleted to all, RevealPrompt to admin
-VOTING       RevealVotes (admin) [1]  READY       VotesRevealed to all, then as below
-VOTED        RevealVotes (admin)      READY       VotesRevealed to all, TicketPrompt to admin,
-                                                  AwaitingTicket to the others
-any          Leave of the admin       --          End
-===========  =======================  ==========  ============================================
+===========  ==========================  ==========  =========================================
+phase        trigger                     next phase  said
+===========  ==========================  ==========  =========================================
+GATHERING    every seat announced        READY       CapacityReached to all, TicketPrompt to admin
+GATHERING    BeginVoting (admin)         VOTING      VoteRequested to all
+READY        BeginVoting (admin)         VOTING      VoteRequested to all
+VOTING       BeginVoting (admin) [1]     VOTING      VoteRequested to all
+VOTING       everybody has voted         VOTED       VotingCompleted to all, RevealPrompt to admin
+VOTING       RevealVotes (admin) [2]     READY       VotesRevealed to all, then as below
+VOTED        RevealVotes (admin)         READY       VotesRevealed to all, TicketPrompt to admin,
+                                                     AwaitingTicket to the others
+any          Leave of the admin          ENDED       End
+===========  ==========================  ==========  =========================================
 
-[1] Early, so that somebody who is away from the keyboard cannot hold up the team; there must
+[1] Another ticket, while there is no vote on the one before: it was mistyped, or thought better of.
+
+[2] Early, so that somebody who is away from the keyboard cannot hold up the team; there must
 be one vote at the least.
+
+The *admin* is the first to enter, and the room's owner: the room ends with its connection.
 
 *Present* is who has announced itself and not left; only they are the audience, vote, and count
 for completion. A vote may be changed until the reveal, also in VOTED. A member that comes
@@ -25,6 +30,7 @@ while a vote is running is asked to vote and counts from then on. Whoever voted 
 still listed in the reveal.
 """
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
@@ -36,14 +42,16 @@ from protocol.effects import (
     Disconnect,
     Effect,
     End,
+    Own,
     Record,
     SetTimer,
+    Sleep,
     Subscribe,
     Tell,
     TellAll,
     TellOthers,
 )
-from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
@@ -88,6 +96,8 @@ class Phase(Enum):
     """Votes."""
     VOTED = auto()
     """The admin's word to reveal, for which it has been prompted once."""
+    ENDED = auto()
+    """Nothing any more."""
 
 
 class Trigger(Enum):
@@ -97,16 +107,21 @@ class Trigger(Enum):
     BEGIN = auto()
     COMPLETE = auto()
     REVEAL = auto()
+    END = auto()
 
 
-TRANSITIONS: Final = {
+TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
     (Phase.GATHERING, Trigger.FULL): Phase.READY,
     (Phase.GATHERING, Trigger.BEGIN): Phase.VOTING,
     (Phase.READY, Trigger.BEGIN): Phase.VOTING,
+    (Phase.VOTING, Trigger.BEGIN): Phase.VOTING,
     (Phase.VOTING, Trigger.COMPLETE): Phase.VOTED,
     (Phase.VOTING, Trigger.REVEAL): Phase.READY,
     (Phase.VOTED, Trigger.REVEAL): Phase.READY,
+    **{(phase, Trigger.END): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }
+
+_Effects = list[Effect[TicketResult]]
 
 
 @attrs.define
@@ -133,13 +148,13 @@ class Estimation:
         results_key: str = "",
         most_rounds: int = ROUNDS,
     ) -> None:
-        """Open a room with ``capacity`` seats; the first to enter is its admin.
+        """Open a room; the first to enter is its admin.
 
         Args:
-            room_id: the room's id.
-            capacity: seats.
-            deck: the cards that may be played.
-            announce_seconds: the time from taking a seat to announcing oneself.
+            room_id: the room's id, as members must name it.
+            capacity: the number of seats.
+            deck: the cards that may be voted with.
+            announce_seconds: the seconds that a member may take from its seat to its announcement.
             results_key: told to every member: it opens the room's results.
             most_rounds: rounds that can be revealed; after them no vote begins.
         """
@@ -152,7 +167,6 @@ class Estimation:
         self._phase = Phase.GATHERING
         self._seats: dict[MemberId, _Seat] = {}
         self._admin: MemberId | None = None
-        self._ended = False
         self._announced = 0
         self._told_full = False
         # The round: these mean something in VOTING and VOTED only.
@@ -166,18 +180,18 @@ class Estimation:
         """What the room is waiting for."""
         return self._phase
 
-    def apply(self, command: Command, member: MemberId, now: float) -> list[Effect]:
+    def apply(self, command: Command, member: MemberId, now: float) -> _Effects:
         """Apply one command.
 
         Args:
-            command: what is asked for; those of other kinds of rooms do nothing.
-            member: by whom.
-            now: monotonic time in seconds.
+            command: the thing asked for; commands of other kinds of rooms do nothing.
+            member: the one who asks.
+            now: the monotonic time in seconds.
 
         Returns:
             What is to be done, in order; empty once the room has ended.
         """
-        if self._ended:
+        if self._phase is Phase.ENDED:
             return []
         match command:  # the most frequent first
             case CastVote():
@@ -201,35 +215,36 @@ class Estimation:
 
     # --- coming and going -------------------------------------------------------------------
 
-    def _enter(self, command: Enter, member: MemberId) -> list[Effect]:
+    def _enter(self, command: Enter, member: MemberId) -> _Effects:
         if len(self._seats) >= self.capacity:
-            problem = Problem(
-                ErrorCode.ROOM_FULL, f"room {self.room_id} is full, all {self.capacity} seats taken"
+            return _turn_away(
+                member, ErrorCode.ROOM_FULL, room_id=self.room_id, capacity=self.capacity
             )
-            return _turn_away(member, problem)
-        self._seats[member] = _Seat(command.name, admin=self._admin is None)
-        effects: list[Effect] = [SetTimer(member, self._announce_seconds)]
-        if self._admin is None:
-            self._admin = member
-            effects.append(Tell(member, RoomCreated(self.room_id)))
-        return effects
+        timer = SetTimer(member, self._announce_seconds)
+        if self._admin is not None:
+            self._seats[member] = _Seat(command.name, admin=False)
+            return [timer]
+        self._seats[member] = _Seat(command.name, admin=True)
+        self._admin = member
+        return [Own(member, ADMIN_LEFT), timer, Tell(member, RoomCreated(self.room_id))]
 
-    def _announce(self, command: Announce, member: MemberId) -> list[Effect]:
+    def _announce(self, command: Announce, member: MemberId) -> _Effects:
         seat = self._seats.get(member)
         if seat is None:
             return []
         if command.room_id != self.room_id:
             return _refuse(
                 member,
-                ErrorCode.NO_SUCH_ROOM,
-                f"you are in room {self.room_id}, not in {command.room_id}",
-                "data.room_id",
+                ErrorCode.WRONG_ROOM,
+                "room_id",
+                room_id=self.room_id,
+                given=command.room_id,
             )
         if seat.announced:
-            return _refuse(member, ErrorCode.OUT_OF_TURN, "you have joined this room already")
+            return _refuse(member, ErrorCode.ANNOUNCED_TWICE)
         seat.announced = True
         self._announced += 1
-        effects: list[Effect] = [
+        effects: _Effects = [
             ClearTimer(member),
             Tell(member, Welcome(self.room_id, self._results_key)),
             *(
@@ -245,36 +260,34 @@ class Estimation:
             effects.append(Tell(member, VoteRequested(self._ticket)))
         return effects + self._judge_capacity()
 
-    def _leave(self, member: MemberId) -> list[Effect]:
+    def _leave(self, member: MemberId) -> _Effects:
         seat = self._seats.pop(member, None)
         if seat is None:
-            return []
+            # Where nobody has ever entered, nobody knows the room's id.
+            return [Sleep()] if self._admin is None else []
         if member == self._admin:
-            self._ended = True
+            self._move(Trigger.END)
             return [End(ADMIN_LEFT)]
-        effects: list[Effect] = [ClearTimer(member)]
+        effects: _Effects = [ClearTimer(member)]
         if seat.announced:
             self._announced -= 1
             self._waited_for.discard(member)
             effects.append(TellAll(MemberLeft(seat.name)))
         return effects + self._judge_round()
 
-    def _time_up(self, member: MemberId) -> list[Effect]:
+    def _time_up(self, member: MemberId) -> _Effects:
         seat = self._seats.get(member)
         if seat is None or seat.announced:
             return []
-        message = (
-            f"you did not join within {self._announce_seconds:g} seconds; the seat is free again"
-        )
-        effects = _turn_away(member, Problem(ErrorCode.NOT_ANNOUNCED, message))
+        effects = _turn_away(member, ErrorCode.ANNOUNCED_TOO_LATE, seconds=self._announce_seconds)
         return effects + self._leave(member)
 
-    def _judge_capacity(self) -> list[Effect]:
+    def _judge_capacity(self) -> _Effects:
         """Say once that every seat is taken and announced, and prompt if nothing else did."""
         if self._told_full or self._announced < self.capacity:
             return []
         self._told_full = True
-        effects: list[Effect] = [TellAll(CapacityReached(self.capacity))]
+        effects: _Effects = [TellAll(CapacityReached(self.capacity))]
         if self._phase is Phase.GATHERING:
             self._move(Trigger.FULL)
             effects.append(self._tell_admin(TicketPrompt(first=True)))
@@ -282,16 +295,16 @@ class Estimation:
 
     # --- rounds -----------------------------------------------------------------------------
 
-    def _begin(self, command: BeginVoting, member: MemberId, now: float) -> list[Effect]:
-        refusal = self._refuse_but_admin(member, "begin a vote")
+    def _begin(self, command: BeginVoting, member: MemberId, now: float) -> _Effects:
+        refusal = self._refuse_but_admin(member, "begin")
         if refusal:
             return refusal
-        if (self._phase, Trigger.BEGIN) not in TRANSITIONS:
-            message = f"ticket {self._ticket} is being voted on; reveal its votes first"
-            return _refuse(member, ErrorCode.OUT_OF_TURN, message)
+        if (self._phase, Trigger.BEGIN) not in TRANSITIONS or self._votes:
+            return _refuse(member, ErrorCode.VOTE_RUNNING, ticket_id=self._ticket)
+        if self._phase is Phase.VOTING and command.ticket_id == self._ticket:
+            return _refuse(member, ErrorCode.BEGUN_TWICE, ticket_id=self._ticket)
         if not self._rounds_left:
-            message = "this room has had all the votes that are kept of one room; open another"
-            return _refuse(member, ErrorCode.TOO_MANY_ROUNDS, message)
+            return _refuse(member, ErrorCode.TOO_MANY_ROUNDS)
         self._move(Trigger.BEGIN)
         self._ticket = command.ticket_id
         self._votes = {}
@@ -299,37 +312,34 @@ class Estimation:
         self._began = now
         return [TellAll(VoteRequested(self._ticket))]
 
-    def _cast(self, command: CastVote, member: MemberId) -> list[Effect]:
+    def _cast(self, command: CastVote, member: MemberId) -> _Effects:
         seat = self._seats.get(member)
         if seat is None or not seat.announced:
             return self._refuse_unannounced(member)
         if (self._phase, Trigger.REVEAL) not in TRANSITIONS:
-            return _refuse(member, ErrorCode.OUT_OF_TURN, "no vote is running")
+            return _refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != self._ticket:
-            message = f"the vote is on ticket {self._ticket}, not on {command.ticket_id}"
-            return _refuse(member, ErrorCode.WRONG_TICKET, message, "data.ticket_id")
+            return self._refuse_ticket(member, command.ticket_id)
         if command.vote not in self._deck:
-            message = f"data.vote must be one of {' '.join(self._deck.cards)}"
-            return _refuse(member, ErrorCode.NOT_IN_DECK, message, "data.vote")
+            cards = " ".join(self._deck.cards)
+            return _refuse(member, ErrorCode.NOT_IN_DECK, "vote", cards=cards)
         self._votes[member] = Vote(member, seat.name, command.vote)
         self._waited_for.discard(member)
-        effects: list[Effect] = [TellAll(VoteCast(seat.name, self._ticket))]
+        effects: _Effects = [TellAll(VoteCast(seat.name, self._ticket))]
         if not self._waited_for:
             effects += self._judge_round()
         return effects
 
-    def _reveal(self, command: RevealVotes, member: MemberId, now: float) -> list[Effect]:
-        refusal = self._refuse_but_admin(member, "reveal the votes")
+    def _reveal(self, command: RevealVotes, member: MemberId, now: float) -> _Effects:
+        refusal = self._refuse_but_admin(member, "reveal")
         if refusal:
             return refusal
         if (self._phase, Trigger.REVEAL) not in TRANSITIONS:
-            return _refuse(member, ErrorCode.OUT_OF_TURN, "no vote is running")
+            return _refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != self._ticket:
-            message = f"the vote is on ticket {self._ticket}, not on {command.ticket_id}"
-            return _refuse(member, ErrorCode.WRONG_TICKET, message, "data.ticket_id")
+            return self._refuse_ticket(member, command.ticket_id)
         if not self._votes:
-            message = f"nobody has voted on ticket {self._ticket} yet"
-            return _refuse(member, ErrorCode.OUT_OF_TURN, message)
+            return _refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=self._ticket)
         self._move(Trigger.REVEAL)
         self._rounds_left -= 1
         votes = tuple(self._votes.values())
@@ -341,7 +351,7 @@ class Estimation:
             TellOthers(member, AwaitingTicket()),
         ]
 
-    def _judge_round(self) -> list[Effect]:
+    def _judge_round(self) -> _Effects:
         """Complete the round if nobody who is present is waited for."""
         if self._phase is not Phase.VOTING or self._waited_for or not self._votes:
             return []
@@ -353,38 +363,48 @@ class Estimation:
 
     # --- refusals ---------------------------------------------------------------------------
 
-    def _reject(self, command: Reject, member: MemberId) -> list[Effect]:
-        effects: list[Effect] = [Tell(member, Refusal(command.problem))]
+    def _reject(self, command: Reject, member: MemberId) -> _Effects:
+        effects: _Effects = [Tell(member, Refusal(command.problem))]
         if command.final:
-            effects.append(Disconnect(member, CloseCode.POLICY, "too many refused messages"))
+            struck_out = Problem(ErrorCode.STRUCK_OUT)
+            effects.append(Disconnect(member, CloseCode.POLICY, struck_out))
         return effects
 
-    def _refuse_but_admin(self, member: MemberId, deed: str) -> list[Effect]:
+    def _refuse_but_admin(self, member: MemberId, deed: str) -> _Effects:
         if member != self._admin:
-            return _refuse(member, ErrorCode.NOT_ADMIN, f"only the admin may {deed}")
+            return _refuse(member, ErrorCode.NOT_ADMIN, deed=deed)
         if not self._seats[member].announced:
             return self._refuse_unannounced(member)
         return []
 
-    def _refuse_unannounced(self, member: MemberId) -> list[Effect]:
-        return _refuse(member, ErrorCode.NOT_ANNOUNCED, "join the room with JOIN_ROOM first")
+    def _refuse_unannounced(self, member: MemberId) -> _Effects:
+        return _refuse(member, ErrorCode.NOT_ANNOUNCED)
+
+    def _refuse_ticket(self, member: MemberId, given: TicketId) -> _Effects:
+        return _refuse(
+            member, ErrorCode.WRONG_TICKET, "ticket_id", ticket_id=self._ticket, given=given
+        )
 
     # --- small change -----------------------------------------------------------------------
 
     def _move(self, trigger: Trigger) -> None:
-        self._phase = TRANSITIONS[self._phase, trigger]
+        try:
+            self._phase = TRANSITIONS[self._phase, trigger]
+        except KeyError:
+            raise IllegalMove(self._phase, trigger) from None
 
-    def _tell_admin(self, event: TicketPrompt | RevealPrompt) -> Effect:
+    def _tell_admin(self, event: TicketPrompt | RevealPrompt) -> Tell:
         if self._admin is None:
             raise AssertionError("nobody is prompted before the admin has entered")
         return Tell(self._admin, event)
 
 
 def _refuse(
-    member: MemberId, code: ErrorCode, message: str, field: str | None = None
-) -> list[Effect]:
-    return [Tell(member, Refusal(Problem(code, message, field)))]
+    member: MemberId, code: ErrorCode, field: str | None = None, **values: str | int | float
+) -> _Effects:
+    return [Tell(member, Refusal(Problem(code, field=field, values=values)))]
 
 
-def _turn_away(member: MemberId, problem: Problem) -> list[Effect]:
-    return [Tell(member, Refusal(problem)), Disconnect(member, CloseCode.NORMAL, problem.message)]
+def _turn_away(member: MemberId, code: ErrorCode, **values: str | int | float) -> _Effects:
+    problem = Problem(code, values=values)
+    return [Tell(member, Refusal(problem)), Disconnect(member, CloseCode.NORMAL, problem)]

@@ -4,7 +4,8 @@ import re
 from typing import Final, NewType
 
 RoomId = NewType("RoomId", str)
-"""Six ASCII letters or digits, drawn by the server from a secure random source."""
+"""The id of a room. That of an estimation room is drawn by the server from a secure random source
+and looks as below; that of a chat room is chosen by its creator, 1 to 64 characters."""
 
 MemberId = NewType("MemberId", str)
 """Opaque; unique over all rooms and never used again, so that a rejoiner is somebody new."""

@@ -14,6 +14,15 @@ TICKET_LENGTH: Final = 100
 CHAT_HISTORY: Final = 50
 """Messages that a member is told when it enters a chat room."""
 
+CHAT_BYTES_RATE: Final = 64.0 * KIB
+"""Bytes a second, as JSON, that a member of a chat room may make each of the others receive."""
+
+CHAT_BYTES_BURST: Final = 256 * KIB
+"""The same at once, by a member that was quiet."""
+
+SEATS_PER_ACCOUNT: Final = 8
+"""Connections of one account in one chat room."""
+
 SMALLEST_CAPACITY: Final = 2
 """Seats in a room at the least: nobody estimates alone."""
 

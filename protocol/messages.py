@@ -58,6 +58,8 @@ class EnterChat:
 
     user_id: int
     name: str
+    counted: bool = True
+    """Whether it counts among the seats that one account may take."""
 
 
 @attrs.frozen
@@ -72,6 +74,13 @@ class AnonymiseAuthor:
     """An account has been deleted: its messages are nobody's from now on."""
 
     user_id: int
+
+
+@attrs.frozen
+class GrantNumbers:
+    """Chat messages may be given sequence numbers up to this one, which is on record."""
+
+    up_to: int
 
 
 @attrs.frozen
@@ -102,6 +111,7 @@ Command = (
     | EnterChat
     | Say
     | AnonymiseAuthor
+    | GrantNumbers
     | Leave
     | TimeUp
     | Reject
@@ -220,7 +230,8 @@ class ChatMessage:
 
     room_id: RoomId
     seq: int
-    """Counts the room's messages from 1 on, without a gap, over restarts too."""
+    """Its number in the room, from 1 on: ascending and never given twice, over crashes too. There
+    is a gap only where the server did not come to an orderly end."""
     author_id: int | None
     """``None`` once the account has been deleted."""
     author: str
@@ -281,7 +292,26 @@ ChatEvent = ChatMessage | PersonJoined | PersonLeft | Refusal | RoomClosed
 
 Event = EstimationEvent | ChatEvent
 
-# --- results --------------------------------------------------------------------------------
+# --- what is recorded -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class Person:
+    """An account that is in a chat room, by one connection or more."""
+
+    user_id: int
+    name: str
+
+
+@attrs.frozen
+class PeoplePresent:
+    """Who is in a chat room from now on, each person once, in order of arrival."""
+
+    people: tuple[Person, ...]
+
+
+ChatRecord = ChatMessage | PeoplePresent
+"""What a chat room gives to be kept: messages for ever, who is present until that changes."""
 
 
 @attrs.frozen

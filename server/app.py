@@ -124,7 +124,7 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                         accepting.cancel_scope.cancel()
                     await house.drain()
             if house is not None:
-                house.chat.hand_over()
+                house.chat.finish()
                 await ground.writer.drain(lifecycle.seconds_to_write)
                 lost = ground.writer.dropped - dropped
             services.cancel_scope.cancel()
@@ -247,7 +247,7 @@ class _Frontend:
 
     def _revoke(self, revoked: Revoked) -> None:
         if revoked.everything:  # the account is gone
-            self.chat.disown(revoked.user_id)
+            self.chat.anonymise(revoked.user_id)
 
     async def drain(self) -> None:
         """Let nobody in any more, and send everybody away."""

@@ -32,7 +32,10 @@ INSIDE: Final = {
         *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "closing"),
         *("prefixed", "accepted"),
     ],
-    "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
+    "rooms": [
+        *("chat_directory", "chat_log", "chat_numbers", "chat_entry", "hub", "room", "fanout"),
+        *("inbox", "timers"),
+    ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
         *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "proxies"),

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from protocol.errors import Problem
 from protocol.messages import Command, Event
 
 
@@ -15,5 +16,12 @@ class Dialect(Protocol):
             Refused: if it is no command of this dialect; the field is named.
         """
 
-    def encode(self, event: Event) -> bytes:
-        """Write one event as a complete, unmasked WebSocket frame."""
+    def encode(self, event: Event) -> bytes | None:
+        """Write one event as a complete, unmasked WebSocket frame.
+
+        Returns:
+            The frame; ``None`` if this dialect has nothing to say about such an event.
+        """
+
+    def word(self, problem: Problem) -> str:
+        """Say in one sentence without a final stop what was refused, for people."""

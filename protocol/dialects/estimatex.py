@@ -5,6 +5,7 @@ below and plain text is ever sent. Plain text begins with ``*`` or ``!``, so tha
 member chose can make it look like an event.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
@@ -12,12 +13,14 @@ from urllib.parse import parse_qs
 import attrs
 
 from protocol import codec, messages
+from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
 from protocol.ids import RoomId, is_room_id
 from protocol.limits import SMALLEST_CAPACITY
 from protocol.messages import Command, Event
 
+_ADMIN_MARK: Final = "(admin)"
 _LONGEST_INTEGER: Final = 9  # digits; int() of unbounded text is quadratic
 
 
@@ -62,6 +65,9 @@ def parse_query(query: str, largest_capacity: int) -> CreateRoom | JoinRoom:
         name = codec.clean_name(parameters.get("name", ""))
     except ValueError as error:
         raise Refused(ErrorCode.MALFORMED, f"name {error}", "name") from None
+    if _looks_like_admin(name):
+        complaint = "name must not end in (admin): so is shown who the admin is"
+        raise Refused(ErrorCode.MALFORMED, complaint, "name")
     if action == "create_room":
         return CreateRoom(name, _capacity(parameters, largest_capacity))
     room_id = parameters.get("room_id", "")
@@ -70,6 +76,14 @@ def parse_query(query: str, largest_capacity: int) -> CreateRoom | JoinRoom:
     if not is_room_id(room_id):
         raise no_such_room(room_id)
     return JoinRoom(name, RoomId(room_id))
+
+
+def _looks_like_admin(name: str) -> bool:
+    """Tell whether a name, which is short, would be read as that of an admin."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    # Blanks and invisible characters (categories Z and C) do not make a difference to the eye.
+    seen = "".join(each for each in plain if unicodedata.category(each)[0] not in "ZC")
+    return seen.endswith(_ADMIN_MARK)
 
 
 def no_such_room(room_id: str) -> Refused:
@@ -118,9 +132,18 @@ class EstimateX:
             raise Refused(ErrorCode.MALFORMED, f"{unknown} is not known", unknown)
         return cast("Command", codec.structure(message["data"], wanted, "data"))
 
-    def encode(self, event: Event) -> bytes:
-        """Write one event as a complete, unmasked WebSocket frame."""
-        return encode_text(_ENCODERS[type(event)](event))
+    def encode(self, event: Event) -> bytes | None:
+        """Write one event as a complete, unmasked WebSocket frame.
+
+        Returns:
+            The frame; ``None`` for an event that has no place among the nine types.
+        """
+        encoder = _ENCODERS.get(type(event))
+        return encoder and encode_text(encoder(event))
+
+    def word(self, problem: Problem) -> str:
+        """Say in one sentence what was refused; fields are called as in its messages."""
+        return sentence(problem, _SENTENCES)
 
 
 ESTIMATEX: Final = EstimateX()
@@ -133,20 +156,27 @@ _COMMANDS: Final[dict[str, type]] = {
 }
 
 
+# Fields and messages have names here that the rules do not know.
+_SENTENCES: Final = {
+    ErrorCode.NOT_ANNOUNCED: "join the room with JOIN_ROOM first",
+    ErrorCode.NOT_IN_DECK: "data.vote must be one of {cards}",
+}
+
+
 def _event(kind: str, **data: object) -> bytes:
     return codec.dumps({"type": kind, "data": data})
 
 
 def refusal_text(problem: Problem) -> str:
     """Word a refusal for people."""
-    message = problem.message
-    if not (problem.field and message.startswith(problem.field)):  # names keep their case
+    message = sentence(problem, _SENTENCES)
+    if not message.startswith(("data.", problem.field or "data.")):  # names keep their case
         message = message[:1].upper() + message[1:]
     return f"! {message}."
 
 
 def _named(name: str, *, admin: bool) -> str:
-    return f"{name} (admin)" if admin else name
+    return f"{name} {_ADMIN_MARK}" if admin else name
 
 
 def _created(event: messages.RoomCreated) -> bytes:

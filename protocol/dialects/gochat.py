@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from protocol import codec, messages
+from protocol.dialects.wording import sentence
+from protocol.errors import Problem
 from protocol.frames import encode_text
 from protocol.messages import Command, Event, Say
 
@@ -21,13 +23,18 @@ class GoChat:
         """Read a message: all of the text is what is said."""
         return Say(text)
 
-    def encode(self, event: Event) -> bytes:
+    def encode(self, event: Event) -> bytes | None:
         """Write one event as a complete, unmasked WebSocket frame.
 
-        Raises:
-            KeyError: if chat rooms have no such event.
+        Returns:
+            The frame; ``None`` for an event of other kinds of rooms.
         """
-        return encode_text(codec.dumps(_ENCODERS[type(event)](event)))
+        encoder = _ENCODERS.get(type(event))
+        return encoder and encode_text(codec.dumps(encoder(event)))
+
+    def word(self, problem: Problem) -> str:
+        """Say in one sentence what was refused."""
+        return sentence(problem)
 
 
 GOCHAT: Final = GoChat()
@@ -59,7 +66,7 @@ def _left(event: messages.PersonLeft) -> dict[str, object]:
 
 
 def _refusal(event: messages.Refusal) -> dict[str, object]:
-    return _notice("refusal", event.problem.message)
+    return _notice("refusal", sentence(event.problem))
 
 
 def _closed(event: messages.RoomClosed) -> dict[str, object]:

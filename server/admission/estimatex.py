@@ -16,6 +16,7 @@ from protocol.dialects.estimatex import (
 from protocol.errors import CloseCode, ErrorCode, Problem, Refused
 from protocol.frames import encode_text
 from protocol.ids import MemberId
+from protocol.messages import TicketResult
 from server.admission.door import Route, Upgrade
 from server.admission.handlers import Deaf, Echo
 from server.admission.session import Session
@@ -74,7 +75,7 @@ class Admission:
         connection = self._connection(upgrade, self._limits)
         try:
             wish = parse_query(upgrade.query, self._limits.room_capacity)
-            room: Room | None
+            room: Room[TicketResult] | None
             if isinstance(wish, CreateRoom):
                 room = await self._hub.open(wish.capacity)
             else:

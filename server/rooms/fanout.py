@@ -1,6 +1,6 @@
 """One turn's frames: encoded once for all, joined once for most, flushed once per member."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocol.dialects.base import Dialect
 from protocol.errors import CloseCode
@@ -16,10 +16,6 @@ class Member(Protocol):
         """Unique over all rooms and times."""
 
     @property
-    def name(self) -> str:
-        """For people."""
-
-    @property
     def dialect(self) -> Dialect:
         """How to speak to it."""
 
@@ -31,6 +27,9 @@ class Member(Protocol):
 
     async def run(self) -> None:
         """Live until the connection has ended, and leave nothing of it open."""
+
+
+_DECLINED: Final = b""
 
 
 class _Script:
@@ -48,10 +47,11 @@ class Fanout:
 
     Frames for the whole audience are kept apart per dialect, in step; a member that is told
     something of its own gets a script, in which the shared frames keep their place. All others
-    are sent the very same bytes.
+    are sent the very same bytes. Where a dialect declines an event, an empty frame keeps the
+    step; it counts as none.
     """
 
-    __slots__ = ("_audience", "_scripts", "_shared", "_spoken", "told")
+    __slots__ = ("_audience", "_scripts", "_shared", "_spoken", "collected", "told")
 
     def __init__(self) -> None:
         """Begin with an empty audience."""
@@ -59,16 +59,24 @@ class Fanout:
         self._scripts: dict[Member, _Script] = {}
         self._shared: dict[Dialect, list[bytes]] = {}
         self._spoken = 0  # length of each list in _shared
+        self.collected = 0
+        """Bytes encoded since the last flush: no member has more to be sent."""
+
         self.told = 0
         """Bytes that the whole audience was told, by the longest of its dialects; whoever reckons
         with them sets this back."""
+
+    @property
+    def audience(self) -> int:
+        """The number of members who hear what all are told."""
+        return len(self._audience)
 
     def attend(self, member: Member) -> None:
         """From now on ``member`` hears what all are told."""
         self._audience[member.id] = member
         if member.dialect not in self._shared:
             # Nobody of this dialect heard the frames before: their place is all that matters.
-            self._shared[member.dialect] = [b""] * self._spoken
+            self._shared[member.dialect] = [_DECLINED] * self._spoken
         self._script(member).heard = self._spoken
 
     def remove(self, member: Member) -> None:
@@ -83,14 +91,18 @@ class Fanout:
         """Say something to one member, whether in the audience or not."""
         script = self._script(member)
         self._catch_up(member, script, self._spoken)
-        script.frames.append(member.dialect.encode(event))
+        frame = member.dialect.encode(event)
+        if frame is not None:
+            script.frames.append(frame)
+            self.collected += len(frame)
 
     def tell_all(self, event: Event) -> None:
         """Say something to the whole audience."""
         longest = 0
         for dialect, frames in self._shared.items():
-            frame = dialect.encode(event)
+            frame = dialect.encode(event) or _DECLINED
             frames.append(frame)
+            self.collected += len(frame)
             longest = max(longest, len(frame))
         self.told += longest
         self._spoken += 1
@@ -108,30 +120,34 @@ class Fanout:
         scripts = self._scripts
         spoken = self._spoken
         if spoken:
-            joined = {dialect: b"".join(frames) for dialect, frames in self._shared.items()}
+            joined = {
+                dialect: (b"".join(frames), spoken - frames.count(_DECLINED))
+                for dialect, frames in self._shared.items()
+            }
             # push() may end a member's connection, but never changes the audience here: a
             # room hears of it through its own task only.
             for member in self._audience.values():
                 if member not in scripts:
-                    member.push(joined[member.dialect], spoken)
+                    frames, count = joined[member.dialect]
+                    if count:
+                        member.push(frames, count)
         for member, script in scripts.items():
             self._catch_up(member, script, spoken)
-            if script.frames:
-                member.push(b"".join(script.frames), len(script.frames))
+            _push(member, script.frames)
         if scripts:
             self._scripts = {}
         if spoken:
             self._spoken = 0
-            for frames in self._shared.values():
-                frames.clear()
+            for shared in self._shared.values():
+                shared.clear()
+        self.collected = 0
 
     def flush_one(self, member: Member) -> None:
         """Send ``member`` now what it has not been sent yet, because it is about to be closed."""
         script = self._script(member)
         self._catch_up(member, script, self._spoken)
         frames, script.frames = script.frames, []
-        if frames:
-            member.push(b"".join(frames), len(frames))
+        _push(member, frames)
 
     def _script(self, member: Member) -> _Script:
         script = self._scripts.get(member)
@@ -144,3 +160,9 @@ class Fanout:
         if script.heard is not None and script.heard < spoken:
             script.frames += self._shared[member.dialect][script.heard : spoken]
             script.heard = spoken
+
+
+def _push(member: Member, frames: list[bytes]) -> None:
+    count = len(frames) - frames.count(_DECLINED)
+    if count:
+        member.push(b"".join(frames), count)

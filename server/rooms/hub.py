@@ -3,17 +3,38 @@
 import secrets
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import trio
 
 from protocol.errors import ErrorCode, Refused
 from protocol.estimation import Estimation
 from protocol.ids import ROOM_ID_ALPHABET, ROOM_ID_LENGTH, RoomId
-from server.rooms.room import Room
+from protocol.messages import TicketResult
+from server.rooms.room import Recorder, Room
 from server.store.results import ResultsStore
 from server.support.counters import Counters
 from server.support.limits import Limits
-from server.support.supervise import contain
+
+Recorded = TypeVar("Recorded")
+
+
+class RoundRecorder:
+    """Keeps the results of one estimation room, and counts them."""
+
+    def __init__(self, record: Recorder[TicketResult], counters: Counters) -> None:
+        """Keep in ``record`` what ``counters`` counts."""
+        self._record = record
+        self._counters = counters
+
+    def record(self, room_id: RoomId, record: TicketResult) -> None:
+        """A round has been revealed."""
+        self._counters.rounds_revealed += 1
+        self._record.record(room_id, record)
+
+    def close(self, room_id: RoomId, at: float) -> None:
+        """A room has ended at this Unix time."""
+        self._record.close(room_id, at)
 
 
 class Hub:
@@ -42,19 +63,15 @@ class Hub:
         self._results = results
         self._counters = counters
         self._draw = draw or draw_room_id
-        self._rooms: dict[RoomId, Room] = {}
+        self._rooms: dict[RoomId, Room[TicketResult]] = {}
         self._draining = False
 
-    def __len__(self) -> int:
-        """Count the live rooms."""
-        return len(self._rooms)
-
-    def find(self, room_id: RoomId) -> Room | None:
+    def find(self, room_id: RoomId) -> Room[TicketResult] | None:
         """Look up a live room."""
         return self._rooms.get(room_id)
 
-    async def open(self, capacity: int) -> Room:
-        """Open an estimation room; whoever is admitted first is its admin.
+    async def open(self, capacity: int) -> Room[TicketResult]:
+        """Open an estimation room; whoever enters first is its admin.
 
         Raises:
             Refused: if there are too many rooms, or the server is shutting down.
@@ -77,7 +94,7 @@ class Hub:
             room_id,
             rules,
             limits=self._limits,
-            keeper=record,
+            recorder=RoundRecorder(record, self._counters),
             counters=self._counters,
             forget=self._forget,
         )
@@ -106,13 +123,6 @@ def draw_room_id() -> RoomId:
     return RoomId("".join(secrets.choice(ROOM_ID_ALPHABET) for _ in range(ROOM_ID_LENGTH)))
 
 
-async def start(room: Room, nursery: trio.Nursery) -> None:
-    """Run a room in ``nursery``, such that nothing that goes wrong in it reaches the others."""
-    await nursery.start(_keep, room, name=f"room {room.id}")
-
-
-async def _keep(  # noqa: ASYNC128 - the room calls started()
-    room: Room, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with contain("room", room=room.id):
-        await room.run(task_status=task_status)
+async def start(room: Room[Recorded], nursery: trio.Nursery) -> None:
+    """Run a room in ``nursery``; nothing that goes wrong in it reaches the others."""
+    await nursery.start(room.run, name=f"room {room.id}")

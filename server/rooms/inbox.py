@@ -23,7 +23,11 @@ class Inbox:
     __slots__ = ("_batch", "_callbacks", "_limit", "_offered", "_receive", "_send", "_space")
 
     def __init__(self, limit: int) -> None:
-        """Make an open inbox that is full with ``limit`` commands."""
+        """Make an open inbox.
+
+        Args:
+            limit: the number of waiting commands with which it is full.
+        """
         self._limit = limit
         self._send, self._receive = trio.open_memory_channel[list[Entry]](1)
         self._batch: list[Entry] = []
@@ -50,12 +54,22 @@ class Inbox:
             else:
                 self._offered = True
 
-    async def take(self) -> list[Entry]:
-        """Wait for commands and take all of them."""
+    async def take(self, most: int | None = None) -> list[Entry]:
+        """Wait for commands and take them.
+
+        Args:
+            most: the number of commands to take at once; what is above it stays. If not given, all
+                that there are.
+        """
         batch = await self._receive.receive()
-        self._batch = []
+        was_full = len(batch) >= self._limit
+        rest = [] if most is None else batch[most:]
+        self._batch = rest
         self._offered = False
-        if len(batch) >= self._limit:
+        if rest:
+            del batch[most:]
+            self.settle()
+        if was_full and not self.full:
             self._make_space()
         return batch
 

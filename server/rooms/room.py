@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
+from protocol.dialects.base import Dialect
 from protocol.effects import (
     ClearTimer,
     Disconnect,
     Effect,
     End,
+    Own,
     Record,
     SetTimer,
     Sleep,
@@ -21,14 +23,8 @@ from protocol.effects import (
 )
 from protocol.errors import CloseCode
 from protocol.ids import MemberId, RoomId
-from protocol.messages import (
-    ADMIN_LEFT,
-    Command,
-    Leave,
-    RoomClosed,
-    TicketResult,
-    TimeUp,
-)
+from protocol.limits import KIB
+from protocol.messages import Command, Leave, RoomClosed, TimeUp
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
 from server.rooms.timers import Timers
@@ -45,25 +41,37 @@ _TIME_UP: Final = TimeUp()
 _PORTION: Final = 1 / 16
 """The part of an outbox that a room says before it looks at its rate, and may say at once."""
 
+_TURN_COMMANDS: Final = 256
+"""Applied in one turn; then the others of this process have theirs."""
 
-class Rules(Protocol):
+_FLUSH_BYTES: Final = 64 * KIB
+"""Collected for members; then they are sent it, and what their sockets do not take at once can
+go out, before more is said."""
+
+Recorded = TypeVar("Recorded")
+"""What rooms of one kind give to be kept."""
+
+Given = TypeVar("Given", contravariant=True)
+
+
+class Rules(Protocol[Recorded]):
     """What a room needs of the rules of its kind."""
 
-    def apply(self, command: Command, member: MemberId, now: float) -> list[Effect]:
-        """Say what a command has for effects; ``now`` is monotonic, in seconds."""
+    def apply(self, command: Command, member: MemberId, now: float) -> list[Effect[Recorded]]:
+        """Say what a command has for effects; ``now`` is by the room's clock, in seconds."""
 
 
-class Recorder(Protocol):
-    """What a room needs of whoever keeps what it produces; never waits, never raises."""
+class Recorder(Protocol[Given]):
+    """What a room needs of whoever keeps and counts what it gives; never waits, never raises."""
 
-    def record(self, room_id: RoomId, result: Any) -> None:
-        """Keep what the rules of this kind of room record: a round's result, a message."""
+    def record(self, room_id: RoomId, record: Given) -> None:
+        """Keep what the rules of this kind of room record."""
 
     def close(self, room_id: RoomId, at: float) -> None:
-        """The room has ended at this Unix time."""
+        """The room has ended at this Unix time, and gives nothing any more."""
 
 
-class Room:
+class Room(Generic[Recorded]):
     """A room, from its opening to the moment at which nothing of it is left.
 
     :meth:`run` is its task. Only that task calls the rules and writes to members; everything
@@ -73,24 +81,25 @@ class Room:
     def __init__(
         self,
         room_id: RoomId,
-        rules: Rules,
+        rules: Rules[Recorded],
         *,
         limits: Limits,
-        keeper: Recorder,
+        recorder: Recorder[Recorded],
         counters: Counters,
         forget: Callable[[RoomId], None],
-        owned: bool = True,
+        clock: Callable[[], float] = trio.current_time,
     ) -> None:
         """Prepare a room; it opens when :meth:`run` starts.
 
         Args:
-            room_id: of the room.
-            rules: decide everything.
-            limits: of inbox and goodbye.
-            keeper: gets the results or messages.
-            counters: are kept up to date.
-            forget: takes the id out of the hub; called exactly once, synchronously.
-            owned: whether the room ends with the connection that is admitted first.
+            room_id: the room's id, for logs and records.
+            rules: the state machine that decides everything.
+            limits: the bounds of the inbox and of the goodbye.
+            recorder: the keeper of what the rules record.
+            counters: the server's counters, which are kept up to date.
+            forget: the function that takes the id from whoever knows it; called exactly once,
+                synchronously, when the room ends.
+            clock: the time in seconds that the rules are given.
         """
         self.id = room_id
         self.inbox = Inbox(limits.inbox_commands)
@@ -98,15 +107,15 @@ class Room:
         """Cancelling it ends the room like :meth:`end`."""
         self._rules = rules
         self._limits = limits
-        self._keeper = keeper
+        self._recorder = recorder
         self._counters = counters
         self._forget = forget
+        self._clock = clock
         self._members: dict[MemberId, Member] = {}
         self._fanout = Fanout()
         self._portion = limits.outbox_bytes * _PORTION
         self._pace = TokenBucket(limits.room_rate, self._portion, trio.current_time())
-        self._owned = owned
-        self._owner: MemberId | None = None
+        self._owner: Own | None = None
         self._reason: str | None = None  # why it ended
         self._code = CloseCode.GOING_AWAY
         self._most_members = 0
@@ -118,8 +127,8 @@ class Room:
         return self._reason is not None
 
     @property
-    def members(self) -> int:
-        """Connections the room owns, those in the middle of a handshake included."""
+    def member_count(self) -> int:
+        """The number of connections that the room owns, those in their handshake included."""
         return len(self._members)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -127,30 +136,35 @@ class Room:
 
         Owns the nursery in which all connections of the room live. Returns when the last of
         them has ended, which is bounded by ``limits.close_seconds``. Cancelled from outside,
-        it parts from the members too, but without waiting for their answer.
+        it parts from the members too, but without waiting for their answer. A defect is logged,
+        counted and ends here.
         """
         log = get_logger("room")
         opened = trio.current_time()
         self._counters.rooms_opened += 1
         self._counters.rooms_current += 1
+        # Two, as whoever is in the room is told of what fails in serving it.
+        serving, living = contain("room", room=self.id), contain("room", room=self.id)
         try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self._alarm = Timers(nursery, self._ring)
-                log.info("opened", room=self.id)
-                task_status.started()
-                try:
-                    with contain("room", room=self.id) as serving, self.scope:
-                        await self._serve()
-                finally:
-                    if serving.failed:
-                        self._counters.rooms_crashed += 1
-                        self.end("internal error", CloseCode.INTERNAL)
-                    self._part()
-                    nursery.cancel_scope.deadline = trio.current_time() + self._limits.close_seconds
+            with living:
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    self._timers = Timers(nursery, self._ring)
+                    log.info("opened", room=self.id)
+                    task_status.started()
+                    try:
+                        with serving, self.scope:
+                            await self._serve()
+                    finally:
+                        if serving.failed:
+                            self.end("internal error", CloseCode.INTERNAL)
+                        self._part()
+                        grace = self._limits.close_seconds
+                        nursery.cancel_scope.deadline = trio.current_time() + grace
         finally:
             self.end("it could not be opened")  # if it has been open, it has a reason already
             self.inbox.close()
+            self._counters.rooms_crashed += serving.failed or living.failed
             self._counters.rooms_current -= 1
             self._counters.rooms_closed += 1
             log.info(
@@ -158,12 +172,12 @@ class Room:
                 room=self.id,
                 why=self._reason,
                 most_members=self._most_members,
-                **{"tickets" if self._owned else "messages": self._records},
+                records=self._records,
                 seconds=round(trio.current_time() - opened, 3),
             )
 
     def admit(self, member: Member) -> bool:
-        """Make the room own a connection; the first one's end is the room's end.
+        """Make the room own a connection.
 
         Synchronous: between looking the room up and this there must be no checkpoint.
 
@@ -172,10 +186,7 @@ class Room:
         """
         if self.ended:
             return False
-        if self._owned and self._owner is None:
-            self._owner = member.id
         self._members[member.id] = member
-        self._most_members = max(self._most_members, len(self._members))
         self._counters.members_current += 1
         self._nursery.start_soon(self._attend, member, name=f"member of room {self.id}")
         return True
@@ -199,8 +210,8 @@ class Room:
         del self._members[member.id]
         self._fanout.remove(member)
         self._counters.members_current -= 1
-        if member.id == self._owner:
-            self.end(ADMIN_LEFT)
+        if self._owner is not None and member.id == self._owner.member:
+            self.end(self._owner.reason)
         else:
             self.inbox.put(member.id, _LEAVE)
             self.inbox.settle()
@@ -214,14 +225,17 @@ class Room:
         apply = self._rules.apply
         fanout = self._fanout
         while True:
-            batch = await self.inbox.take()
-            now = trio.current_time()
+            batch = await self.inbox.take(_TURN_COMMANDS)
+            now = self._clock()
             for member, command in batch:
                 for effect in apply(command, member, now):
                     self._carry_out(effect)
                 if fanout.told >= self._portion:
                     await self._rest()
-                    now = trio.current_time()
+                    now = self._clock()
+                elif fanout.collected >= _FLUSH_BYTES:
+                    fanout.flush()
+                    await trio.lowlevel.checkpoint()
             fanout.flush()
 
     async def _rest(self) -> None:
@@ -236,7 +250,7 @@ class Room:
         self._fanout.told = 0
         await trio.sleep(owed)
 
-    def _carry_out(self, effect: Effect) -> None:
+    def _carry_out(self, effect: Effect[Recorded]) -> None:
         match effect:
             case TellAll(event):
                 self._fanout.tell_all(event)
@@ -251,21 +265,23 @@ class Room:
             case Subscribe(member):
                 if member in self._members:
                     self._fanout.attend(self._members[member])
-            case Disconnect(member, code, reason):
+                    self._most_members = max(self._most_members, self._fanout.audience)
+            case Disconnect(member, code, problem):
                 if member in self._members:
-                    self._fanout.flush_one(self._members[member])
-                    self._members[member].close(code, reason)
+                    leaver = self._members[member]
+                    self._fanout.flush_one(leaver)
+                    leaver.close(code, leaver.dialect.word(problem))
+            case Own(member, reason):
+                self._owner = effect
+                if member not in self._members:  # its connection has not lived to see this
+                    self.end(reason)
             case SetTimer(member, seconds):
-                self._alarm.set(member, seconds)
+                self._timers.set(member, seconds)
             case ClearTimer(member):
-                self._alarm.clear(member)
-            case Record(result):
+                self._timers.clear(member)
+            case Record(record):
                 self._records += 1
-                if isinstance(result, TicketResult):
-                    self._counters.rounds_revealed += 1
-                else:
-                    self._counters.chat_messages += 1
-                self._keeper.record(self.id, result)
+                self._recorder.record(self.id, record)
             case Sleep():
                 # A connection that has been admitted since will enter, or leave in its turn.
                 if not self._members:
@@ -277,13 +293,13 @@ class Room:
         """Hand in what is left and say goodbye to everybody, all without a checkpoint."""
         self.end("cancelled")  # if nobody else did, its scope was cancelled from outside
         self.inbox.close()  # frees whoever waits for space: answers are still to be read
-        self._alarm.stop()
-        self._keeper.close(self.id, time.time())
+        self._timers.stop()
+        self._recorder.close(self.id, time.time())
         self._fanout.flush()
-        last: dict[object, bytes] = {}
+        last: dict[Dialect, bytes] = {}
         reason = self._reason or ""
         for member in list(self._members.values()):
             dialect = member.dialect
             if dialect not in last:
-                last[dialect] = dialect.encode(RoomClosed(reason))
+                last[dialect] = dialect.encode(RoomClosed(reason)) or b""
             member.close(self._code, reason, last[dialect])

@@ -29,7 +29,7 @@ class Timers:
         self._due[member] = due
         if self._sleep is None:
             self._sleep = trio.CancelScope(deadline=due)
-            self._nursery.start_soon(self._run, name="alarm")
+            self._nursery.start_soon(self._run, name="timers")
         elif due < self._sleep.deadline:
             self._sleep.deadline = due
 

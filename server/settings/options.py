@@ -162,6 +162,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("announce_seconds", "announce_seconds",
          "from taking a seat to sending JOIN_ROOM; then the seat is given up",
          "SECONDS", _SECONDS),
+        ("seats_per_account", "seats_per_account",
+         "connections of one account in one chat room", "SEATS", whole(1, _MANY)),
     ),
     *_limits(
         Group.MESSAGES,
@@ -175,6 +177,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "messages a second that a member may send for ever", "MESSAGES", number(0, 1e6)),
         ("inbound_burst", "inbound_burst",
          "messages that a member who was quiet may send at once", "MESSAGES", whole(1, _MANY)),
+        ("chat_bytes_rate", "chat_bytes_rate",
+         "bytes a second, as JSON, that a member of a chat room may make each of the others "
+         "receive for ever", "BYTES", number(0, 1e9)),
+        ("chat_bytes_burst", "chat_bytes_burst", "the same at once, by one that was quiet",
+         "BYTES", whole(KIB, 1024 * MIB)),
         ("frame_rate", "frame_rate",
          "frames a second that are no whole text message: pings, fragments, binary ones; more "
          "close with 1008", "FRAMES", number(0, 1e6)),

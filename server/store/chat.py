@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+import attrs
 import sqlalchemy as sa
 
 from protocol.chat import DELETED_USER
@@ -22,6 +23,18 @@ _NEWEST_FIRST: Final = (chat_rooms.c.created_at.desc(), chat_rooms.c.id.desc())
 _MESSAGES: Final = chat_messages.c
 
 Key = TypeVar("Key", int, str)
+
+
+@attrs.frozen
+class WokenRoom:
+    """What a room needs to go on where it stopped."""
+
+    last_seq: int
+    """The highest sequence number that anybody may have been told."""
+    granted: int
+    """The highest that may be told from now on."""
+    recent: list[ChatMessage]
+    """The latest messages, the oldest first."""
 
 
 def create_room(
@@ -127,6 +140,57 @@ def last_seq(conn: sa.Connection, room_id: str) -> int:
     """Fetch the number of a room's latest message, 0 if there is none."""
     latest = sa.select(sa.func.max(_MESSAGES.seq)).where(_MESSAGES.room_id == room_id)
     return conn.execute(latest).scalar() or 0
+
+
+def wake_room(conn: sa.Connection, room_id: str, *, block: int, limit: int) -> WokenRoom | None:
+    """Read a room of which nothing is known, and put its next sequence numbers on record.
+
+    Args:
+        conn: the connection of this unit of work.
+        room_id: the room's id.
+        block: the count of numbers to grant.
+        limit: the count of messages to read.
+
+    Returns:
+        What the room needs; ``None`` if there is no such room.
+    """
+    if not is_text(room_id):
+        return None
+    wanted = chat_rooms.c.id == room_id
+    told = conn.execute(
+        sa.select(chat_rooms.c.granted_seq).where(wanted).with_for_update(key_share=True)
+    ).scalar_one_or_none()
+    if told is None:
+        return None
+    # Rooms that are older than the record have messages and nothing on it.
+    seq = max(told, last_seq(conn, room_id))
+    conn.execute(sa.update(chat_rooms).where(wanted).values(granted_seq=seq + block))
+    return WokenRoom(seq, seq + block, history(conn, room_id, before_seq=None, limit=limit))
+
+
+def grant_numbers(conn: sa.Connection, *, room_id: str, up_to: int) -> None:
+    """Put on record that sequence numbers up to this one may be told to somebody."""
+    column = chat_rooms.c.granted_seq
+    conn.execute(
+        sa.update(chat_rooms)
+        .where(chat_rooms.c.id == room_id, column < up_to)
+        .values(granted_seq=up_to)
+    )
+
+
+def release_numbers(conn: sa.Connection, *, numbers: Sequence[tuple[str, int]]) -> None:
+    """Take off the record what was granted above these numbers: nobody has been told it.
+
+    Args:
+        conn: the connection of this unit of work.
+        numbers: the ids of rooms, each with the last number that was told.
+    """
+    update = (
+        sa.update(chat_rooms)
+        .where(chat_rooms.c.id == sa.bindparam("room"))
+        .values(granted_seq=sa.bindparam("last"))
+    )
+    conn.execute(update, [{"room": room_id, "last": last} for room_id, last in sorted(numbers)])
 
 
 def history(

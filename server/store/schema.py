@@ -107,6 +107,8 @@ chat_rooms: Final = Table(
     Column("name", Text, nullable=False),
     _former_user("creator_id"),
     Column("created_at", Double, nullable=False),
+    # Sequence numbers up to this one may have been told to somebody.
+    Column("granted_seq", _Id, nullable=False, server_default="0"),
     Index("ix_chat_rooms_created_at", "created_at", "id"),
 )
 

@@ -4,6 +4,7 @@
 
     ParleyError (protocol.errors)
     ├── Refused (protocol.errors)    a client may not do what it asked for; carries the problem
+    ├── IllegalMove (protocol.errors)  a state machine was moved as its table does not say: a defect
     ├── HttpRejection                a connection's first request is answered at the door
     ├── RequestFailed (http.errors)  a later request is answered with an error status
     ├── AuthError

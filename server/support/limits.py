@@ -2,7 +2,15 @@
 
 import attrs
 
-from protocol.limits import ANNOUNCE_SECONDS, KIB, MIB, ROUNDS
+from protocol.limits import (
+    ANNOUNCE_SECONDS,
+    CHAT_BYTES_BURST,
+    CHAT_BYTES_RATE,
+    KIB,
+    MIB,
+    ROUNDS,
+    SEATS_PER_ACCOUNT,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +118,15 @@ class Limits:
 
     shutdown_delay: float = 0.0
     """Seconds from the first stop signal to the end of accepting, for load balancers to notice."""
+    seats_per_account: int = SEATS_PER_ACCOUNT
+    """Connections of one account in one chat room; a further one is closed with 1008."""
+
+    chat_bytes_rate: float = CHAT_BYTES_RATE
+    """Bytes a second, as JSON, that a member of a chat room may make each of the others receive;
+    what is above it is refused."""
+
+    chat_bytes_burst: int = CHAT_BYTES_BURST
+    """The same at once, by a member that was quiet."""
 
     drain_seconds: float = 30.0
     """Seconds from there to the end of the process; for the last writes, never less than 1."""

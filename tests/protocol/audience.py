@@ -12,14 +12,16 @@ from protocol.effects import (
     Disconnect,
     Effect,
     End,
+    Own,
     Record,
     SetTimer,
+    Sleep,
     Subscribe,
     Tell,
     TellAll,
     TellOthers,
 )
-from protocol.errors import CloseCode
+from protocol.errors import CloseCode, ErrorCode
 from protocol.estimation import Estimation, Phase
 from protocol.ids import MemberId, RoomId
 from protocol.messages import (
@@ -51,13 +53,14 @@ class Audience:
         self.present: list[str] = []
         self.heard: dict[str, list[Event]] = {}
         self.timers: dict[str, float] = {}
-        self.dismissed: dict[str, tuple[CloseCode, str]] = {}
+        self.dismissed: dict[str, tuple[CloseCode, ErrorCode]] = {}
         self.recorded: list[TicketResult] = []
+        self.owner: str | None = None
         self.end: str | None = None
 
     # --- what people do ---------------------------------------------------------------------
 
-    def say(self, member: str, command: Command) -> list[Effect]:
+    def say(self, member: str, command: Command) -> list[Effect[TicketResult]]:
         """Give ``member``'s command to the rules and carry out what they ask for."""
         dead = self.end is not None
         if isinstance(command, Enter):
@@ -135,7 +138,7 @@ class Audience:
         self.hear()
         return self
 
-    def _carry_out(self, effect: Effect, subject: str) -> None:
+    def _carry_out(self, effect: Effect[TicketResult], subject: str) -> None:
         match effect:
             case Tell(member, event):
                 assert member in self.connected or member == subject, "told somebody unknown"
@@ -153,9 +156,15 @@ class Audience:
                 assert member in self.connected
                 assert member not in self.present, "attends twice"
                 self.present.append(member)
-            case Disconnect(member, code, reason):
+            case Disconnect(member, code, problem):
                 assert member == subject, "somebody else is dismissed"
-                self.dismissed[member] = (code, reason)
+                self.dismissed[member] = (code, problem.code)
+            case Own(member, _):
+                assert member == subject
+                assert self.owner is None, "a second owner"
+                self.owner = member
+            case Sleep():
+                assert not self.present
             case SetTimer(member, seconds):
                 assert member == subject
                 assert member not in self.timers, "a timer is set twice"

@@ -9,9 +9,20 @@ from typing import Final
 
 from protocol.chat import Chat
 from protocol.effects import Disconnect, Effect, Record, Sleep, Subscribe, Tell, TellAll
-from protocol.errors import CloseCode
+from protocol.errors import CloseCode, ErrorCode
 from protocol.ids import MemberId, RoomId
-from protocol.messages import ChatMessage, Command, EnterChat, Event, Leave, Refusal, Say
+from protocol.messages import (
+    ChatMessage,
+    ChatRecord,
+    Command,
+    EnterChat,
+    Event,
+    Leave,
+    PeoplePresent,
+    Person,
+    Refusal,
+    Say,
+)
 
 ROOM: Final = RoomId("lobby")
 EPOCH: Final = 1_700_000_000.0
@@ -21,22 +32,41 @@ class ChatAudience:
     """A chat room with people in it, but without connections and without time."""
 
     def __init__(
-        self, capacity: int = 500, *, last_seq: int = 0, recent: Iterable[ChatMessage] = ()
+        self,
+        capacity: int = 500,
+        *,
+        last_seq: int = 0,
+        granted: int = 1_000_000,
+        recent: Iterable[ChatMessage] = (),
+        seats_per_account: int = 500,
+        bytes_rate: float = 1e9,
+        bytes_burst: float = 1e9,
     ) -> None:
         """Wake a room; ``now`` stands still unless a test moves it."""
-        self.rules = Chat(ROOM, capacity, last_seq=last_seq, recent=recent, epoch=EPOCH)
-        self.now = 1000.0
+        self.rules = Chat(
+            ROOM,
+            capacity,
+            last_seq=last_seq,
+            granted=granted,
+            recent=recent,
+            seats_per_account=seats_per_account,
+            bytes_rate=bytes_rate,
+            bytes_burst=bytes_burst,
+        )
+        self.now = EPOCH + 1000.0
         self.connected: set[str] = set()
         self.present: list[str] = []
         self.heard: dict[str, list[Event]] = {}
-        self.dismissed: dict[str, tuple[CloseCode, str]] = {}
+        self.dismissed: dict[str, tuple[CloseCode, ErrorCode]] = {}
         self.recorded: list[ChatMessage] = []
+        self.published: tuple[Person, ...] = ()
+        """Who is here, by what the rules have said of it last."""
         self.sleepy = False
         """The last command has left nobody in the room."""
 
     # --- what people do ---------------------------------------------------------------------
 
-    def do(self, member: str, command: Command) -> list[Effect]:
+    def do(self, member: str, command: Command) -> list[Effect[ChatRecord]]:
         """Give ``member``'s command to the rules and carry out what they ask for."""
         if isinstance(command, EnterChat):
             self.connected.add(member)
@@ -80,7 +110,7 @@ class ChatAudience:
         """Give the texts of all messages that a member has heard since the last time."""
         return [each.text for each in self.heard[member] if isinstance(each, ChatMessage)]
 
-    def _carry_out(self, effect: Effect, subject: str) -> None:
+    def _carry_out(self, effect: Effect[ChatRecord], subject: str) -> None:
         match effect:
             case Tell(member, event):
                 assert member == subject, "somebody else is told something alone"
@@ -94,12 +124,13 @@ class ChatAudience:
                 assert member in self.connected
                 assert member not in self.present, "attends twice"
                 self.present.append(member)
-            case Disconnect(member, code, reason):
+            case Disconnect(member, code, problem):
                 assert member == subject, "somebody else is dismissed"
-                self.dismissed[member] = (code, reason)
-            case Record(result):
-                assert isinstance(result, ChatMessage)
-                self.recorded.append(result)
+                self.dismissed[member] = (code, problem.code)
+            case Record(PeoplePresent(people)):
+                self.published = people
+            case Record(ChatMessage() as message):
+                self.recorded.append(message)
             case Sleep():
                 assert not self.present
                 self.sleepy = True

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from protocol.chat import DELETED_USER, HISTORY_BYTES, Person
-from protocol.effects import Disconnect, Sleep, Subscribe, Tell, TellAll
+from protocol.chat import DELETED_USER, HISTORY_BYTES
+from protocol.effects import Disconnect, Record, Sleep, Subscribe, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.limits import CHAT_HISTORY
@@ -21,7 +21,10 @@ from protocol.messages import (
     Enter,
     EnterChat,
     Event,
+    GrantNumbers,
     Leave,
+    PeoplePresent,
+    Person,
     PersonJoined,
     PersonLeft,
     Refusal,
@@ -55,7 +58,7 @@ def test_everybody_hears_what_is_said_the_author_included() -> None:
     for member in ("a", "b"):
         room.enter(member)
     room.hear()
-    room.now = 1234.5
+    room.now = EPOCH + 1234.5
     room.say("a", "hello")
     expected = ChatMessage(ROOM, 1, ADA, "A", "hello", EPOCH + 1234.5)
     assert room.hear() == {"a": [expected], "b": [expected]}
@@ -87,7 +90,7 @@ def test_an_empty_message_is_refused_and_only_its_sender_hears_of_it(text: str) 
     room.say("a", text)
     heard = room.hear()
     assert list(heard) == ["a"]
-    assert problem_of(heard["a"]).code is ErrorCode.MALFORMED
+    assert problem_of(heard["a"]).code is ErrorCode.EMPTY_MESSAGE
     assert room.recorded == []
     assert room.rules.last_seq == 0
 
@@ -97,7 +100,7 @@ def test_a_null_character_is_refused_as_no_database_keeps_it() -> None:
     room.enter("a")
     room.hear()
     room.say("a", "a\0b")
-    assert problem_of(room.hear()["a"]).code is ErrorCode.MALFORMED
+    assert problem_of(room.hear()["a"]).code is ErrorCode.NULL_CHARACTER
     assert room.recorded == []
 
 
@@ -130,7 +133,7 @@ def test_a_message_that_was_refused_before_is_told_to_its_sender_alone(final: bo
     problem = Problem(ErrorCode.TOO_FAST, "too many")
     room.do("a", Reject(problem, final=final))
     assert room.hear() == {"a": [Refusal(problem)]}
-    assert room.dismissed == ({"a": (CloseCode.POLICY, "too many")} if final else {})
+    assert room.dismissed == ({"a": (CloseCode.POLICY, ErrorCode.STRUCK_OUT)} if final else {})
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,7 @@ def test_who_enters_is_told_what_was_said_before_it_belongs_to_the_audience() ->
         Tell(MemberId("a"), message(1)),
         Tell(MemberId("a"), message(2)),
         Subscribe(MemberId("a")),
+        Record(PeoplePresent((Person(ADA, "A"),))),
         TellAll(PersonJoined(ROOM, "A")),
     ]
 
@@ -305,6 +309,104 @@ def test_after_an_account_was_deleted_the_history_is_bounded_as_before() -> None
     assert [each.seq for each in room.rules.recent] == [*range(2, 52)]
 
 
+# --- numbers --------------------------------------------------------------------------------
+
+
+def test_without_a_granted_number_nothing_is_said_and_nothing_lost() -> None:
+    room = ChatAudience(last_seq=5, granted=7)
+    room.enter("a")
+    room.enter("b")
+    room.hear()
+    room.say("a", "six", "seven")
+    room.hear()
+    room.say("a", "eight")
+    heard = room.hear()
+    assert list(heard) == ["a"]
+    assert problem_of(heard["a"]).code is ErrorCode.NOT_NOW
+    room.do("", GrantNumbers(8))
+    room.do("", GrantNumbers(3))  # an old one does no harm
+    room.say("a", "eight", "nine")
+    assert [each.seq for each in room.recorded] == [6, 7, 8]
+    assert problem_of(room.hear()["a"][1:]).code is ErrorCode.NOT_NOW
+
+
+# --- what one may make the others receive ---------------------------------------------------
+
+CONTROLS = "\x01" * 1000  # six times as long as JSON
+
+
+def test_what_the_others_receive_is_charged_to_the_sender() -> None:
+    room = ChatAudience(bytes_rate=6002, bytes_burst=18_010)
+    room.enter("a")
+    room.enter("b")
+    room.hear()
+    room.say("a", *[CONTROLS] * 5)
+    heard = room.hear()
+    assert len(heard["b"]) == 3
+    assert [each.problem.code if isinstance(each, Refusal) else None for each in heard["a"]] == [
+        None
+    ] * 3 + [ErrorCode.TOO_MUCH] * 2
+    room.say("b", CONTROLS)  # which has said nothing yet
+    assert len(room.hear()["a"]) == 1
+    room.now += 1
+    room.say("a", CONTROLS, CONTROLS)
+    assert len(room.hear()["b"]) == 1
+
+
+def test_a_message_above_the_burst_costs_all_there_is() -> None:
+    room = ChatAudience(bytes_rate=100, bytes_burst=1000)
+    room.enter("a")
+    room.hear()
+    room.say("a", CONTROLS, "x")
+    assert problem_of(room.hear()["a"][1:]).code is ErrorCode.TOO_MUCH
+    room.now += 10
+    room.say("a", CONTROLS)
+    assert room.texts("a") == [CONTROLS]
+
+
+def test_a_clock_that_is_set_back_takes_nothing_from_anybody() -> None:
+    room = ChatAudience(bytes_rate=100, bytes_burst=1000)
+    room.enter("a")
+    room.hear()
+    room.now -= 86_400
+    room.say("a", "x" * 500, "y" * 400)
+    assert len(room.recorded) == 2
+    room.now += 86_400
+    room.say("a", "z" * 900)
+    assert len(room.recorded) == 3
+
+
+# --- seats of one account -------------------------------------------------------------------
+
+
+def test_one_account_may_not_take_all_seats() -> None:
+    room = ChatAudience(seats_per_account=2)
+    for member in ("a1", "a2", "b1"):
+        room.enter(member)
+    room.hear()
+    room.enter("a3")
+    problem = problem_of(room.hear()["a3"])
+    assert (problem.code, problem.values) == (ErrorCode.TOO_MANY_SEATS, {"seats": 2})
+    assert room.dismissed == {"a3": (CloseCode.POLICY, ErrorCode.TOO_MANY_SEATS)}
+    assert room.present == ["a1", "a2", "b1"]
+    room.leave("a3", "a1")
+    room.enter("a4")
+    assert room.present == ["a2", "b1", "a4"]
+
+
+def test_connections_that_are_not_counted_take_no_seat_of_the_account() -> None:
+    room = ChatAudience(seats_per_account=1)
+    for number in range(5):
+        room.do(f"a{number}", EnterChat(ADA, "A", counted=False))
+    room.enter("a5")
+    assert len(room.present) == 6
+    room.enter("a6")
+    assert list(room.dismissed) == ["a6"]
+    room.leave("a0", "a1", "a5")
+    room.enter("a7")
+    assert "a7" in room.present
+
+
 # --- falling asleep -------------------------------------------------------------------------
 
 
@@ -315,7 +417,11 @@ def test_a_room_sleeps_when_its_last_connection_has_ended() -> None:
     room.enter("b")
     room.leave("a1", "b")
     assert not room.sleepy
-    assert room.do("a2", Leave()) == [TellAll(PersonLeft(ROOM, "A")), Sleep()]
+    assert room.do("a2", Leave()) == [
+        Record(PeoplePresent(())),
+        TellAll(PersonLeft(ROOM, "A")),
+        Sleep(),
+    ]
 
 
 def test_a_room_sleeps_when_one_who_never_entered_was_the_last_to_go() -> None:
@@ -332,6 +438,7 @@ def test_who_never_entered_goes_unnoticed_by_the_others() -> None:
 # --- any interleaving -----------------------------------------------------------------------
 
 CAPACITY = 4
+SEATS = 2
 MEMBERS = [f"{letter}{number}" for letter in "abc" for number in range(3)]
 SOMEBODY = st.sampled_from(MEMBERS)
 
@@ -350,8 +457,10 @@ class ChatRoom(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[ChatMessage] = []
+        self.granted = 0
         self.room = ChatAudience(CAPACITY)
         self.here: dict[str, Listener] = {}
+        self.arrived: list[int] = []  # people, in this order
         self.waiting = 0  # recorded by rooms that sleep again
 
     @initialize(before=st.integers(0, 60))
@@ -361,7 +470,14 @@ class ChatRoom(RuleBasedStateMachine):
 
     def wake(self) -> None:
         self.waiting = len(self.said)
-        self.room = ChatAudience(CAPACITY, last_seq=len(self.said), recent=self.said[-50:])
+        self.granted = len(self.said) + 70
+        self.room = ChatAudience(
+            CAPACITY,
+            last_seq=len(self.said),
+            granted=self.granted,
+            recent=self.said[-50:],
+            seats_per_account=SEATS,
+        )
         self.here = {}
 
     def tell(self, event: Event) -> None:
@@ -373,9 +489,13 @@ class ChatRoom(RuleBasedStateMachine):
         if member in self.here:
             return
         user_id, name = ord(member[0]), member[0].upper()
-        if len(self.here) == CAPACITY:
+        mine = sum(other.user_id == user_id for other in self.here.values())
+        if len(self.here) == CAPACITY or mine == SEATS:
+            full = len(self.here) == CAPACITY
             self.room.enter(member)
-            assert problem_of(self.room.heard.pop(member)).code is ErrorCode.ROOM_FULL
+            assert problem_of(self.room.heard.pop(member)).code is (
+                ErrorCode.ROOM_FULL if full else ErrorCode.TOO_MANY_SEATS
+            )
             assert member in self.room.dismissed
             effects = self.room.do(member, Leave())
             assert effects == []
@@ -383,6 +503,7 @@ class ChatRoom(RuleBasedStateMachine):
         first = all(other.user_id != user_id for other in self.here.values())
         self.here[member] = Listener(user_id, list(self.said[-50:]))
         if first:
+            self.arrived.append(user_id)
             self.tell(PersonJoined(ROOM, name))
         self.room.enter(member)
 
@@ -392,6 +513,7 @@ class ChatRoom(RuleBasedStateMachine):
         if gone is not None:
             assert self.room.heard.pop(member) == gone.expected
             if all(other.user_id != gone.user_id for other in self.here.values()):
+                self.arrived.remove(gone.user_id)
                 self.tell(PersonLeft(ROOM, member[0].upper()))
         self.room.leave(member)
         assert self.room.sleepy == (not self.here)
@@ -403,15 +525,17 @@ class ChatRoom(RuleBasedStateMachine):
     def talk(self, member: str, count: int) -> None:
         for _ in range(count):
             text = f"text {len(self.said) + 1}"
-            if member in self.here:
-                self.room.now += 0.25
+            self.room.now += 0.25
+            if member in self.here and len(self.said) >= self.granted:
+                self.here[member].expected.append(Refusal(Problem(ErrorCode.NOT_NOW)))
+            elif member in self.here:
                 said = ChatMessage(
                     ROOM,
                     len(self.said) + 1,
                     self.here[member].user_id,
                     member[0].upper(),
                     text,
-                    EPOCH + self.room.now,
+                    self.room.now,
                 )
                 self.said.append(said)
                 self.tell(said)
@@ -423,6 +547,11 @@ class ChatRoom(RuleBasedStateMachine):
             problem = Problem(ErrorCode.NOT_TEXT, "binary")
             self.here[member].expected.append(Refusal(problem))
             self.room.do(member, Reject(problem))
+
+    @rule(count=st.integers(0, 50))
+    def grant(self, count: int) -> None:
+        self.granted += count
+        self.room.do("", GrantNumbers(self.granted))
 
     @rule(letter=st.sampled_from("abc"))
     def delete_account(self, letter: str) -> None:
@@ -445,8 +574,8 @@ class ChatRoom(RuleBasedStateMachine):
         assert [each.seq for each in self.room.recorded] == [
             each.seq for each in self.said[self.waiting :]
         ]
-        people = dict.fromkeys(listener.user_id for listener in self.here.values())
-        assert [person.user_id for person in self.room.rules.people] == list(people)
+        assert [person.user_id for person in self.room.rules.people] == self.arrived
+        assert self.room.published == self.room.rules.people
 
 
 ChatRoom.TestCase.settings = settings(

@@ -479,7 +479,7 @@ TYPE_OF: dict[type, str | None] = {
 def sent(event: Event) -> str:
     """Encode an event and read it as a client does, with a library that is not ours."""
     client = Connection(ConnectionType.CLIENT)
-    client.receive_data(ESTIMATEX.encode(event))
+    client.receive_data(ESTIMATEX.encode(event) or b"")
     (message,) = client.events()
     assert isinstance(message, TextMessage)
     assert message.message_finished
@@ -560,10 +560,62 @@ def test_a_vote_cast_says_who_and_on_what() -> None:
     assert sent(messages.VoteCast("Bob", T1)) == "* Bob has voted on ticket T-1"
 
 
+def test_events_of_other_rooms_are_declined() -> None:
+    assert ESTIMATEX.encode(messages.PersonLeft(RoomId("lobby"), "Ada")) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (Problem(ErrorCode.NOT_ANNOUNCED), "! Join the room with JOIN_ROOM first."),
+        (
+            Problem(ErrorCode.NOT_IN_DECK, field="vote", values={"cards": "S {L}"}),
+            "! data.vote must be one of S {L}.",
+        ),
+        (
+            Problem(
+                ErrorCode.WRONG_TICKET,
+                field="ticket_id",
+                values={"ticket_id": "{given}", "given": "{0}"},
+            ),
+            "! The vote is on ticket {given}, not on {0}.",
+        ),
+        (Problem(ErrorCode.NOT_ADMIN, values={"deed": "reveal"}), "! Only the admin may reveal "),
+    ],
+)
+def test_this_dialect_words_what_the_rules_refuse(problem: Problem, words: str) -> None:
+    assert refusal_text(problem).startswith(words)
+    assert sent(messages.Refusal(problem)) == refusal_text(problem)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ann (admin)",
+        "(ADMIN)",
+        "Ann ( Admin )",
+        "Ann \N{FULLWIDTH LEFT PARENTHESIS}admin\N{FULLWIDTH RIGHT PARENTHESIS}",
+        "Ann (ad\N{ZERO WIDTH SPACE}min)",
+        "Ann (\uff41\uff44\uff4d\uff49\uff4e)\N{WORD JOINER}",
+    ],
+)
+def test_nobody_is_called_as_the_admin_is_shown(name: str) -> None:
+    problem = attempt(parse_query, urlencode({"action": "CREATE_ROOM", "name": name}), 500)
+    assert isinstance(problem, Problem)
+    assert (problem.field, problem.code) == ("name", ErrorCode.MALFORMED)
+    assert "(admin)" in problem.message
+
+
+@pytest.mark.parametrize("name", ["Admin", "Ann (admins)", "(admin) Ann", "admin)"])
+def test_who_is_only_called_something_like_it_may_come(name: str) -> None:
+    query = urlencode({"action": "JOIN_ROOM", "name": name, "room_id": ROOM})
+    assert parse_query(query, 500) == JoinRoom(name, ROOM)
+
+
 def test_a_refusal_is_a_sentence() -> None:
     assert refusal_text(PROBLEM) == "! Only the admin may begin a vote."
     assert sent(messages.Refusal(PROBLEM)) == refusal_text(PROBLEM)
-    assert refusal_text(Problem(ErrorCode.MALFORMED, "")) == "! ."
+    assert refusal_text(Problem(ErrorCode.MALFORMED)) == "! Malformed."
 
 
 LINE = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(

@@ -5,6 +5,7 @@ task that asks, so that nothing depends on how threads are scheduled.
 """
 
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
@@ -18,8 +19,10 @@ import trio.testing
 from protocol.dialects.base import Dialect
 from protocol.dialects.gochat import GOCHAT
 from protocol.ids import RoomId
-from protocol.messages import EnterChat, Say
+from protocol.messages import ChatRecord, EnterChat, Say
 from server.rooms.chat_directory import ChatRooms
+from server.rooms.chat_numbers import NUMBERS_BLOCK
+from server.rooms.room import Room
 from server.store import chat, users
 from server.store.database import Database
 from server.store.records import ChatMessage, User
@@ -148,13 +151,14 @@ class Chats:
     counters: Counters
     nursery: trio.Nursery
     """In which rooms live."""
+    _last: dict[RoomId, Room[ChatRecord]] = attrs.Factory(dict)
     _numbers: "itertools.count[int]" = attrs.Factory(lambda: itertools.count(1))
 
     async def join(
         self, user: User, room_id: RoomId = LOBBY, *, dialect: Dialect = GOCHAT
     ) -> Guest:
         """Bring a connection of somebody into a room."""
-        room = await self.rooms.wake(room_id)
+        room = self._last[room_id] = await self.rooms.wake(room_id)
         guest = Guest(user, next(self._numbers), dialect)
         assert room.admit(guest)
         room.inbox.put(guest.id, EnterChat(user.id, user.username))
@@ -163,8 +167,8 @@ class Chats:
 
     def say(self, guest: Guest, *texts: str, room_id: RoomId = LOBBY) -> None:
         """Speak in a room that is awake; the room hears of it in its next turn."""
-        room = self.rooms.awake(room_id)
-        assert room is not None
+        room = self._last[room_id]
+        assert not room.ended
         for text in texts:
             room.inbox.put(guest.id, Say(text))
         room.inbox.settle()
@@ -174,6 +178,7 @@ class Chats:
         for guest in guests:
             guest.hang_up()
         await settled()
+        self._last = {key: room for key, room in self._last.items() if not room.ended}
 
 
 @asynccontextmanager
@@ -183,11 +188,20 @@ async def chats(
     most_asleep: int = 1000,
     run: bool = True,
     write: bool = True,
+    clock: Callable[[], float] = time.time,
+    numbers_block: int = NUMBERS_BLOCK,
+    database: "MemoryDatabase | None" = None,
 ) -> AsyncIterator[Chats]:
-    """Run chat rooms; one room, ``lobby``, is there. Afterwards nothing is left running."""
+    """Run chat rooms; one room, ``lobby``, is there. Afterwards nothing is left running.
+
+    Without ``database`` there is one for as long as this lasts. In the end nothing more is written,
+    as if the process had been killed.
+    """
     counters = Counters()
-    database = MemoryDatabase()
-    database.open(LOBBY)
+    own = database is None
+    if database is None:
+        database = MemoryDatabase()
+        database.open(LOBBY)
     writer = Writer(database, counters=counters)
     try:
         async with trio.open_nursery() as services:
@@ -201,6 +215,8 @@ async def chats(
                     limits=limits or Limits(),
                     counters=counters,
                     most_asleep=most_asleep,
+                    clock=clock,
+                    numbers_block=numbers_block,
                 )
                 if run:
                     services.start_soon(rooms.run)  # noqa: ASYNC113
@@ -209,7 +225,8 @@ async def chats(
             services.cancel_scope.cancel()
         assert counters.rooms_current == counters.members_current == 0
     finally:
-        database.engine.dispose()
+        if own:
+            database.engine.dispose()
 
 
 def _enforce_foreign_keys(connection: Any, _: object) -> None:

@@ -481,7 +481,7 @@ class FakeMember:
             self.running = False
 
 
-class FakeKeeper:
+class FakeRecorder:
     """Notes what is handed over, and when, relative to other events."""
 
     def __init__(self, log: list[str] | None = None) -> None:
@@ -489,9 +489,9 @@ class FakeKeeper:
         self.results: list[tuple[RoomId, TicketResult]] = []
         self.closed: list[RoomId] = []
 
-    def record(self, room_id: RoomId, result: TicketResult) -> None:
+    def record(self, room_id: RoomId, record: TicketResult) -> None:
         self.log.append("record")
-        self.results.append((room_id, result))
+        self.results.append((room_id, record))
 
     def close(self, room_id: RoomId, at: float) -> None:
         assert at > 1e9, "Unix time is wanted"

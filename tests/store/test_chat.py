@@ -112,6 +112,49 @@ def test_a_room_in_which_nothing_was_said_has_no_last_message(conn: sa.Connectio
     assert chat.history(conn, "lobby", before_seq=None, limit=3) == []
 
 
+def test_a_room_goes_on_above_every_number_that_may_have_been_told(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    assert chat.wake_room(conn, "lobby", block=10, limit=3) == chat.WokenRoom(0, 10, [])
+    said = [message(seq, f"m{seq}", author=ann) for seq in range(1, 6)]
+    chat.append(conn, said)
+
+    # It is woken again although it has not been put to sleep: somebody was killed.
+    assert chat.wake_room(conn, "lobby", block=10, limit=3) == chat.WokenRoom(10, 20, said[-3:])
+    chat.grant_numbers(conn, room_id="lobby", up_to=30)
+    chat.grant_numbers(conn, room_id="lobby", up_to=25)
+    assert chat.wake_room(conn, "lobby", block=10, limit=0) == chat.WokenRoom(30, 40, [])
+
+
+def test_numbers_that_nobody_was_told_are_given_out_later(conn: sa.Connection) -> None:
+    for room_id in ("lobby", "attic", "cellar"):
+        add_room(conn, room_id)
+        chat.wake_room(conn, room_id, block=10, limit=0)
+
+    chat.release_numbers(conn, numbers=[("lobby", 3), ("attic", 0), ("gone", 7)])
+
+    woken = [chat.wake_room(conn, each, block=5, limit=0) for each in ("lobby", "attic", "cellar")]
+    assert woken == [chat.WokenRoom(*each, []) for each in ((3, 8), (0, 5), (10, 15))]
+
+
+def test_a_room_from_before_the_record_goes_on_above_its_messages(conn: sa.Connection) -> None:
+    add_room(conn)
+    chat.append(conn, [message(seq) for seq in range(1, 8)])
+
+    woken = chat.wake_room(conn, "lobby", block=10, limit=0)
+
+    assert woken == chat.WokenRoom(7, 17, [])
+
+
+@pytest.mark.parametrize("room_id", ["", "Lobby", "a\0b", "\udcff"])
+def test_a_room_that_is_not_there_is_not_woken(conn: sa.Connection, room_id: str) -> None:
+    add_room(conn)
+
+    assert chat.wake_room(conn, room_id, block=10, limit=3) is None
+    chat.release_numbers(conn, numbers=[("gone", 1)])
+    chat.grant_numbers(conn, room_id="gone", up_to=1)
+
+
 def test_messages_that_are_there_are_not_written_again(conn: sa.Connection) -> None:
     add_room(conn)
     chat.append(conn, [message(1, "first"), message(2, "second")])

@@ -1,10 +1,12 @@
 """Chat by the real process: many who talk at once, and databases and servers that go away."""
 
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,11 +42,16 @@ ROOM: Final = "lobby"
 TALKERS: Final = 50
 EACH: Final = 200
 
+KILLS: Final = int(os.environ.get("CHAT_KILLS", "5"))
+"""How often the server is killed in a row on each database; more take longer."""
+
 UNLIMITED: Final = {
     "PARLEY_LOGIN_LIMIT": "0",
     "PARLEY_REGISTER_LIMIT": "0",
     "PARLEY_INBOUND_RATE": "1e6",
     "PARLEY_INBOUND_BURST": "1000000",
+    "PARLEY_CHAT_BYTES_RATE": "1e9",
+    "PARLEY_CHAT_BYTES_BURST": "1000000000",
     # A turn of the room may have thousands of messages here.
     "PARLEY_MAX_OUTBOX_MESSAGES": "100000",
     "PARLEY_MAX_OUTBOX_BYTES": "16777216",
@@ -314,6 +321,22 @@ async def test_all_hear_what_fifty_say_at_once_in_the_same_order(url: str, tmp_p
         assert await messages(server, people[0]) == kept
 
 
+async def talk(talker: Talker, verb: str) -> None:
+    """Say the next as soon as the last is heard, until the connection breaks."""
+    for number in range(1_000_000):
+        text = f"{talker.person.name} {verb} {number}"
+        if not await talker.raw.try_to_send(frame(text)):
+            break
+        mine = f'"context":"{text}"'.encode()
+        while not any(mine in payload for payload in talker.heard[-50:]):
+            if not await talker.listen():
+                return
+
+
+def heard_so_many(talker: Talker, count: int) -> bool:
+    return len(talker.heard) >= count
+
+
 # --- kill -9 --------------------------------------------------------------------------------
 
 
@@ -324,21 +347,9 @@ async def test_of_what_was_said_before_a_kill_no_message_is_missing_between_othe
     with launched(tmp_path / "log", environ=settings(url)) as server:
         people = await crowd(server, 10)
         async with talking(server, people) as talkers:
-
-            async def talk(talker: Talker) -> None:
-                """Say the next as soon as the last is heard, until the connection breaks."""
-                for number in range(1_000_000):
-                    text = f"{talker.person.name} says {number}"
-                    if not await talker.raw.try_to_send(frame(text)):
-                        break
-                    mine = f'"context":"{text}"'.encode()
-                    while not any(mine in payload for payload in talker.heard[-50:]):
-                        if not await talker.listen():
-                            return
-
             async with trio.open_nursery() as nursery:
                 for talker in talkers:
-                    nursery.start_soon(talk, talker)
+                    nursery.start_soon(talk, talker, "says")
                 await wait_until(lambda: len(talkers[0].heard) >= 3000)
                 server.process.kill()
             server.process.wait()
@@ -352,14 +363,44 @@ async def test_of_what_was_said_before_a_kill_no_message_is_missing_between_othe
         # how fast the database is: messages are committed behind, in the order of their numbers.
         assert all(map(same, longest, kept))
         assert kept
-        # And it goes on from there.
+        # And it goes on, above every number that anybody has heard.
         again = await enter(server, people[0])
         async with again.raw:
             await again.listen_until(50)
             assert [each["seq"] for each in again.events()] == [each["seq"] for each in kept[-50:]]
             await again.say("back again")
             await again.listen_until(51)
-            assert again.events()[-1]["seq"] == len(kept) + 1
+            assert again.events()[-1]["seq"] > longest[-1]["seq"]
+
+
+@pytest.mark.timeout(60 + 20 * KILLS)
+async def test_no_number_is_seen_with_two_messages_however_often_the_server_is_killed(
+    url: str, tmp_path: Path
+) -> None:
+    seen: dict[int, tuple[str, int]] = {}
+    people: list[Person] = []
+    for life in range(KILLS):
+        with launched(tmp_path / f"log-{life}", environ=settings(url)) as server:
+            people = people or await crowd(server, 4)
+            async with talking(server, people) as talkers:
+                async with trio.open_nursery() as nursery:
+                    for talker in talkers:
+                        nursery.start_soon(talk, talker, f"says in life {life}")
+                    # Sometimes in the middle of the first write, sometimes after many.
+                    enough = len(talkers[0].heard) + 3 + 61 * (life % 4)
+                    await wait_until(partial(heard_so_many, talkers[0], enough))
+                    server.process.kill()
+                server.process.wait()
+        for talker in talkers:
+            for each in talker.events():
+                what = (each["context"], each["userid"])
+                assert seen.setdefault(each["seq"], what) == what, each["seq"]
+    with running(tmp_path / "last", environ=settings(url)) as server:
+        kept = await messages(server, people[0])
+    for each in kept:
+        what = (each["text"], each["author_id"])
+        assert seen.get(each["seq"], what) == what, each["seq"]
+    assert [each["seq"] for each in kept] == sorted(each["seq"] for each in kept)
 
 
 async def test_a_stop_loses_nothing(url: str, tmp_path: Path) -> None:

@@ -309,20 +309,22 @@ async def test_what_is_not_allowed_is_refused_in_words_and_changes_nothing(serve
             ):
                 await bob.say(kind, **data)
                 assert (await bob.hear(VOTED))["text"].startswith("! ")
-            await ada.say("BEGIN_VOTING", ticket_id="T")
-            await ada.hear("ASK_FOR_VOTE")
-            await bob.hear("ASK_FOR_VOTE")
+            # A mistyped ticket is replaced, as long as nobody has voted on it.
+            for ticket in ("T-typo", "T"):
+                await ada.say("BEGIN_VOTING", ticket_id=ticket)
+                for member in (ada, bob):
+                    assert (await member.hear("ASK_FOR_VOTE"))["ticket_id"] == ticket
             for data in ({"ticket_id": "U", "vote": "3"}, {"ticket_id": "T", "vote": "4"}):
                 await bob.say("MEMBER_VOTED", **data)
                 assert (await bob.hear(VOTED))["text"].startswith("! ")
-            await ada.say("BEGIN_VOTING", ticket_id="U")
-            assert (await ada.hear(VOTED))["text"].startswith("! ")
             await ada.say("REVEAL_VOTES", ticket_id="T")
             assert (await ada.hear(VOTED))["text"].startswith("! ")
 
             # A vote may be changed, and one leaving does not hold up the round.
             await ada.say("MEMBER_VOTED", ticket_id="T", vote="3")
             await ada.hear(VOTED)
+            await ada.say("BEGIN_VOTING", ticket_id="U")
+            assert (await ada.hear(VOTED))["text"].startswith("! ")
             await ada.say("MEMBER_VOTED", ticket_id="T", vote="5")
             await ada.hear(VOTED)
             await bob.hear(VOTED, VOTED)

@@ -128,7 +128,12 @@ class Present:
 class Said:
     """A message of a room."""
 
-    seq: Annotated[int, Parameter(description="The message's number in the room, counted from 1")]
+    seq: Annotated[
+        int,
+        Parameter(
+            description="The message's number in the room, from 1 on: ascending, never given twice"
+        ),
+    ]
     author: Annotated[str, Parameter(description="The author's name")]
     author_id: Annotated[
         int | None, Parameter(description="The author's id; null once the account is deleted")

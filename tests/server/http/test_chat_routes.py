@@ -85,8 +85,7 @@ class ChatWorld(World):
         return members
 
     async def say(self, member: FakeMember, *texts: str, room_id: str = "lobby") -> None:
-        room = self.rooms.awake(RoomId(room_id))
-        assert room is not None
+        room = await self.rooms.wake(RoomId(room_id))
         for text in texts:
             room.inbox.put(member.id, Say(text))
         room.inbox.settle()

@@ -1,5 +1,6 @@
 """Chat rooms between waking and sleeping, and the way of their messages into the store."""
 
+import gc
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from protocol.chat import DELETED_USER
+from protocol.chat import DELETED_USER, Chat
 from protocol.dialects.gochat import GOCHAT
-from protocol.errors import CloseCode, ErrorCode, Refused
-from protocol.ids import RoomId
-from protocol.messages import ChatMessage, Command, EnterChat, Event, Say, TicketId, TicketResult
-from server.rooms.chat_directory import FLUSH_SECONDS, GATHER_SECONDS, ChatRooms
+from protocol.effects import Effect
+from protocol.errors import CloseCode, ErrorCode, Problem, Refused
+from protocol.ids import MemberId, RoomId
+from protocol.messages import ChatMessage, ChatRecord, Command, EnterChat, Event, Person, Say
+from server.rooms.chat_directory import ChatRooms
+from server.rooms.chat_log import GATHER_SECONDS
 from server.store import chat, users
 from server.store.database import Database
 from server.store.records import User
@@ -59,7 +62,7 @@ async def test_a_room_is_woken_with_what_was_said_before(autojump_clock: MockClo
 async def test_a_room_that_nobody_has_created_is_refused(autojump_clock: MockClock) -> None:
     async with chats() as it:
         assert await refusal(it, ATTIC) is ErrorCode.NO_SUCH_ROOM
-        assert it.rooms.awake(ATTIC) is None
+        assert it.counters.rooms_opened == 0
         it.database.open(ATTIC)
         await it.join(it.database.person("Ada"), ATTIC)
 
@@ -81,46 +84,56 @@ async def test_who_is_there_is_known_while_a_room_is_awake(autojump_clock: MockC
         assert it.counters.rooms_current == 1
         await it.sleep(*guests)
         assert it.rooms.people(LOBBY) == ()
-        assert it.rooms.awake(LOBBY) is None
         assert it.counters.rooms_current == 0
 
 
-async def test_a_room_that_was_awake_goes_on_without_reading_anything(
-    autojump_clock: MockClock,
-) -> None:
-    async with chats() as it:
-        ada = it.database.person("Ada")
-        first = await it.join(ada)
-        it.say(first, "one", "two")
-        await settled()
-        await it.sleep(first)
-        reads = it.database.reads
-        second = await it.join(ada)
-        it.say(second, "three")
-        await settled()
-        assert second.texts == ["one", "two", "three"]
-        assert second.seqs == [1, 2, 3]
-        assert it.database.reads == reads
-
-
-async def test_a_room_goes_on_while_its_messages_cannot_be_written(
+async def test_a_room_that_was_awake_goes_on_with_what_is_on_its_way_to_the_store(
     autojump_clock: MockClock,
 ) -> None:
     async with chats() as it:
         ada = it.database.person("Ada")
         guest = await it.join(ada)
-        it.database.gone = True
-        for number in range(1, 6):
-            it.say(guest, f"text {number}")
-            await settled()
-            await it.sleep(guest)
-            guest = await it.join(ada)
-            await settled()
-            assert guest.seqs == [*range(1, number + 1)]
-        assert it.database.kept() == []
-        it.database.gone = False
+        it.say(guest, "stored")
+        await settled()
+        await trio.sleep(SOON)
+        with it.database.held(write=True):
+            for number in range(1, 6):
+                it.say(guest, f"text {number}")
+                await settled()
+                await it.sleep(guest)
+                guest = await it.join(ada)
+                await settled()
+                assert guest.texts == ["stored", *(f"text {each + 1}" for each in range(number))]
+                assert guest.seqs == [*range(1, number + 2)]
+            assert len(it.database.kept()) == 1
         await it.writer.flush()
-        assert [each.seq for each in it.database.kept()] == [1, 2, 3, 4, 5]
+        assert [each.seq for each in it.database.kept()] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_while_the_store_is_gone_rooms_go_on_and_none_is_woken(
+    autojump_clock: MockClock,
+) -> None:
+    async with chats() as it:
+        ada, bob = it.database.person("Ada"), it.database.person("Bob")
+        first, second = await it.join(ada), await it.join(bob)
+        await settled()
+        it.database.gone = True
+        it.say(first, "one", "two")
+        await settled()
+        await it.sleep(first)
+        it.say(second, "three")
+        await settled()
+        assert second.texts == ["one", "two", "three"]
+        await it.sleep(second)
+        with pytest.raises(StoreUnavailable):
+            await it.join(ada)
+        it.database.gone = False
+        third = await it.join(ada)
+        it.say(third, "four")
+        await settled()
+        assert third.texts == ["one", "two", "three", "four"]
+        assert third.seqs == [1, 2, 3, 4]
+        await it.writer.flush()
 
 
 async def test_two_who_come_at_the_same_moment_are_in_the_same_room(
@@ -133,14 +146,14 @@ async def test_two_who_come_at_the_same_moment_are_in_the_same_room(
         async def come(user: User) -> None:
             guests.append(await it.join(user))
 
-        with it.database.held(write=False):
+        with it.database.held(write=True):
             for user in (ada, bob, ada):
                 it.nursery.start_soon(come, user)
             await settled()
             assert guests == []
         await settled()
         assert it.counters.rooms_opened == 1
-        assert it.database.reads == 1
+        assert it.database.asked == 1
         it.say(guests[0], "hello")
         await settled()
         assert [guest.texts for guest in guests] == [["hello"]] * 3
@@ -157,7 +170,7 @@ async def test_all_who_wait_for_a_room_learn_at_once_that_the_store_is_gone(
                 await it.rooms.wake(LOBBY)
             failures.append(str(failure.value))
 
-        with it.database.held(write=False):
+        with it.database.held(write=True):
             it.nursery.start_soon(come)
             await settled()
             for _ in range(5):
@@ -185,7 +198,7 @@ async def test_who_waits_for_one_that_gave_up_wakes_the_room(autojump_clock: Moc
         async def come() -> None:
             guests.append(await it.join(ada))
 
-        with it.database.held(write=False):
+        with it.database.held(write=True):
             it.nursery.start_soon(give_up)
             await settled()
             it.nursery.start_soon(come)
@@ -211,7 +224,7 @@ async def test_too_many_rooms_are_refused(autojump_clock: MockClock) -> None:
 async def test_rooms_that_are_being_woken_count(autojump_clock: MockClock) -> None:
     async with chats(limits=Limits(rooms=1)) as it:
         it.database.open(ATTIC)
-        with it.database.held(write=False):
+        with it.database.held(write=True):
             it.nursery.start_soon(it.rooms.wake, LOBBY)
             await settled()
             assert await refusal(it, ATTIC) is ErrorCode.TOO_MANY_ROOMS
@@ -224,13 +237,13 @@ async def test_a_room_woken_for_somebody_who_does_not_come_sleeps_again(
         room = await it.rooms.wake(LOBBY)
         it.rooms.let_sleep(room)
         await settled()
-        assert it.rooms.awake(LOBBY) is None
+        assert it.counters.rooms_current == 0
 
         guest = await it.join(it.database.person("Ada"))
         room = await it.rooms.wake(LOBBY)
         it.rooms.let_sleep(room)
         await settled()
-        assert it.rooms.awake(LOBBY) is room
+        assert not room.ended
         it.say(guest, "still here")
         await settled()
         assert guest.texts == ["still here"]
@@ -265,14 +278,16 @@ async def test_the_oldest_of_those_asleep_are_forgotten(autojump_clock: MockCloc
             await trio.sleep(SOON)
             await it.sleep(guest)
             await trio.sleep(SOON)
-        before = it.database.reads
+        asked, reads = it.database.asked, it.database.reads
         await it.join(ada, LOBBY)
         await it.join(ada, ids[2])
-        assert it.database.reads == before
-        guest = await it.join(ada, ATTIC)
-        assert it.database.reads == before + 1
+        assert (it.database.asked - asked, it.database.reads - reads) == (2, 2)
+        guest = await it.join(ada, ATTIC)  # its numbers must be put on record
+        assert (it.database.asked - asked, it.database.reads - reads) == (3, 2)
+        it.say(guest, "again", room_id=ATTIC)
         await settled()
-        assert guest.texts == ["in attic"]
+        assert guest.texts == ["in attic", "again"]
+        assert guest.seqs == [1, 2]
 
 
 async def test_no_room_is_forgotten_before_it_is_written(autojump_clock: MockClock) -> None:
@@ -281,19 +296,17 @@ async def test_no_room_is_forgotten_before_it_is_written(autojump_clock: MockClo
         ids = [LOBBY, *(RoomId(f"room{number}") for number in range(5))]
         for room_id in ids[1:]:
             it.database.open(room_id)
+        guests = [await it.join(ada, room_id) for room_id in ids]
         with it.database.held(write=True):
-            for room_id in ids:
-                guest = await it.join(ada, room_id)
-                it.say(guest, "hello", room_id=room_id)
+            for count in (1, 2):
+                for room_id, guest in zip(ids, guests, strict=True):
+                    it.say(guest, "hello", room_id=room_id)
                 await settled()
-                await it.sleep(guest)
-            for room_id in ids:
-                guest = await it.join(ada, room_id)
-                it.say(guest, "again", room_id=room_id)
-                await settled()
-                assert guest.seqs == [1, 2]
-                await it.sleep(guest)
-        await it.writer.flush()
+                assert [guest.seqs for guest in guests] == [[*range(1, count + 1)]] * len(ids)
+                await it.sleep(*guests)
+                guests = [await it.join(ada, room_id) for room_id in ids]
+        await it.sleep(*guests)
+        await trio.sleep(SOON)
         assert {room_id: len(it.database.kept(room_id)) for room_id in ids} == dict.fromkeys(ids, 2)
 
 
@@ -303,10 +316,13 @@ class Choking:
     def decode(self, text: str) -> Command:
         return GOCHAT.decode(text)
 
-    def encode(self, event: Event) -> bytes:
+    def encode(self, event: Event) -> bytes | None:
         if isinstance(event, ChatMessage) and event.text == "fatal":
             raise ZeroDivisionError
         return GOCHAT.encode(event)
+
+    def word(self, problem: Problem) -> str:
+        return GOCHAT.word(problem)
 
 
 async def test_a_room_that_crashes_takes_no_other_along(autojump_clock: MockClock) -> None:
@@ -351,7 +367,6 @@ async def test_a_room_that_is_deleted_while_awake_sends_everybody_away(
         assert code is CloseCode.GOING_AWAY
         assert reason == "it has been deleted"
         assert b"deleted" in last
-        assert it.rooms.awake(LOBBY) is None
         assert await refusal(it) is ErrorCode.NO_SUCH_ROOM
         assert await it.rooms.history(LOBBY, before_seq=None, limit=5) is None
 
@@ -380,7 +395,7 @@ async def test_a_room_that_is_deleted_while_it_is_woken_ends(autojump_clock: Moc
         async def come() -> None:
             guests.append(await it.join(ada))
 
-        with it.database.held(write=False):
+        with it.database.held(write=True):
             it.nursery.start_soon(come)
             await settled()
             it.nursery.start_soon(delete, it)
@@ -455,13 +470,13 @@ async def test_a_room_that_cannot_be_deleted_can_be_woken_again(
         with pytest.raises(StoreUnavailable):
             await delete(it)
         assert guest.closes
+        it.database.gone = False
         again = await it.join(ada)
         it.say(again, "again")
         await settled()
         assert again.texts == ["hello", "again"]
-        it.database.gone = False
+        assert again.seqs == [1, 2]
         await it.writer.flush()
-        assert [each.text for each in it.database.kept()] == ["hello"]
         await trio.sleep(SOON)
         assert [each.text for each in it.database.kept()] == ["hello", "again"]
 
@@ -494,7 +509,7 @@ async def test_a_drain_refuses_those_who_are_waking_a_room(autojump_clock: MockC
         async def come() -> None:
             refused.append(await refusal(it))
 
-        with it.database.held(write=False):
+        with it.database.held(write=True):
             for _ in range(3):
                 it.nursery.start_soon(come)
             await settled()
@@ -523,7 +538,6 @@ async def test_a_drain_ends_a_room_that_is_just_starting(autojump_clock: MockClo
             it.rooms.drain("the server is shutting down")
             await settled()
             assert len(admitted) == 1
-            assert it.rooms.awake(LOBBY) is None
             assert it.counters.rooms_current == 0
 
 
@@ -542,7 +556,8 @@ async def test_messages_of_a_deleted_account_are_nobodys_awake_or_asleep(
         it.say(asleep, "hello", room_id=ATTIC)
         await settled()
         await it.sleep(asleep)
-        it.rooms.disown(ada.id)
+        it.database.now(partial(users.delete, id=ada.id))
+        it.rooms.anonymise(ada.id)
         for room_id in (LOBBY, ATTIC):
             guest = await it.join(bob, room_id)
             await settled()
@@ -565,9 +580,9 @@ async def test_a_room_that_is_being_woken_shows_nothing_of_a_deleted_account(
             it.nursery.start_soon(come)
             for _ in range(turns):
                 await trio.lowlevel.cancel_shielded_checkpoint()
-            told = any(guest.authors for guest in guests)
+            told = bool(guests)  # then its entering stands in the inbox already, if not more
             it.database.now(partial(users.delete, id=ada.id))
-            it.rooms.disown(ada.id)
+            it.rooms.anonymise(ada.id)
             await settled()
             [guest] = guests
             assert guest.authors == ["Ada" if told else DELETED_USER] * 3
@@ -588,7 +603,8 @@ async def test_an_account_may_be_deleted_as_a_room_falls_asleep(
         guest.hang_up()
         for _ in range(turns):
             await trio.lowlevel.cancel_shielded_checkpoint()
-        it.rooms.disown(ada.id)
+        it.database.now(partial(users.delete, id=ada.id))
+        it.rooms.anonymise(ada.id)
         later = await it.join(bob)
         await settled()
         assert later.authors == [DELETED_USER]
@@ -601,7 +617,7 @@ async def test_what_a_deleted_account_said_is_stored_without_it(autojump_clock: 
         it.say(guest, "hello")
         await settled()
         it.database.now(lambda conn: users.delete(conn, ada.id))
-        it.rooms.disown(ada.id)
+        it.rooms.anonymise(ada.id)
         found = await it.rooms.history(LOBBY, before_seq=None, limit=5)
         assert found is not None
         assert [(each.author_id, each.author, each.text) for each in found] == [
@@ -659,17 +675,22 @@ async def test_the_history_is_what_was_told(autojump_clock: MockClock) -> None:
         assert [each.seq for each in page] == [8, 9, 10]
 
 
-async def test_the_history_does_not_wait_for_ever_for_what_cannot_be_written(
-    autojump_clock: MockClock,
-) -> None:
+async def test_the_history_has_what_cannot_be_written_yet(autojump_clock: MockClock) -> None:
     async with chats() as it:
         guest = await it.join(it.database.person("Ada"))
-        it.say(guest, "hello")
-        await settled()
         with it.database.held(write=True):
+            it.say(guest, "one", "two", "three")
+            await settled()
             begin = trio.current_time()
-            assert await it.rooms.history(LOBBY, before_seq=None, limit=5) == []
-            assert trio.current_time() - begin == FLUSH_SECONDS
+            for before, limit, expected in (
+                (None, 5, [1, 2, 3]),
+                (3, 5, [1, 2]),
+                (None, 2, [2, 3]),
+            ):
+                found = await it.rooms.history(LOBBY, before_seq=before, limit=limit)
+                assert found is not None
+                assert [each.seq for each in found] == expected
+            assert trio.current_time() == begin
         it.database.gone = True
         with pytest.raises(StoreUnavailable):
             await it.rooms.history(LOBBY, before_seq=None, limit=5)
@@ -706,13 +727,6 @@ async def test_what_was_said_is_handed_over_when_that_is_cancelled(
         assert it.writer.backlog == 1
 
 
-async def test_only_messages_are_kept_here(autojump_clock: MockClock) -> None:
-    async with chats(run=False, write=False) as it:
-        it.rooms.record(LOBBY, TicketResult(TicketId("T"), (), 1.0))
-        assert await it.rooms.history(LOBBY, before_seq=None, limit=5) == []
-        assert it.writer.backlog == 0
-
-
 # --- cancelling -----------------------------------------------------------------------------
 
 
@@ -728,7 +742,6 @@ def test_waking_may_be_cancelled_at_every_step() -> None:
                 it.rooms.let_sleep(room)
             cutter.disarm()
             await settled()
-            assert it.rooms.awake(LOBBY) is None
             assert it.counters.rooms_current == 0
             # Whatever has happened, the room can be woken again.
             guest = await it.join(ada)
@@ -755,7 +768,6 @@ def test_everything_may_be_cancelled_at_every_step_of_a_rooms_life() -> None:
                 cutter.disarm()
         cutter.disarm()
         [it] = opened
-        assert it.rooms.awake(LOBBY) is None
         assert it.counters.rooms_current == it.counters.members_current == 0
 
     sweep(scenario, least=10)
@@ -781,6 +793,110 @@ def test_deleting_may_be_cancelled_at_every_step() -> None:
                 assert later.texts == ["hello"]
 
     sweep(scenario, least=4)
+
+
+# --- what is remembered, and by whom the rules are called -----------------------------------
+
+
+async def test_of_a_room_that_sleeps_no_text_is_remembered(autojump_clock: MockClock) -> None:
+    async with chats() as it:
+        ada = it.database.person("Ada")
+        guest = await it.join(ada)
+        it.say(guest, *["x" * 10_000] * 20)
+        await settled()
+        await it.sleep(guest)
+        await trio.sleep(SOON)
+        del guest
+        gc.collect()
+        assert [each for each in gc.get_objects() if type(each) is ChatMessage] == []
+
+
+async def test_only_the_rooms_own_task_calls_its_rules(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = Chat.apply
+    tasks: set[str] = set()
+
+    def noting(
+        self: Chat, command: Command, member: MemberId, now: float
+    ) -> list[Effect[ChatRecord]]:
+        tasks.add(trio.lowlevel.current_task().name)
+        return apply(self, command, member, now)
+
+    monkeypatch.setattr(Chat, "apply", noting)
+    async with chats() as it:
+        ada, bob = it.database.person("Ada"), it.database.person("Bob")
+        guest = await it.join(ada)
+        it.say(guest, "hello")
+        await settled()
+        it.database.now(partial(users.delete, id=ada.id))
+        it.rooms.anonymise(ada.id)
+        assert it.rooms.people(LOBBY) == (Person(ada.id, "Ada"),)
+        it.rooms.let_sleep(await it.rooms.wake(LOBBY))
+        later = await it.join(bob)
+        await settled()
+        assert later.authors == [DELETED_USER]
+    assert tasks == {"room lobby"}
+
+
+async def test_a_room_that_ends_before_it_hears_of_a_deleted_account_hands_no_name_on(
+    autojump_clock: MockClock,
+) -> None:
+    async with chats() as it:
+        ada, bob = it.database.person("Ada"), it.database.person("Bob")
+        guest = await it.join(ada)
+        it.say(guest, "hello")
+        await settled()
+        with it.database.held(write=True):
+            room = await it.rooms.wake(LOBBY)
+            it.rooms.anonymise(ada.id)
+            room.end("over")
+            await settled()
+            later = await it.join(bob)
+            await settled()
+            assert later.authors == [DELETED_USER]
+            found = await it.rooms.history(LOBBY, before_seq=None, limit=5)
+            assert found is not None
+            assert [(each.author, each.author_id) for each in found] == [(DELETED_USER, None)]
+
+
+async def test_the_time_of_a_message_follows_the_clock_on_the_wall(
+    autojump_clock: MockClock,
+) -> None:
+    times = [17e8, 18e8, 17.5e8]
+    clock = iter(times)
+    async with chats(clock=lambda: next(clock)) as it:
+        guest = await it.join(it.database.person("Ada"))
+        it.say(guest, "one")  # in the turn of the entering
+        await settled()
+        for text in ("two", "three"):
+            it.say(guest, text)
+            await settled()
+        await trio.sleep(SOON)
+        assert [each.at for each in it.database.kept()] == times
+
+
+async def test_an_operator_decides_how_many_seats_one_account_may_take(
+    autojump_clock: MockClock,
+) -> None:
+    async with chats(limits=Limits(seats_per_account=2)) as it:
+        ada = it.database.person("Ada")
+        guests = [await it.join(ada) for _ in range(3)]
+        await settled()
+        assert [len(guest.closes) for guest in guests] == [0, 0, 1]
+        code, reason, _ = guests[2].closes[0]
+        assert (code, reason) == (CloseCode.POLICY, "you are in this room 2 times already")
+
+
+async def test_an_operator_decides_how_much_one_may_make_others_receive(
+    autojump_clock: MockClock,
+) -> None:
+    async with chats(limits=Limits(chat_bytes_rate=10, chat_bytes_burst=1100)) as it:
+        ada, bob = [await it.join(it.database.person(name)) for name in ("Ada", "Bob")]
+        it.say(ada, *["x" * 500] * 4)
+        await settled()
+        assert len(bob.texts) == 2
+        assert ada.heard[-1]["context"].startswith("too much at once: 10 bytes a second")
 
 
 # --- with threads ---------------------------------------------------------------------------
@@ -824,6 +940,7 @@ async def test_a_real_database_keeps_what_was_said_over_restarts(tmp_path: Path)
                 assert guest.texts[:-40] == told[-50:]
                 told += guest.texts[-40:]
                 rooms.drain("that is all")
+            rooms.finish()
             await writer.drain(30)
             services.cancel_scope.cancel()
         found = await database.run(

@@ -35,7 +35,7 @@ class Hall:
             draw=lambda: next(drawn),
         )
 
-    async def enter(self, name: str) -> tuple[Room, FakeMember]:
+    async def enter(self, name: str) -> tuple[Room[TicketResult], FakeMember]:
         """Open a room with one member in it."""
         room = await self.hub.open(2)
         member = FakeMember(name)
@@ -55,7 +55,7 @@ class Hall:
         ]  # fmt: skip
 
 
-def play(room: Room, member: FakeMember, ticket: str) -> None:
+def play(room: Room[TicketResult], member: FakeMember, ticket: str) -> None:
     """Put a whole round into the inbox."""
     name = TicketId(ticket)
     for command in (BeginVoting(name), CastVote(name, "3"), RevealVotes(name)):

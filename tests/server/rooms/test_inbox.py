@@ -82,6 +82,40 @@ async def test_it_is_full_at_its_limit_and_takes_more_nevertheless() -> None:
     inbox.close()
 
 
+async def test_what_is_too_much_for_one_turn_stays_in_order() -> None:
+    inbox = Inbox(100)
+    for member in (ADA, BOB, ADA, BOB, ADA):
+        inbox.put(member, LEAVE)
+    inbox.settle()
+
+    assert await inbox.take(2) == [(ADA, LEAVE), (BOB, LEAVE)]
+    inbox.put(BOB, TIME_UP)
+    inbox.settle()
+    assert await inbox.take(2) == [(ADA, LEAVE), (BOB, LEAVE)]
+    assert await inbox.take(2) == [(ADA, LEAVE), (BOB, TIME_UP)]
+
+    inbox.put(ADA, LEAVE)
+    inbox.settle()
+    assert await inbox.take(2) == [(ADA, LEAVE)]
+    inbox.close()
+
+
+async def test_there_is_space_only_when_what_stays_leaves_some() -> None:
+    inbox = Inbox(4)
+    called: list[int] = []
+    for _ in range(7):
+        inbox.put(ADA, LEAVE)
+    inbox.settle()
+    inbox.on_space(lambda: called.append(1))
+
+    full = []
+    for _ in range(2):
+        await inbox.take(2)
+        full.append((inbox.full, len(called)))
+    assert full == [(True, 0), (False, 1)]
+    inbox.close()
+
+
 async def test_whoever_waits_for_space_goes_on_when_there_is_some() -> None:
     inbox = Inbox(1)
     done: list[int] = []

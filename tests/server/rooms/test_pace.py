@@ -13,11 +13,11 @@ from protocol.effects import Effect, Subscribe, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.limits import KIB, MIB
-from protocol.messages import Command, Enter, Refusal, Say
+from protocol.messages import Command, Enter, Refusal, Say, TicketResult
 from server.rooms.room import Room
 from server.support.counters import Counters
 from server.support.limits import Limits
-from tests.server.harness import FakeKeeper, FakeMember
+from tests.server.harness import FakeMember, FakeRecorder
 
 settled = trio.testing.wait_all_tasks_blocked
 
@@ -28,7 +28,7 @@ PORTION = MIB // 16
 class Repeating:
     """Rules by which all are told what one says, and one who says it in a whisper is told alone."""
 
-    def apply(self, command: Command, member: MemberId, now: float) -> list[Effect]:
+    def apply(self, command: Command, member: MemberId, now: float) -> list[Effect[TicketResult]]:
         if isinstance(command, Enter):
             return [Subscribe(member)]
         if not isinstance(command, Say):
@@ -53,7 +53,7 @@ class Listener(FakeMember):
 class Talk:
     """A running room, and those who listen."""
 
-    room: Room
+    room: Room[TicketResult]
     members: list[Listener]
 
     def say(self, text: str, times: int = 1) -> None:
@@ -64,14 +64,13 @@ class Talk:
 
 @asynccontextmanager
 async def talk(members: int = 3) -> AsyncIterator[Talk]:
-    room = Room(
+    room: Room[TicketResult] = Room(
         RoomId("a1B2c3"),
         Repeating(),
         limits=LIMITS,
-        keeper=FakeKeeper(),
+        recorder=FakeRecorder(),
         counters=Counters(),
         forget=lambda _: None,
-        owned=False,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(room.run)

@@ -1,0 +1,53 @@
+"""What refusals by the rules are called in English, for the dialects that tell people."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from protocol.errors import ErrorCode, Problem
+
+_DEEDS: Final = {"begin": "begin a vote", "reveal": "reveal the votes"}
+
+SENTENCES: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.STRUCK_OUT: "too many refused messages",
+    ErrorCode.NOT_ADMIN: "only the admin may {deed}",
+    ErrorCode.NOT_ANNOUNCED: "join the room first",
+    ErrorCode.ANNOUNCED_TOO_LATE: (
+        "you did not join within {seconds:g} seconds; the seat is free again"
+    ),
+    ErrorCode.ANNOUNCED_TWICE: "you have joined this room already",
+    ErrorCode.WRONG_ROOM: "you are in room {room_id}, not in {given}",
+    ErrorCode.NO_VOTE_RUNNING: "no vote is running",
+    ErrorCode.VOTE_RUNNING: "ticket {ticket_id} is being voted on; reveal its votes first",
+    ErrorCode.BEGUN_TWICE: "ticket {ticket_id} is being voted on already",
+    ErrorCode.TOO_MANY_ROUNDS: (
+        "this room has had all the votes that are kept of one room; open another"
+    ),
+    ErrorCode.NOBODY_VOTED: "nobody has voted on ticket {ticket_id} yet",
+    ErrorCode.WRONG_TICKET: "the vote is on ticket {ticket_id}, not on {given}",
+    ErrorCode.NOT_IN_DECK: "vote must be one of {cards}",
+    ErrorCode.EMPTY_MESSAGE: "a message must not be empty",
+    ErrorCode.NULL_CHARACTER: "a message must not contain a null character",
+    ErrorCode.TOO_MUCH: "too much at once: {rate:g} bytes a second are passed on for long",
+    ErrorCode.NOT_NOW: "the room takes no messages for the moment; try again later",
+    ErrorCode.ROOM_FULL: "room {room_id} is full, all {capacity} seats taken",
+    ErrorCode.TOO_MANY_SEATS: "you are in this room {seats} times already",
+}
+"""A sentence for each code that the rules refuse with, without a final stop, around its values."""
+
+
+def sentence(problem: Problem, own: Mapping[ErrorCode, str] = SENTENCES) -> str:
+    """Word a problem.
+
+    Args:
+        problem: the problem, which may be worded already.
+        own: the dialect's sentences, where they differ from :data:`SENTENCES`.
+    """
+    if problem.message:
+        return problem.message
+    template = own.get(problem.code) or SENTENCES.get(problem.code)
+    if template is None:
+        return problem.code.replace("_", " ")
+    values = dict(problem.values)
+    if "deed" in values:
+        values["deed"] = _DEEDS[str(values["deed"])]
+    return template.format_map(values)
