@@ -26,13 +26,25 @@ INSIDE: Final = {
         *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
         *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
     ],
-    "admission": ["gochat", "estimatex", "door", "session", "handlers"],
+    "admission": [
+        *("gochat", "estimatex", "members", "allowances", "door", "handshake", "routes"),
+        *("session", "handlers"),
+    ],
     "edge": [
-        *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "prefixed"),
-        "accepted",
+        *("listener", "porch", "places", "websocket", "lane", "outbox", "poller", "heartbeat"),
+        *("prefixed", "accepted"),
     ],
     "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
-    "auth": ["accounts", "passwords", "tokens", "emails", "origin", "proxies", "throttle"],
+    "auth": [
+        "accounts",
+        "passwords",
+        "tokens",
+        "emails",
+        "origin",
+        "sources",
+        "proxies",
+        "throttle",
+    ],
     "store": [
         *("housekeeping", "results", "estimations", "chat", "posts", "follows", "access_tokens"),
         *("users", "writer", "database", "migrate", "engines", "records", "statements"),
@@ -40,6 +52,7 @@ INSIDE: Final = {
     ],
     "support": [
         "supervise",
+        "rationed",
         "observe",
         "threads",
         "rlimit",
