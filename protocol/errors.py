@@ -41,6 +41,8 @@ class ErrorCode(StrEnum):
     NO_SUCH_ROOM = "no_such_room"
     ROOM_FULL = "room_full"
     TOO_MANY_ROOMS = "too_many_rooms"
+    TOO_MANY = "too_many"
+    """Above what one address or one account may have, or try, at once."""
     SHUTTING_DOWN = "shutting_down"
 
 

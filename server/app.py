@@ -8,15 +8,20 @@ from typing import Final, Literal
 
 import trio
 
+from server.admission.allowances import Allowances
 from server.admission.door import Door
 from server.admission.estimatex import Admission
 from server.admission.gochat import ChatAdmission
+from server.admission.members import Members
+from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
+from server.auth.sources import Sources
 from server.auth.tokens import DAY, Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
 from server.edge.listener import Listener, open_sockets
+from server.edge.places import Places
 from server.edge.poller import Poller
 from server.http.access import AccessRules
 from server.http.application import make_application
@@ -34,6 +39,7 @@ from server.store.results import DatabaseResults
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.observe import get_logger
+from server.support.rlimit import raise_limit
 
 _LAST_WRITES_SECONDS: Final = 1.0  # for what rooms left to write, however short the drain
 
@@ -77,7 +83,9 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
                     listener = Listener(
                         house.door.serve,
                         handlers,
-                        most=settings.limits.connections,
+                        places=house.places,
+                        sources=house.sources,
+                        limits=settings.limits,
                         counters=ground.counters,
                     )
                     async with trio.open_nursery() as accepting:
@@ -140,25 +148,33 @@ class _Frontend:
 
     def __init__(self, settings: Settings, ground: _Services, rooms: trio.Nursery) -> None:
         limits, counters, database = settings.limits, ground.counters, ground.database
+        proxies = Proxies(settings.trusted_proxy)
+        self.sources = Sources(proxies, limits.unlimited_addresses)
+        self.places = Places(most=max(1, raise_limit(limits.connections)), limits=limits)
         self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
         self.chat = ChatRooms(
             rooms, database=database, writer=ground.writer, limits=limits, counters=counters
         )
-        self.admission = Admission(
-            hub=self.hub,
+        allowances = Allowances(limits, is_live=lambda room: self.hub.find(room) is not None)
+        members = Members(
+            allowances=allowances,
+            places=self.places,
             limits=limits,
             poller=ground.poller,
             heartbeat=ground.heartbeat,
+            counters=counters,
+        )
+        self.admission = Admission(
+            hub=self.hub,
+            members=members,
+            allowances=allowances,
+            limits=limits,
             counters=counters,
         )
         chat_admission = ChatAdmission(
-            accounts=ground.accounts,
-            rooms=self.chat,
-            limits=limits,
-            poller=ground.poller,
-            heartbeat=ground.heartbeat,
-            counters=counters,
+            accounts=ground.accounts, rooms=self.chat, members=members, allowances=allowances
         )
+        routes = RouteTable([*self.admission.routes(echo=settings.echo), *chat_admission.routes()])
         ground.accounts.revocations.subscribe(self._revoke)
         application = make_application(
             store=ground.results,
@@ -166,12 +182,12 @@ class _Frontend:
             limits=limits,
             version=version("parley-server"),
             health=ground.health,
-            echo=settings.echo,
+            websockets=routes,
             social=Social(
                 accounts=ground.accounts,
                 database=database,
                 rules=AccessRules(
-                    proxies=Proxies(settings.trusted_proxy),
+                    proxies=proxies,
                     secure_cookies=settings.secure_cookies,
                     login_limit=settings.login_limit,
                     register_limit=settings.register_limit,
@@ -182,8 +198,10 @@ class _Frontend:
         self.http = HttpServer(application, limits)
         self.door = Door(
             limits=limits,
-            routes={**self.admission.routes(echo=settings.echo), **chat_admission.routes()},
+            routes=routes,
             http=self.http,
+            places=self.places,
+            sources=self.sources,
             counters=counters,
         )
 

@@ -51,6 +51,10 @@ class Proxies:
         # Of several the first is what the browser spoke; all are of proxies, or one lets it pass.
         return _values(headers, b"x-forwarded-proto")[:1] == ["https"]
 
+    def trusts(self, peer: str | None) -> bool:
+        """Tell whether ``peer``, the address of the other side of a socket, is a proxy of ours."""
+        return self._trusts(_parse(peer))
+
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 

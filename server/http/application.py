@@ -1,6 +1,6 @@
 """The Litestar application: puts the handlers together, with one form for all errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from litestar import Litestar, Response, Router
@@ -13,12 +13,13 @@ from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ControllerRouterHandler, Message, Scope
 
+from server.admission.routes import WebSocketRoute
 from server.http.access import refuse_other_origins, renewed_cookie
 from server.http.bodies import StrictSchema
 from server.http.errors import answer_busy, answer_error, answer_unavailable
 from server.http.routes.health import Health, health_handler
 from server.http.routes.metrics import metrics_handler
-from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, index_handler, upgrade_handler
+from server.http.routes.pages import index_handler, upgrade_handler
 from server.http.routes.results import results_handler
 from server.http.social import SECURITY, Social, social_handlers
 from server.store.results import ResultsStore
@@ -34,7 +35,7 @@ def make_application(
     limits: Limits,
     version: str,
     health: Callable[[], Health],
-    echo: bool = False,
+    websockets: Iterable[WebSocketRoute] = (),
     social: Social | None = None,
 ) -> Litestar:
     """Make the application that answers every request that asks for no WebSocket.
@@ -45,7 +46,7 @@ def make_application(
         limits: the bound on bodies.
         version: of the server.
         health: tells how the server is; called for each look at ``/health``.
-        echo: whether ``/ws/echo`` exists.
+        websockets: the endpoints that tell those who ask without an upgrade how to connect.
         social: what accounts, follows and posts are made of; without it they have no routes.
     """
     handlers: list[ControllerRouterHandler] = [
@@ -53,10 +54,8 @@ def make_application(
         health_handler(health),
         metrics_handler(counters, version),
         results_handler(store),
-        upgrade_handler("/ws", HOW_TO_CONNECT),
+        *map(upgrade_handler, websockets),
     ]
-    if echo:
-        handlers.append(upgrade_handler("/ws/echo", HOW_TO_ECHO))
     if social is not None:
         handlers += social_handlers(social)
     return Litestar(

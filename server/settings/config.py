@@ -122,7 +122,8 @@ def _limits(given: dict[str, Any]) -> Limits:
                 f"{option.flag} ({option.variable}): must be {least} at least for rooms with "
                 f"{seats} seats, not {given[option.field]}"
             )
-        limits = attrs.evolve(limits, **{option.field: least})
+        changes: dict[str, Any] = {option.field: least}
+        limits = attrs.evolve(limits, **changes)
     return limits
 
 

@@ -18,8 +18,8 @@ from protocol.estimation import Estimation
 from protocol.ids import MemberId, RoomId, is_room_id
 from protocol.limits import KIB
 from protocol.messages import Command
-from server.admission.door import Upgrade
 from server.admission.estimatex import Admission
+from server.admission.routes import RouteTable, Upgrade
 from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
 from server.edge.poller import Poller
@@ -27,6 +27,7 @@ from server.rooms.hub import Hub
 from server.store.results import MemoryResults
 from server.support.counters import Counters
 from server.support.limits import Limits
+from tests.server.admission.entrance import make_entrance
 from tests.server.harness import (
     BINARY,
     CLOSE,
@@ -74,8 +75,9 @@ class Site:
         peer, client, released = make_peer(self.wire)
         self.peers.append((peer, client, released))
         upgrade = Upgrade(peer, path, query, RESPONSE, leftover)
-        route = self.admission.routes(echo=True)[path]
-        self.handlers.start_soon(route, upgrade)
+        found = RouteTable(self.admission.routes(echo=True)).find(path)
+        assert found is not None
+        self.handlers.start_soon(found[0].handler, upgrade)
         return client
 
     async def create(self, name: str = "Ada", capacity: int = 10) -> tuple[Client, RoomId]:
@@ -131,11 +133,18 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
             try:
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
                     hub = Hub(rooms, limits=limits, results=results, counters=counters)
-                    admission = Admission(
-                        hub=hub,
+                    entrance = make_entrance(
                         limits=limits,
+                        counters=counters,
                         poller=poller,
                         heartbeat=heartbeat,
+                        hub=hub,
+                    )
+                    admission = Admission(
+                        hub=hub,
+                        members=entrance.members,
+                        allowances=entrance.allowances,
+                        limits=limits,
                         counters=counters,
                     )
                     it = Site(wire, hub, admission, counters, results, rooms, handlers)
@@ -484,8 +493,8 @@ async def test_the_echo_sends_back_whatever_comes(wire: Wire, autojump_clock: Mo
 
 async def test_the_echo_is_only_there_if_asked_for(autojump_clock: MockClock) -> None:
     async with site() as it:
-        assert set(it.admission.routes(echo=False)) == {"/ws"}
-        assert set(it.admission.routes(echo=True)) == {"/ws", "/ws/echo"}
+        assert [each.path for each in it.admission.routes(echo=False)] == ["/ws"]
+        assert [each.path for each in it.admission.routes(echo=True)] == ["/ws", "/ws/echo"]
 
 
 # --- what is left ---------------------------------------------------------------------------

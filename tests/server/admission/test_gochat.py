@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from protocol.errors import CloseCode
 from server.admission.door import Door
 from server.admission.gochat import ChatAdmission
+from server.admission.routes import RouteTable
 from server.admission.session import Session
 from server.auth.accounts import Accounts, Identity
 from server.auth.passwords import Passwords
@@ -28,6 +29,7 @@ from server.store.records import User
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.limits import Limits
+from tests.server.admission.entrance import make_entrance
 from tests.server.chat_harness import ATTIC, LOBBY, MemoryDatabase, settled
 from tests.server.harness import (
     CLOSE,
@@ -210,16 +212,22 @@ async def house(wire: Wire = "memory", *, limits: Limits | None = None) -> Async
                         counters=counters,
                     )
                     services.start_soon(rooms.run)  # noqa: ASYNC113
+                    entrance = make_entrance(
+                        limits=limits, counters=counters, poller=poller, heartbeat=heartbeat
+                    )
                     admission = ChatAdmission(
                         accounts=accounts,
                         rooms=rooms,
-                        limits=limits,
-                        poller=poller,
-                        heartbeat=heartbeat,
-                        counters=counters,
+                        members=entrance.members,
+                        allowances=entrance.allowances,
                     )
                     door = Door(
-                        limits=limits, routes=admission.routes(), http=NoPages(), counters=counters
+                        limits=limits,
+                        routes=RouteTable(admission.routes()),
+                        http=NoPages(),
+                        places=entrance.places,
+                        sources=entrance.sources,
+                        counters=counters,
                     )
                     it = House(wire, door, rooms, accounts, database, counters, limits, handlers)
                     made.append(it)

@@ -12,12 +12,20 @@ import trio.testing
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from server.auth.proxies import Proxies
+from server.auth.sources import Sources
 from server.edge.accepted import AcceptedConnection
 from server.edge.listener import Listener, open_sockets
+from server.edge.places import Places
 from server.support.counters import Counters
+from server.support.limits import Limits
 from tests.server.harness import Cutter, as_stream, local_pair, sweep, tasks, until
 
+EXHAUSTED = (errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 settled = trio.testing.wait_all_tasks_blocked
+
+HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @attrs.define
@@ -30,14 +38,20 @@ class Listening:
     handlers: trio.Nursery
     fail: bool = False
 
-    async def dial(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream(*self.address)
+    async def dial(self, say: bytes = HEAD) -> trio.SocketStream:
+        """Connect and send a request."""
+        stream = await trio.open_tcp_stream(*self.address)
+        await stream.send_all(say)
+        return stream
 
 
 @asynccontextmanager
-async def listening(most: int = 10, sock: socket.socket | None = None) -> AsyncIterator[Listening]:
+async def listening(
+    most: int = 10, sock: socket.socket | None = None, limits: Limits | None = None
+) -> AsyncIterator[Listening]:
     """Accept; each handler holds its connection until the peer ends it."""
     sock = sock or open_sockets("127.0.0.1", 0)[0]
+    limits = limits or Limits()
     counters = Counters()
     peers: list[AcceptedConnection] = []
 
@@ -51,7 +65,14 @@ async def listening(most: int = 10, sock: socket.socket | None = None) -> AsyncI
             await peer.aclose()
 
     async with trio.open_nursery() as handlers, trio.open_nursery() as accepting:
-        listener = Listener(handle, handlers, most=most, counters=counters)
+        listener = Listener(
+            handle,
+            handlers,
+            places=Places(most=most, limits=limits),
+            sources=Sources(Proxies()),
+            limits=limits,
+            counters=counters,
+        )
         address = sock.getsockname()
         accepting.start_soon(listener.run, sock)  # noqa: ASYNC113
         it = Listening(counters, peers, address, sock, accepting, handlers)
@@ -78,6 +99,8 @@ async def test_each_connection_gets_a_handler_and_is_counted() -> None:
 async def test_many_that_come_at_once_are_all_accepted() -> None:
     async with listening(most=1000) as it:
         dialling = [socket.create_connection(it.address) for _ in range(200)]
+        for sock in dialling:
+            sock.send(HEAD)
         await until(lambda: len(it.peers) == 200)
         for sock in dialling:
             sock.close()
@@ -143,6 +166,7 @@ class Faulty(socket.socket):
             raise OSError(number, "fails")
         self.recv(1)
         self.given, there = local_pair()
+        self.given.send(HEAD)
         return there, ("192.0.2.7", 1234)
 
     def getsockname(self) -> tuple[str, int]:
@@ -153,19 +177,26 @@ class Faulty(socket.socket):
         super().close()
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+@pytest.mark.parametrize(
+    ("number", "calls"),
+    [
+        *((each, [0, 0.1, 0.2, 0.3, 0.3, 0.3]) for each in EXHAUSTED),
+        # Each time once more, with the spare descriptor.
+        (errno.EMFILE, [0, 0, 0.1, 0.1, 0.2, 0.2]),
+    ],
+)
 async def test_a_system_without_resources_is_given_a_rest(
-    autojump_clock: MockClock, number: int
+    autojump_clock: MockClock, number: int, calls: list[float]
 ) -> None:
     faulty = Faulty([number] * 3 + [errno.EAGAIN])
     with capture_logs() as logs:
         async with listening(sock=faulty) as it:
             await until(lambda: bool(it.peers), every=0.01)
-            assert faulty.calls == pytest.approx([0, 0.1, 0.2, 0.3, 0.3, 0.3])
+            assert faulty.calls == pytest.approx(calls)
             assert faulty.given is not None
             faulty.given.close()
             await settled()
-    assert [entry["event"] for entry in logs] == ["cannot accept"] * 3
+    assert {entry["event"] for entry in logs} == {"cannot accept"}
 
 
 async def test_a_connection_that_is_gone_before_it_is_accepted_costs_nothing(

@@ -204,6 +204,13 @@ async def test_a_websocket_endpoint_without_upgrade_is_426_and_says_how() -> Non
     assert "JOIN_ROOM" in answer.json["error"]
 
 
+async def test_the_way_into_a_chat_room_without_upgrade_is_426_too() -> None:
+    answer = await ask(make_server(), "/ws/joinRoom/lobby")
+
+    assert answer.status == 426
+    assert answer.headers["upgrade"] == "websocket"
+
+
 @pytest.mark.parametrize(("echo", "status"), [(True, 426), (False, 404)])
 async def test_the_echo_endpoint_exists_only_when_it_is_on(echo: bool, status: int) -> None:
     answer = await ask(make_server(echo=echo), "/ws/echo")
@@ -302,6 +309,7 @@ async def test_the_schema_describes_every_route_and_both_forms_of_results() -> N
         "/rooms/{room_id}/results",
         "/ws",
         "/ws/echo",
+        "/ws/joinRoom/{roomId}",
     }
     results = schema["paths"]["/rooms/{room_id}/results"]["get"]
     assert [kind.partition(";")[0] for kind in results["responses"]["200"]["content"]] == [
