@@ -5,9 +5,11 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import Final
 
+import orjson
 import trio
 
 from server.auth.sources import Sources
@@ -23,11 +25,12 @@ _BACKLOG: Final = 4096  # the system cuts it to its own maximum
 _BATCH: Final = 64  # accepted in one go, then everybody else gets a turn
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
 _BREATH: Final = 0.1  # seconds of rest when the system is out of descriptors or memory
-_UNAVAILABLE: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+_ANSWER: Final = (
+    b"HTTP/1.1 %d %s\r\nRetry-After: 5\r\nConnection: close\r\n"
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 )
 _UNREAD_BYTES: Final = 16_384  # of a request that is refused before it is read
+_REFUSALS: Final = 16  # kinds of answers
 _NO_DESCRIPTOR: Final = "the process has no file descriptor left"
 
 
@@ -115,6 +118,7 @@ class Listener:
                 Porch(
                     self._start,
                     AcceptedConnection.close,
+                    self._refuse_late,
                     seconds=self._limits.first_request_seconds,
                     head_bytes=self._limits.first_request_bytes,
                 )
@@ -150,7 +154,7 @@ class Listener:
             self._counters.connections_refused += 1
             self._log.warning("refused", kind=problem, why=problem, address=text)
             with sock:
-                _refuse(sock, problem)
+                _refuse(sock, HTTPStatus.SERVICE_UNAVAILABLE, problem)
             return
         sock.setblocking(False)
         self._counters.connections_accepted += 1
@@ -179,7 +183,15 @@ class Listener:
         """Close a connection that has not asked for anything, because its place is needed."""
         porch.remove(sock)
         self._counters.connections_refused += 1
-        _refuse(sock, FULL)
+        _refuse(sock, HTTPStatus.SERVICE_UNAVAILABLE, FULL)
+        peer.close()
+
+    def _refuse_late(self, peer: AcceptedConnection, sock: socket.socket) -> None:
+        """Answer half a request; here and not at the door, as many can be late at once."""
+        problem = f"no complete request within {self._limits.first_request_seconds:g} seconds"
+        self._counters.connections_refused += 1
+        self._log.info("refused", kind=problem, why=problem, address=peer.address)
+        _refuse(sock, HTTPStatus.REQUEST_TIMEOUT, problem)
         peer.close()
 
     def _release(self, peer: AcceptedConnection) -> None:
@@ -204,7 +216,7 @@ class Listener:
                 "refused", kind=_NO_DESCRIPTOR, why=_NO_DESCRIPTOR, address=str(address[0])
             )
             with sock:
-                _refuse(sock, FULL)
+                _refuse(sock, HTTPStatus.SERVICE_UNAVAILABLE, FULL)
             return True
         finally:
             self._take_spare()
@@ -220,13 +232,17 @@ class Listener:
             self._spare = None
 
 
-def _refuse(sock: socket.socket, problem: str) -> None:
-    """Answer 503 before any request, if the socket takes it at once, and end our side."""
-    body = b'{"error": "%s"}' % problem.encode()
+def _refuse(sock: socket.socket, status: HTTPStatus, problem: str) -> None:
+    """Answer at once, as far as the socket takes it, and end our side."""
     with contextlib.suppress(OSError):  # it may have gone already
         sock.setblocking(False)
-        sock.send(_UNAVAILABLE % (len(body), body))
+        sock.send(_refusal(status, problem))
         # What it has sent must not reset the connection before it has read that.
         sock.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(BlockingIOError):
-            sock.recv(_UNREAD_BYTES)
+        sock.recv(_UNREAD_BYTES)
+
+
+@lru_cache(_REFUSALS)
+def _refusal(status: HTTPStatus, problem: str) -> bytes:
+    body = orjson.dumps({"error": problem})
+    return _ANSWER % (status, status.phrase.encode(), len(body), body)

@@ -19,16 +19,15 @@ class Porch:
     """Holds connections until the head of their first request is complete, or cannot become so.
 
     One epoll for all; a connection here costs its socket, an :class:`AcceptedConnection` and what
-    has come of the head, some 1 000 bytes together. Whatever is to be said to a peer is the
-    door's business: a connection leaves the porch for the door with ``first`` filled when its head
-    is complete, too long, too late or evidently none. A peer that goes, or says nothing at all in
-    its time, is closed here.
+    has come of the head, some 1 000 bytes together. A connection leaves the porch for the door
+    with ``first`` filled when its head is complete, too long or evidently none.
     """
 
     def __init__(
         self,
         proceed: Callable[[AcceptedConnection], None],
         close: Callable[[AcceptedConnection], None],
+        refuse_late: Callable[[AcceptedConnection, socket.socket], None],
         *,
         seconds: float,
         head_bytes: int,
@@ -37,7 +36,8 @@ class Porch:
 
         Args:
             proceed: takes over a connection that is ready for the door.
-            close: closes one that is not worth an answer; called once for each.
+            close: closes one whose peer has gone, or has said nothing in its time.
+            refuse_late: closes one that has not said enough in its time, with an answer.
             seconds: from accepting a connection to the end of its first request's head.
             head_bytes: above these a head is too long.
 
@@ -46,6 +46,7 @@ class Porch:
         """
         self._proceed = proceed
         self._close = close
+        self._refuse_late = refuse_late
         self._seconds = seconds
         self._head_bytes = head_bytes
         self._epoll = select.epoll()
@@ -125,7 +126,7 @@ class Porch:
         for peer, sock in late:
             self.remove(sock)
             if peer.first:
-                self._proceed(peer)
+                self._refuse_late(peer, sock)
             else:
                 self._close(peer)
 

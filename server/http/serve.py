@@ -159,7 +159,7 @@ class _Http1Connection(h11.Connection):
             http_version=event.http_version,
         )
 
-    def send(self, event: Any) -> bytes | None:
+    def send(self, event: Any) -> Any:
         if not isinstance(event, h11.Response):
             return super().send(event)
         if self._problem:
