@@ -1,5 +1,6 @@
 """Accepting, on a real loopback socket or on a fake one that fails."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import AsyncIterator
@@ -16,7 +17,8 @@ from server.auth.proxies import Proxies
 from server.auth.sources import Sources
 from server.edge.accepted import AcceptedConnection
 from server.edge.listener import Listener, open_sockets
-from server.edge.places import Places
+from server.edge.places import SETTLING_SECONDS, Places
+from server.edge.porch import Porch
 from server.support.counters import Counters
 from server.support.limits import Limits
 from tests.server.harness import Cutter, as_stream, local_pair, sweep, tasks, until
@@ -58,7 +60,8 @@ async def listening(
     async def handle(peer: AcceptedConnection) -> None:
         peers.append(peer)
         try:
-            await peer.stream.receive_some()
+            with contextlib.suppress(trio.ClosedResourceError):  # it had to give way
+                await peer.stream.receive_some()
             if it.fail:
                 raise ValueError("a defect in the handler")
         finally:
@@ -277,3 +280,119 @@ def test_cancelled_at_any_step_the_listening_socket_is_closed() -> None:
         assert tasks() == before
 
     sweep(scenario, least=2, errors=True)
+
+
+# --- without a task -------------------------------------------------------------------------
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    answer = b""
+    while data := await stream.receive_some():
+        answer += data
+    await stream.aclose()
+    return answer
+
+
+async def test_who_says_nothing_has_no_task() -> None:
+    async with listening() as it:
+        before = tasks()
+        streams = [await it.dial(b"") for _ in range(5)]
+        await until(lambda: it.counters.connections_accepted == 5)
+        assert (tasks(), it.peers) == (before, [])
+
+        await streams[0].send_all(HEAD)
+        await until(lambda: bool(it.peers))
+        assert it.peers[0].first == HEAD
+        for stream in streams:
+            await stream.aclose()
+        await until(lambda: not it.counters.connections_current)
+
+
+async def test_who_says_nothing_in_its_time_is_hung_up_on_and_who_is_late_is_told_so() -> None:
+    with capture_logs() as logs:
+        async with listening(limits=Limits(first_request_seconds=0.05)) as it:
+            silent, late = await it.dial(b""), await it.dial(HEAD[:10])
+            assert await read_all(silent) == b""
+            answer = await read_all(late)
+            assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert b"no complete request within 0.05 seconds" in answer
+            assert it.counters.connections_refused == 1
+            assert it.peers == []
+    assert [entry["event"] for entry in logs] == ["refused"]
+
+
+async def test_when_accepting_ends_whoever_has_said_nothing_is_hung_up_on() -> None:
+    async with listening() as it:
+        silent, asking = await it.dial(b""), await it.dial()
+        await until(lambda: it.counters.connections_accepted == 2 and it.peers)
+        it.accepting.cancel_scope.cancel()  # and of this test, which is in it
+        with trio.CancelScope(shield=True):
+            assert await read_all(silent) == b""
+            assert it.counters.connections_current == 1
+            await asking.aclose()
+
+
+async def test_who_has_said_nothing_gives_way_when_all_places_are_taken() -> None:
+    limits = Limits(first_request_seconds=60)
+    async with listening(most=3, limits=limits) as it:
+        silent = [await it.dial(b"") for _ in range(2)]
+        kept = await it.dial()
+        await until(lambda: it.counters.connections_accepted == 3 and it.peers)
+        await trio.sleep(SETTLING_SECONDS)
+        asking = await it.dial()
+        await until(lambda: len(it.peers) == 2)
+        answer = await read_all(silent[0])
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert it.counters.connections_current == 3
+        for stream in (silent[1], kept, asking):
+            await stream.aclose()
+        await until(lambda: not it.counters.connections_current)
+
+
+async def test_who_is_served_gives_way_as_well_if_it_has_no_seat() -> None:
+    async with listening(most=1) as it:
+        served = await it.dial()
+        await until(lambda: bool(it.peers))
+        await trio.sleep(SETTLING_SECONDS)
+        other = await it.dial()
+        await until(lambda: len(it.peers) == 2)
+        assert await read_all(served) == b""
+        assert it.counters.connections_current == 1
+        await other.aclose()
+        await until(lambda: not it.counters.connections_current)
+
+
+async def test_without_descriptors_the_spare_one_serves_to_say_so() -> None:
+    full = Faulty([errno.EMFILE])
+    with capture_logs() as logs:
+        async with listening(sock=full) as it:
+            await until(lambda: it.counters.connections_refused == 1)
+            assert full.given is not None
+            answer = full.given.recv(10_000)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert full.given.recv(10_000) == b""
+            full.given.close()
+            assert it.peers == []
+    assert [entry["event"] for entry in logs] == ["cannot accept", "refused"]
+
+
+async def test_without_epoll_everybody_has_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Porch, "available", lambda: False)
+    async with listening(most=2) as it:
+        silent = [await it.dial(b"") for _ in range(2)]
+        await until(lambda: len(it.peers) == 2)
+        refused = await it.dial(b"")
+        assert (await read_all(refused)).startswith(b"HTTP/1.1 503 ")
+        for stream in silent:
+            await stream.aclose()
+        await until(lambda: not it.counters.connections_current)
+
+
+async def test_a_flood_of_refusals_is_a_few_lines_in_the_log() -> None:
+    with capture_logs() as logs:
+        async with listening(most=0) as it:
+            for _ in range(200):
+                with socket.create_connection(it.address):
+                    pass
+            await until(lambda: it.counters.connections_refused == 200)
+    assert 0 < len(logs) < 60
