@@ -1,72 +1,47 @@
-"""The command ``parley``: arguments in, exit code out."""
+"""The command ``parley``: takes the signals before anything else, then runs what was asked for.
 
-import gc
-import os
+Until the signals are taken, Ctrl-C is a traceback: nothing that takes time may be imported before.
+"""
+
 import sys
-from functools import partial
-from typing import Final
 
-import trio
+from server.support import stopping
 
-from server.app import serve
-from server.settings.config import Settings, parse
-from server.store.database import Database
-from server.support.errors import DatabaseUnusable
-from server.support.observe import configure_logging, get_logger
-from server.support.rlimit import raise_limit
-
-# A thread that works for the database gives way to the rooms after so long, not after the usual
-# 5 ms, which would be ten times what a vote takes to reach everybody.
-_SWITCH_SECONDS: Final = 0.0005
-_COLLECT_AFTER: Final = (20_000, 20, 20)  # new objects; young, and middle collections
+_PACKAGES = ("server", "protocol")
 
 
 def main() -> None:
     """Do what the process's arguments and environment ask for, and exit."""
-    settings = parse(sys.argv[1:], os.environ)
-    configure_logging(settings.log_level, settings.log_format)
-    try:
-        if settings.command != "serve":
-            sys.exit(_manage(settings))
-        code = trio.run(serve, settings, partial(_announce, settings))
-    except OSError as error:
-        address = f"{settings.host}:{settings.port}"
-        sys.exit(_complain(f"cannot listen on {address}: {error.strerror or error}"))
-    except DatabaseUnusable as error:
-        sys.exit(_complain(str(error)))
+    stopping.arm()
+    _refuse_strangers()
+    from server.command import run
+
+    code = run(sys.argv[1:])
+    stopping.disarm()
     sys.exit(code)
 
 
-def _manage(settings: Settings) -> int:
-    """Look after the database."""
-    database = Database(settings.database_url)
-    if settings.command == "db upgrade":
-        database.upgrade()
-    print(database.current() or "empty")  # noqa: T201 - the answer
-    return 0
+def _refuse_strangers() -> None:
+    """Make sure that both packages are ours: their names are such as any project may have.
 
+    Raises:
+        SystemExit: 2 after one line on standard error.
+    """
+    from importlib.util import find_spec
+    from pathlib import Path
 
-def _announce(settings: Settings, url: str) -> None:
-    log = get_logger("server")
-    for name in settings.unknown_variables:
-        log.warning("unknown variable in the environment", name=name)
-    wanted = settings.limits.connections
-    fitting = raise_limit(wanted)
-    if fitting < wanted:
-        log.warning("the limit of open files allows fewer connections", of=wanted, fit=fitting)
-    # What start-up made lives as long as the process: the collector need not look at it again.
-    # A connection is some hundred objects that live long and go together; looking at the young
-    # ones after every 700 of them, as by default, costs a tenth of the time that joining takes.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    print(f"parley: listening on {url}", flush=True)  # noqa: T201 - the one line on stdout
-
-
-def _complain(message: str) -> int:
-    print(f"parley: {message}", file=sys.stderr)  # noqa: T201
-    return 2
+    ours = Path(__file__).resolve().parent.parent
+    for name in _PACKAGES:
+        spec = find_spec(name)
+        place = Path(spec.origin) if spec is not None and spec.origin else None
+        if place is None or place.resolve().parent.parent != ours:
+            where = "nowhere" if place is None else place.parent
+            print(  # noqa: T201
+                f"parley: the package '{name}' of {ours} is hidden by another one in {where}; "
+                "start from another folder and without PYTHONPATH, or by scripts/serve",
+                file=sys.stderr,
+            )
+            sys.exit(2)
 
 
 if __name__ == "__main__":

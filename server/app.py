@@ -1,6 +1,7 @@
 """The composition root: the one file that knows all others, and the order in which they end."""
 
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.metadata import version
@@ -38,10 +39,10 @@ from server.store.housekeeping import prepare, tidy
 from server.store.results import DatabaseResults
 from server.store.writer import Writer
 from server.support.counters import Counters
+from server.support.errors import CannotListen
 from server.support.observe import get_logger
 from server.support.rlimit import raise_limit
-
-_LAST_WRITES_SECONDS: Final = 1.0  # for what rooms left to write, however short the drain
+from server.support.stopping import exit_code
 
 _GOING_AWAY: Final = "the server is shutting down"
 
@@ -50,34 +51,57 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     """Run the server until a signal ends it.
 
     Nurseries are nested in the order in which things end: accepting first, then the handlers
-    of connections, then rooms, and last what all of them use.
+    of connections, then rooms, then what all of them use, and last the care for signals.
 
     Args:
         settings: what the operator decided.
         announce: is told the address, once connections are accepted.
 
     Returns:
-        The exit code: 0 after a drain, 128 plus its number after a second signal.
+        The exit code: 0 after a drain, 1 if writes were lost in it, 128 plus its number after a
+        second signal, or after a first one while starting.
 
     Raises:
-        OSError: if the address cannot be listened on.
-        DatabaseUnusable: if the database cannot be reached or migrated.
+        ExceptionGroup: of
+
+            CannotListen: if the address cannot be listened on.
+            DatabaseUnusable: if the database cannot be reached or migrated.
+            OSError: if the system refuses anything else.
     """
-    lifecycle = Lifecycle()
-    work = trio.CancelScope()
+    limits = settings.limits
+    lifecycle = Lifecycle(delay=limits.shutdown_delay, drain_seconds=limits.drain_seconds)
+    lost = 0
+    async with trio.open_nursery() as watching:
+        await watching.start(lifecycle.watch)
+        lost = await _serve(settings, lifecycle, announce)
+        watching.cancel_scope.cancel()
+    log = get_logger("server")
+    late = lifecycle.work.cancelled_caught
+    if lost:
+        log.error("stopped, and writes of the last moments are lost", late=late, writes=lost)
+    else:
+        log.info("stopped", late=late)
+    if lifecycle.killed_by is not None:
+        return exit_code(lifecycle.killed_by)
+    return 1 if lost else 0
+
+
+async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[str], None]) -> int:
+    """Start, serve and drain; give the number of writes lost on the way out."""
     async with contextlib.AsyncExitStack() as stack:
         ground = _Services(settings, lifecycle)
         stack.push_async_callback(ground.database.aclose)
-        sockets = open_sockets(settings.host, settings.port)
+        sockets = _listen(settings.host, settings.port)
         for sock in sockets:
             stack.enter_context(sock)
         ground.poller = stack.enter_context(Poller()) if Poller.available() else None
-        await prepare(ground.database)
+        house: _Frontend | None = None
+        lost = dropped = 0
         async with trio.open_nursery() as services:
-            await services.start(lifecycle.watch, work.cancel)
-            for task in ground.tasks():
-                services.start_soon(task)
-            with work:
+            with lifecycle.work:
+                await prepare(ground.database)
+                for task in ground.tasks():
+                    services.start_soon(task)
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
                     house = _Frontend(settings, ground, rooms)
                     listener = Listener(
@@ -93,16 +117,27 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
                             accepting.start_soon(listener.run, sock)
                         accepting.start_soon(house.chat.run)
                         announce(_url(settings.host, sockets[0].getsockname()[1]))
+                        lifecycle.begin()
+                        await lifecycle.leaving.wait()
+                        house.http.end_connections()
                         await lifecycle.draining.wait()
+                        dropped = ground.writer.dropped
                         accepting.cancel_scope.cancel()
-                    work.deadline = trio.current_time() + settings.limits.drain_seconds
                     await house.drain()
-            house.chat.hand_over()
-            left = work.deadline - trio.current_time() if lifecycle.killed_by is None else 0
-            await ground.writer.drain(max(left, _LAST_WRITES_SECONDS))
+            if house is not None:
+                house.chat.hand_over()
+                await ground.writer.drain(lifecycle.seconds_to_write)
+                lost = ground.writer.dropped - dropped
             services.cancel_scope.cancel()
-    get_logger("server").info("stopped", late=work.cancelled_caught)
-    return 0 if lifecycle.killed_by is None else 128 + lifecycle.killed_by
+    return lost
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    try:
+        return open_sockets(host, port)
+    except OSError as error:
+        why = error.strerror or error
+        raise CannotListen(f"cannot listen on {host}:{port}: {why}") from None
 
 
 class _Services:
@@ -117,7 +152,7 @@ class _Services:
         self.results = DatabaseResults(self.database, self.writer)
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
-        self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
+        self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
         self._started = trio.current_time()
 
@@ -130,7 +165,7 @@ class _Services:
     def health(self) -> Health:
         """Say how the server is at this moment."""
         status: Literal["ok", "degraded", "draining"] = "ok"
-        if self.lifecycle.draining.is_set():
+        if self.lifecycle.leaving.is_set():
             status = "draining"
         elif not self.database.available:
             status = "degraded"
@@ -149,8 +184,8 @@ class _Frontend:
     def __init__(self, settings: Settings, ground: _Services, rooms: trio.Nursery) -> None:
         limits, counters, database = settings.limits, ground.counters, ground.database
         proxies = Proxies(settings.trusted_proxy)
-        self.sources = Sources(proxies, limits.unlimited_addresses)
-        self.places = Places(most=max(1, raise_limit(limits.connections)), limits=limits)
+        self.sources = Sources(proxies, limits.unlimited_address)
+        self.places = Places(most=raise_limit(limits.connections)[0], limits=limits)
         self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
         self.chat = ChatRooms(
             rooms, database=database, writer=ground.writer, limits=limits, counters=counters

@@ -15,13 +15,13 @@ import pytest
 ROOT: Final = Path(__file__).parent.parent
 
 PACKAGES: Final = [
-    *("__main__", "app", "lifecycle", "settings", "http", "admission", "edge", "rooms"),
+    *("__main__", "command", "app", "lifecycle", "settings", "http", "admission", "edge", "rooms"),
     *("auth", "store", "support"),
 ]
 """The packages of ``server`` and the modules beside them, topmost first; imports go downwards."""
 
 INSIDE: Final = {
-    "settings": ["config", "options", "readers"],
+    "settings": ["arguments", "options", "config", "readers"],
     "http": [
         *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
         *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
@@ -55,6 +55,8 @@ INSIDE: Final = {
         "rationed",
         "observe",
         "threads",
+        "tuning",
+        "stopping",
         "rlimit",
         "limits",
         "bucket",

@@ -75,9 +75,7 @@ class Door:
         The one exception: a WebSocket route may have made a room the owner of the connection.
         """
         owned = True
-        connection = h11.Connection(
-            h11.SERVER, max_incomplete_event_size=self._limits.first_request_bytes
-        )
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
         request = None
         try:
             try:
@@ -106,7 +104,7 @@ class Door:
     ) -> tuple[h11.Request | None, bytes]:
         """Read until the head of a request is complete; ``None`` if nobody waits for an answer."""
         raw, peer.first = peer.first, b""
-        largest = self._limits.first_request_bytes
+        largest = self._limits.head_bytes
         if raw and (request := _parse(connection, raw)) is not None:
             return request, raw
         patience = trio.CancelScope(deadline=peer.since + self._limits.first_request_seconds)
@@ -217,7 +215,7 @@ class Door:
             await peer.stream.send_all(answer)
             await peer.stream.send_eof()
             # Closing a socket with unread input resets it, and the answer would be lost.
-            while await peer.stream.receive_some(self._limits.first_request_bytes):
+            while await peer.stream.receive_some(self._limits.head_bytes):
                 pass
 
 

@@ -120,7 +120,7 @@ class Listener:
                     AcceptedConnection.close,
                     self._refuse_late,
                     seconds=self._limits.first_request_seconds,
-                    head_bytes=self._limits.first_request_bytes,
+                    head_bytes=self._limits.head_bytes,
                 )
             )
             porch.watch(listening.fileno())

@@ -35,14 +35,14 @@ Asking = Request[User, Identity, Any]
 
 @attrs.frozen(kw_only=True)
 class AccessRules:
-    """What an operator decides about it."""
+    """What an operator decides about it; the defaults are those of the settings."""
 
-    proxies: Proxies = attrs.Factory(Proxies)
-    secure_cookies: Secure = "auto"
+    proxies: Proxies
+    secure_cookies: Secure
     """``auto``: where a trusted proxy says that the browser asks by HTTPS."""
-    login_limit: int = 10
+    login_limit: int
     """Attempts a minute, for each address and for each account; 0 for no limit."""
-    register_limit: int = 5
+    register_limit: int
     """Registrations in half an hour, for each address; 0 for no limit."""
 
 

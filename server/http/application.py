@@ -17,7 +17,7 @@ from server.admission.routes import WebSocketRoute
 from server.http.access import refuse_other_origins, renewed_cookie
 from server.http.bodies import StrictSchema
 from server.http.errors import answer_busy, answer_error, answer_unavailable
-from server.http.routes.health import Health, health_handler
+from server.http.routes.health import Health, health_handler, probe_handlers
 from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import index_handler, upgrade_handler
 from server.http.routes.results import results_handler
@@ -52,6 +52,7 @@ def make_application(
     handlers: list[ControllerRouterHandler] = [
         index_handler(version),
         health_handler(health),
+        *probe_handlers(health),
         metrics_handler(counters, version),
         results_handler(store),
         *map(upgrade_handler, websockets),

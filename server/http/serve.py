@@ -72,6 +72,10 @@ class HttpServer:
         finally:
             self._connections.discard(connection)
 
+    def end_connections(self) -> None:
+        """Make every answer from now on the last one of its connection, and say so in it."""
+        self._draining = True
+
     async def begin_drain(self) -> None:
         """End idle connections now, and all others with the request that they are at.
 
@@ -215,7 +219,7 @@ def _make_config(limits: Limits) -> Config:
     config = Config()
     config.include_server_header = False
     config.include_date_header = True
-    config.h11_max_incomplete_size = limits.first_request_bytes
+    config.h11_max_incomplete_size = limits.head_bytes
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     # Hypercorn's read_timeout would also cut off who takes long to receive a long answer. Reading
     # is bounded by the idle timer between requests and by the guard inside of them.

@@ -39,7 +39,7 @@ class Social:
 
     accounts: Accounts
     database: Database
-    rules: AccessRules = attrs.Factory(AccessRules)
+    rules: AccessRules
     more: Sequence[HTTPRouteHandler] = ()
     """Further handlers that need a token; see :data:`~server.http.access.Asking`."""
 

@@ -1,32 +1,20 @@
-"""Settings: the command line over the environment over the defaults, every value checked."""
+"""Settings: all that an operator decides, with every default that is not a limit."""
 
-import argparse
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from typing import Any, Final, Literal, NoReturn
+from typing import Literal
 
 import attrs
 
 from server.auth.proxies import Network, Secure
-from server.settings.options import DEFAULT_DATABASE_URL, OPTIONS, PREFIX, Group, Option
-from server.support.errors import BadValue
+from server.auth.tokens import DAY, LIFETIME
 from server.support.limits import Limits
 from server.support.observe import Format, Level
 
-# What a full room says to one member at once must fit its outbox, or the member is closed as too
-# slow: to a newcomer one message per member, to everybody a reveal with one vote per member.
-_MESSAGES_BESIDE_MEMBERS: Final = 24
-_BYTES_PER_MEMBER: Final = 512
-
 Command = Literal["serve", "db upgrade", "db current"]
-_COMMANDS: Final[tuple[Command, ...]] = ("serve", "db upgrade", "db current")
-
-_OF_LIMITS: Final = frozenset(field.name for field in attrs.fields(Limits))
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """All that an operator decides."""
+    """All that an operator decides; the defaults stand here and in :class:`Limits` alone."""
 
     command: Command = "serve"
     host: str = "0.0.0.0"  # noqa: S104 - a team dials in from other machines
@@ -37,138 +25,16 @@ class Settings:
     log_format: Format = "text"
     echo: bool = False
     """Serve the diagnostic route ``/ws/echo``."""
-    database_url: str = DEFAULT_DATABASE_URL
+    database_url: str = "sqlite:///parley.db"
     login_limit: int = 10
     """Attempts a minute for each address and each account; 0 for no limit."""
     register_limit: int = 5
     """Registrations in 30 minutes for each address; 0 for no limit."""
-    token_days: float = 30.0
-    """So long after its last use a login ends."""
+    token_days: float = LIFETIME / DAY
+    """Days after its last use at which a login ends."""
     secure_cookies: Secure = "auto"
     trusted_proxy: tuple[Network, ...] = ()
     """Whose forwarded headers are believed."""
     limits: Limits = attrs.Factory(Limits)
     unknown_variables: tuple[str, ...] = ()
     """Names in the environment that look like ours and are not: worth a warning."""
-
-
-def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Read the settings from arguments (without the program's name) and environment.
-
-    The arguments may begin with a command. An empty environment variable counts as absent.
-
-    Raises:
-        SystemExit: 2 after one line on standard error that names the option or the variable at
-            fault; 0 after ``--help`` or ``--version``.
-    """
-    parser = _make_parser()
-    command, words = _command(list(argv))
-    arguments = vars(parser.parse_args(words))
-    try:
-        given = _given(arguments, environ)
-        limits = _limits({field: value for field, value in given.items() if field in _OF_LIMITS})
-    except BadValue as bad:
-        parser.error(str(bad))
-    known = {option.variable for option in OPTIONS}
-    return Settings(
-        command=command,
-        limits=limits,
-        unknown_variables=tuple(
-            sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
-        ),
-        **{field: value for field, value in given.items() if field not in _OF_LIMITS},
-    )
-
-
-def _command(words: list[str]) -> tuple[Command, list[str]]:
-    """Split off the command, which is to serve if none is given."""
-    for command in _COMMANDS:
-        parts = command.split()
-        if words[: len(parts)] == parts:
-            return command, words[len(parts) :]
-    return "serve", words
-
-
-def _given(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Read all that was given, by field."""
-    given: dict[str, Any] = {}
-    for option in OPTIONS:
-        source, text = option.flag, arguments[option.name]
-        if text is None:
-            source, text = option.variable, environ.get(option.variable) or None
-        if text is None:
-            continue
-        try:
-            given[option.field] = option.read(text)
-        except BadValue as bad:
-            raise BadValue(f"{source}: {bad}") from None
-    return given
-
-
-def _limits(given: dict[str, Any]) -> Limits:
-    """Make limits that do not contradict each other; an outbox not given grows with the rooms."""
-    limits = Limits(**given)
-    seats = limits.room_capacity
-    needs = {
-        "outbox_messages": seats + _MESSAGES_BESIDE_MEMBERS,
-        "outbox_bytes": seats * _BYTES_PER_MEMBER,
-    }
-    for option in OPTIONS:
-        least = needs.get(option.field, 0)
-        if not least or getattr(limits, option.field) >= least:
-            continue
-        if option.field in given:
-            raise BadValue(
-                f"{option.flag} ({option.variable}): must be {least} at least for rooms with "
-                f"{seats} seats, not {given[option.field]}"
-            )
-        changes: dict[str, Any] = {option.field: least}
-        limits = attrs.evolve(limits, **changes)
-    return limits
-
-
-class _Parser(argparse.ArgumentParser):
-    """One that complains in a single line."""
-
-    def error(self, message: str) -> NoReturn:
-        # argparse quotes what was given as it is, line ends and escape sequences included.
-        line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in message)
-        self.exit(2, f"{self.prog}: {line}\n")
-
-
-def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="parley",
-        usage="parley [serve | db upgrade | db current] [options]",
-        description="Planning poker and chat for a team: one process, one port.",
-        epilog="db upgrade migrates the database, which serving does as well before it begins; "
-        "db current shows the revision of its schema. Each option may also be given by the "
-        "environment variable named with it; "
-        "the command line wins.",
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument("-h", "--help", action="help", help="show this and exit")
-    parser.add_argument(
-        "--version",
-        action="version",
-        version=f"parley {version('parley-server')}",
-        help="show the version and exit",
-    )
-    groups = {group: parser.add_argument_group(group.value) for group in Group}
-    for option in OPTIONS:
-        _add(groups[option.group], option)
-    return parser
-
-
-def _add(group: argparse._ArgumentGroup, option: Option) -> None:
-    text = f"{option.meaning} (default {option.shown_default}; {option.variable})"
-    # Values stay text here: one reader serves the command line and the environment alike.
-    if option.unit:
-        group.add_argument(option.flag, dest=option.name, metavar=option.unit, help=text)
-        return
-    group.add_argument(option.flag, dest=option.name, action="store_const", const="on", help=text)
-    opposite = option.flag.replace("--", "--no-", 1)
-    group.add_argument(
-        opposite, dest=option.name, action="store_const", const="off", help="the opposite"
-    )

@@ -1,4 +1,4 @@
-"""The table of all options: name, meaning, unit, default and range of each."""
+"""The table of all options: name, meaning, unit and range; the settings know the defaults."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from protocol.limits import KIB, MIB, SMALLEST_CAPACITY
+from server.settings.config import Settings
 from server.settings.readers import (
     NONE,
     choice,
@@ -21,8 +22,11 @@ from server.support.errors import BadValue
 from server.support.limits import Limits
 
 PREFIX: Final = "PARLEY_"
-DEFAULT_DATABASE_URL: Final = "sqlite:///parley.db"
 
+OF_LIMITS: Final = frozenset(field.name for field in attrs.fields(Limits))
+"""The fields that ``Limits`` has; all others are those of ``Settings``."""
+
+_DEFAULTS: Final = Settings()
 _DAY: Final = 86_400
 _MANY: Final = 10_000_000
 
@@ -45,12 +49,11 @@ class Option:
     name: str
     """As in ``--max-rooms`` and ``PARLEY_MAX_ROOMS``, but written ``max_rooms``."""
     field: str
-    """Of ``Settings`` or of ``Limits``."""
+    """Of ``Settings`` or of ``Limits``: the name, there without ``max_`` before it."""
     group: Group
     meaning: str
     unit: str
     """What the value is counted in; empty for a switch, which takes none."""
-    default: Any
     read: Callable[[str], Any]
     """Turns text into a value, or raises ``BadValue``."""
 
@@ -63,6 +66,11 @@ class Option:
     def variable(self) -> str:
         """Its name in the environment."""
         return PREFIX + self.name.upper()
+
+    @property
+    def default(self) -> Any:
+        """The value of its field where nobody gives one."""
+        return getattr(_DEFAULTS.limits if self.field in OF_LIMITS else _DEFAULTS, self.field)
 
     @property
     def shown_default(self) -> str:
@@ -88,39 +96,18 @@ def database_url(text: str) -> str:
     return text
 
 
-def _server(
-    name: str, meaning: str, unit: str, default: object, read: Callable[[str], Any]
-) -> Option:
-    return Option(
-        name=name,
-        field=name,
-        group=Group.SERVER,
-        meaning=meaning,
-        unit=unit,
-        default=default,
-        read=read,
-    )
-
-
-def _accounts(
-    name: str, meaning: str, unit: str, default: object, read: Callable[[str], Any]
-) -> Option:
-    return attrs.evolve(_server(name, meaning, unit, default, read), group=Group.ACCOUNTS)
+def _settings(group: Group, *rows: tuple[str, str, str, Callable[[str], Any]]) -> list[Option]:
+    """Make options of settings from rows of name, meaning, unit and reader."""
+    return [
+        Option(name=name, field=name, group=group, meaning=meaning, unit=unit, read=read)
+        for name, meaning, unit, read in rows
+    ]
 
 
 def _limits(group: Group, *rows: tuple[str, str, str, str, Callable[[str], Any]]) -> list[Option]:
-    """Make the options of limits from rows of name, field, meaning, unit and reader."""
-    defaults = Limits()
+    """Make options of limits from rows of name, field, meaning, unit and reader."""
     return [
-        Option(
-            name=name,
-            field=field,
-            group=group,
-            meaning=meaning,
-            unit=unit,
-            default=getattr(defaults, field),
-            read=read,
-        )
+        Option(name=name, field=field, group=group, meaning=meaning, unit=unit, read=read)
         for name, field, meaning, unit, read in rows
     ]
 
@@ -130,21 +117,26 @@ _MESSAGE: Final = whole(KIB, 64 * MIB)
 
 # fmt: off
 OPTIONS: Final[tuple[Option, ...]] = (
-    _server("host", "address to listen on; empty for all of IPv4 and IPv6",
-            "ADDRESS", "0.0.0.0", host),  # noqa: S104 - a team dials in from other machines
-    _server("port", "TCP port; 0 for any free one", "PORT", 8080, whole(0, 65_535)),
-    _server("database_url", "where accounts, rooms and results are kept: sqlite:///FILE, relative "
-            "to the working directory, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
-            "URL", DEFAULT_DATABASE_URL, database_url),
-    _server("log_level", "debug, info, warning or error",
-            "LEVEL", "info", choice("debug", "info", "warning", "error")),
-    _server("log_format", "text or json", "FORMAT", "text", choice("text", "json")),
-    _server("echo", "serve /ws/echo, which returns every message, for diagnosis",
-            "", False, switch),
+    *_settings(
+        Group.SERVER,
+        ("host", "address to listen on; empty for all of IPv4 and IPv6", "ADDRESS", host),
+        ("port", "TCP port; 0 for any free one", "PORT", whole(0, 65_535)),
+        ("database_url", "where accounts, rooms and results are kept: sqlite:///FILE, relative "
+         "to the working directory, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+         "URL", database_url),
+        ("log_level", "debug, info, warning or error",
+         "LEVEL", choice("debug", "info", "warning", "error")),
+        ("log_format", "text or json", "FORMAT", choice("text", "json")),
+        ("echo", "serve /ws/echo, which returns every message, for diagnosis", "", switch),
+    ),
     *_limits(
         Group.SERVER,
+        ("shutdown_delay", "shutdown_delay",
+         "from the first stop signal to the end of accepting; until then /ready answers 503 and "
+         "everything else is served, so that load balancers can go elsewhere",
+         "SECONDS", number(0, _DAY, exclusive=False)),
         ("drain_seconds", "drain_seconds",
-         "from the first stop signal to the end of the process, at the most",
+         "from there to the end of the process at the most; for the last writes never less than 1",
          "SECONDS", number(0, _DAY, exclusive=False)),
     ),
     *_limits(
@@ -203,7 +195,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("address_misses", "address_misses",
          "times a minute that one address may ask for a room that does not exist",
          "ATTEMPTS", whole(1, _MANY)),
-        ("unlimited_address", "unlimited_addresses",
+        ("unlimited_address", "unlimited_address",
          "addresses or networks, with commas between them, for which no bound of one address "
          "holds; by default this machine itself", "ADDRESSES", networks),
         ("first_request_seconds", "first_request_seconds",
@@ -211,7 +203,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "SECONDS", _SECONDS),
         ("heartbeat_seconds", "heartbeat_seconds",
          "between pings; idle proxies often cut at 60", "SECONDS", _SECONDS),
-        ("heartbeat_timeout_seconds", "heartbeat_timeout",
+        ("heartbeat_timeout_seconds", "heartbeat_timeout_seconds",
          "a peer that sends nothing for so long after a ping is dead", "SECONDS", _SECONDS),
         ("write_seconds", "write_seconds",
          "in which a socket must take what it was given; else it is closed as too slow",
@@ -221,31 +213,33 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     *_limits(
         Group.HTTP,
-        ("max_head_bytes", "first_request_bytes",
+        ("max_head_bytes", "head_bytes",
          "largest head of a request", "BYTES", whole(KIB, MIB)),
         ("max_body_bytes", "body_bytes",
          "largest body of a request; a larger one is answered 413", "BYTES", whole(0, 64 * MIB)),
     ),
-    _accounts("login_limit",
-              "attempts to log in a minute, for each address and each account; 0 for no limit",
-              "ATTEMPTS", 10, whole(0, _MANY)),
-    _accounts("register_limit",
-              "registrations in 30 minutes, for each address; 0 for no limit",
-              "ATTEMPTS", 5, whole(0, _MANY)),
+    *_settings(
+        Group.ACCOUNTS,
+        ("login_limit",
+         "attempts to log in a minute, for each address and each account; 0 for no limit",
+         "ATTEMPTS", whole(0, _MANY)),
+        ("register_limit",
+         "registrations in 30 minutes, for each address; 0 for no limit",
+         "ATTEMPTS", whole(0, _MANY)),
+        ("token_days", "days after its last use at which a login ends", "DAYS", number(0, 3650)),
+        ("secure_cookies",
+         "whether browsers send the cookie by HTTPS alone: on, off, or auto, which is on "
+         "where a trusted proxy says in X-Forwarded-Proto that the browser came by HTTPS",
+         "WHEN", choice("on", "off", "auto")),
+        ("trusted_proxy",
+         "addresses or networks of reverse proxies, with commas between them, whose "
+         "X-Forwarded-For and X-Forwarded-Proto are believed; Host must be passed on",
+         "ADDRESSES", networks),
+    ),
     *_limits(
         Group.ACCOUNTS,
         ("max_account_seats", "account_seats",
          "connections of one account that are in chat rooms", "CONNECTIONS", whole(1, _MANY)),
     ),
-    _accounts("token_days",
-              "a login lasts so long after its last use", "DAYS", 30.0, number(0, 3650)),
-    _accounts("secure_cookies",
-              "whether browsers send the cookie by HTTPS alone: on, off, or auto, which is on "
-              "where a trusted proxy says in X-Forwarded-Proto that the browser came by HTTPS",
-              "WHEN", "auto", choice("on", "off", "auto")),
-    _accounts("trusted_proxy",
-              "addresses or networks of reverse proxies, with commas between them, whose "
-              "X-Forwarded-For and X-Forwarded-Proto are believed; Host must be passed on",
-              "ADDRESSES", (), networks),
 )
 # fmt: on

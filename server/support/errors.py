@@ -16,6 +16,7 @@
     │   ├── DatabaseUnusable         without the operator this will never work
     │   ├── Taken                    somebody else has what must be unique
     │   └── Missing                  what this would refer to does not exist
+    ├── CannotListen                 the server's address is taken, not ours, or not known
     └── BadValue                     a setting cannot be meant; also a ValueError
 """
 
@@ -85,6 +86,10 @@ class Missing(StoreError):
         """Name the kind of thing that is missing."""
         super().__init__(f"no such {what}")
         self.what = what
+
+
+class CannotListen(ParleyError):
+    """The address of the server is taken, not ours, or not known; one line that says which."""
 
 
 class BadValue(ParleyError, ValueError):

@@ -22,7 +22,7 @@ class Limits:
     first_request_seconds: float = 5.0
     """From accepting a connection to the end of its first request's head (slowloris)."""
 
-    first_request_bytes: int = 16 * KIB
+    head_bytes: int = 16 * KIB
     """Bytes in the head of a request."""
 
     body_bytes: int = 64 * KIB
@@ -59,7 +59,7 @@ class Limits:
     heartbeat_seconds: float = 25.0
     """Between pings; idle proxies cut at 60 s."""
 
-    heartbeat_timeout: float = 10.0
+    heartbeat_timeout_seconds: float = 10.0
     """A peer that sends nothing, not even a pong, for so long after a ping is dead."""
 
     outbox_bytes: int = 1 * MIB
@@ -105,8 +105,11 @@ class Limits:
     """Connections of one account that are in chat rooms; so many rooms at the most does it keep
     awake."""
 
-    unlimited_addresses: tuple[Network, ...] = THIS_MACHINE
+    unlimited_address: tuple[Network, ...] = THIS_MACHINE
     """Networks for whose addresses the bounds for each address do not hold."""
 
+    shutdown_delay: float = 0.0
+    """Seconds from the first stop signal to the end of accepting, for load balancers to notice."""
+
     drain_seconds: float = 30.0
-    """From the first stop signal to the end of the process, at the most."""
+    """Seconds from there to the end of the process; for the last writes, never less than 1."""

@@ -51,7 +51,8 @@ class FakeServer:
     port: int = 0
     expected: int = 0
     all_there: trio.Event = attrs.field(factory=trio.Event)
-    """Set when as many members as expected have come."""
+    """Set when as many members as expected have said something: they know by then that they are
+    connected, which is not so when only the server does."""
     _members: int = 0
     _rooms: dict[str, tuple[FakeRoom, dict[int, WebSocketConnection]]] = attrs.field(factory=dict)
     _streams: dict[WebSocketConnection, trio.abc.Stream] = attrs.field(factory=dict)
@@ -89,16 +90,17 @@ class FakeServer:
             self._turns[room_id] = trio.StrictFIFOLock()
         else:
             room, members = self._rooms[query["room_id"]]
-        self._members += 1
-        if self._members == self.expected:
-            self.all_there.set()
         number = len(members)
         members[number] = connection
         await self._deliver(members, list(room.enter(query["name"])))
+        spoken = False
         try:
             while True:
                 raw = await connection.get_message()
                 assert isinstance(raw, str)
+                if not spoken:
+                    spoken = True
+                    self._spoke()
                 if self.cut_at and self.cut_at in raw:
                     await trio.aclose_forcefully(self._streams[connection])
                     return
@@ -112,6 +114,11 @@ class FakeServer:
                     nursery.start_soon(self._end, other)
         elif self.ending.linger:
             await trio.sleep_forever()
+
+    def _spoke(self) -> None:
+        self._members += 1
+        if self._members == self.expected:
+            self.all_there.set()
 
     async def _deliver(
         self, members: dict[int, WebSocketConnection], messages: list[tuple[int, Message]]

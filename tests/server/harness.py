@@ -368,7 +368,7 @@ async def wired(
     if breaking:
         peer.stream = Breaking(peer.stream)
     counters = Counters()
-    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
+    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
     done = trio.Event()
     fake = FakeSink()
     with Poller() as poller:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from server.app import serve
 from server.edge.poller import Poller
 from server.settings.config import Settings
+from server.support.errors import CannotListen
 from server.support.limits import Limits
 from tests.server.harness import REQUEST, Client, Cutter, masked_close, said, sweep, tasks
 
@@ -185,7 +186,7 @@ async def test_what_comes_while_draining_finds_nobody() -> None:
         signal.raise_signal(signal.SIGTERM)
         while (await ada.frame()).opcode != 8:
             pass
-        with pytest.raises(OSError, match=r"."):
+        with pytest.raises(OSError, match="all attempts to connect"):
             await it.dial()
         await ada.send(masked_close(1001))
 
@@ -197,6 +198,9 @@ async def test_health_and_metrics_tell_what_is_going_on() -> None:
         health = (await it.ask("/health")).replace(b" ", b"")
         assert b'"rooms":1' in health
         assert b'"connections":2' in health
+        metrics = await it.ask("/metrics")
+        assert b"\nparley_rooms_current 1.0\n" in metrics
+        assert b"\nparley_connections_current 2.0\n" in metrics
         signal.raise_signal(signal.SIGTERM)
         await ada.stream.aclose()
 
@@ -204,8 +208,54 @@ async def test_health_and_metrics_tell_what_is_going_on() -> None:
 async def test_a_port_in_use_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
+        with pytest.RaisesGroup(
+            pytest.RaisesExc(CannotListen, match=f"cannot listen on 127.0.0.1:{port}: .* in use")
+        ):
             await serve(Settings(host="127.0.0.1", port=port), lambda _: None)
+
+
+async def test_a_signal_while_starting_is_no_drain() -> None:
+    settings = Settings(host="127.0.0.1", port=0)
+    codes: list[int] = []
+
+    async def run() -> None:
+        codes.append(await serve(settings, lambda _: pytest.fail("it has started")))
+
+    async with trio.open_nursery() as nursery:
+        before = signal.getsignal(signal.SIGINT)
+        nursery.start_soon(run)
+        while signal.getsignal(signal.SIGINT) is before:
+            await trio.lowlevel.checkpoint()
+        signal.raise_signal(signal.SIGINT)
+    assert codes == [128 + signal.SIGINT]
+
+
+async def test_until_the_delay_is_over_everything_is_served_but_not_ready() -> None:
+    limits = Limits(shutdown_delay=1000, close_seconds=0.02)
+    async with served(Settings(host="127.0.0.1", port=0, limits=limits)) as it:
+        kept = await it.dial()
+        await kept.send(b"GET /ready HTTP/1.1\r\nHost: t\r\n\r\n")
+        head = await kept.head()
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" not in head.lower()
+
+        signal.raise_signal(signal.SIGTERM)
+        await settled()
+
+        await kept.send(b"GET /ready HTTP/1.1\r\nHost: t\r\n\r\n")
+        answer = await kept.all()
+        assert answer.startswith(b'{"ready":true}HTTP/1.1 503 ')
+        assert b"connection: close" in answer.lower()
+        assert answer.endswith(b'{"ready":false}')
+        assert (await it.ask("/live")).startswith(b"HTTP/1.1 200 ")
+        health = await it.ask("/health")
+        assert health.startswith(b"HTTP/1.1 503 ")
+        assert b'"status":"draining"' in health
+        ada = await it.upgrade("/ws?action=CREATE_ROOM&name=Ada&max_room_capacity=5")
+        await ada.until("CREATE_ROOM")
+        signal.raise_signal(signal.SIGTERM)
+        await ada.all()
+    assert it.codes == [128 + signal.SIGTERM]
 
 
 def test_cancelled_at_any_step_the_server_leaves_nothing() -> None:

@@ -5,7 +5,10 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -251,3 +254,154 @@ async def test_it_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
                 assert await trio.to_thread.run_sync(server.exit_code) == 0
     finally:
         os.close(write)
+
+
+def armed(pid: int) -> bool:
+    """Tell whether a process takes SIGTERM itself; Python by itself leaves it to the system."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@contextmanager
+def starting(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Start a server; give it as soon as it takes signals, which is before it does anything."""
+    database = f"sqlite:///{tmp_path / 'parley.db'}"
+    options = ("--host", "127.0.0.1", "--port", "0", "--database-url", database)
+    with subprocess.Popen(
+        command(*options),
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while process.poll() is None and not armed(process.pid):
+                os.sched_yield()
+            yield process
+        finally:
+            process.kill()
+
+
+# From the first imports over the migration of the database to the first second of serving.
+MOMENTS = [0.0, 0.03, 0.1, 0.3, 0.6, 1.0]
+
+
+@pytest.mark.parametrize("second", [None, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_at_any_moment_is_no_traceback(
+    tmp_path: Path, moment: float, second: signal.Signals | None
+) -> None:
+    with starting(tmp_path) as process:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moment)  # it does not end by itself
+        process.send_signal(signal.SIGINT)
+        if second is not None:
+            process.send_signal(second)
+        out, err = process.communicate(timeout=SECONDS)
+
+    codes = {128 + signal.SIGINT} | ({128 + second} if second is not None else set())
+    # Once it serves, the first signal is a drain, which may be over before the second one comes.
+    assert process.returncode in codes | ({0} if out else set())
+    assert "Traceback" not in err
+    assert "Exception" not in err
+
+
+def test_a_full_disk_is_not_taken_for_an_address(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(
+                "--host", "127.0.0.1", "--port", "0", "--database-url", f"sqlite:///{tmp_path}/x.db"
+            ),
+            cwd=ROOT,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "parley: standard output: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+def test_another_package_of_our_name_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "protocol").mkdir()
+    strange = tmp_path / "protocol" / "__init__.py"
+    strange.write_text("raise AssertionError('must not be imported')")
+
+    done = subprocess.run(
+        command("--version"),
+        cwd=tmp_path,
+        env=environment({"PYTHONPATH": str(tmp_path)}),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"parley: the package 'protocol' of {ROOT} is hidden by another one in ")
+    assert str(strange.parent) in line
+
+
+def within(files: int, *options: str) -> list[str]:
+    """Make the command line of a server that may have so many files open."""
+    limited = ["bash", "-c", 'ulimit -n "$1"; shift; exec "$@"', "limited", str(files)]
+    return [*limited, *command("--port", "0", "--host", "127.0.0.1", *options)]
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "fit"), [(1000, 1000, None), (1000, 800, None), (1000, 1200, 936)]
+)
+def test_too_few_open_files_are_a_warning_only_below_what_is_configured(
+    tmp_path: Path, files: int, connections: int, fit: int | None
+) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            within(files, "--max-connections", str(connections)),
+            cwd=ROOT,
+            env=environment({"PARLEY_DATABASE_URL": f"sqlite:///{tmp_path / 'parley.db'}"}),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"parley: listening")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+    warnings = [line for line in log.read_text().splitlines() if "open files" in line]
+    assert len(warnings) == (0 if fit is None else 1)
+    for line in warnings:
+        assert f"fit={fit}" in line
+        assert f"ulimit -n {connections + 64} " in line
+        assert "LimitNOFILE=" in line
+
+
+async def test_writes_lost_on_the_way_out_are_told_and_the_drain_is_over_in_time(
+    tmp_path: Path,
+) -> None:
+    with launched(tmp_path / "log", "--drain-seconds", "1") as server:
+        async with full_room(server, 2) as room:
+            with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")  # nobody else can write from here on
+                await room.admin.say("BEGIN_VOTING", ticket_id="T")
+                for member in room.members:
+                    await member.say("MEMBER_VOTED", ticket_id="T", vote="5")
+                await room.admin.wait_for("REVEAL_VOTES_PROMPT")
+                await room.admin.say("REVEAL_VOTES", ticket_id="T")
+                await room.admin.wait_for("VOTES_REVEALED")
+                server.send_signal(signal.SIGTERM)
+                assert await trio.to_thread.run_sync(server.exit_code) == 1
+    log = server.log.read_text()
+    assert "not written before the end" in log
+    assert "Traceback" not in log

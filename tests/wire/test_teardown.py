@@ -363,7 +363,7 @@ def census() -> Counter[str]:
     return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
 
 
-async def test_no_task_no_channel_and_no_object_of_the_room_is_left() -> None:
+async def test_no_task_no_channel_and_no_object_of_the_room_is_left(tmp_path: Path) -> None:
     addresses: list[str] = []
     announced = trio.Event()
 
@@ -372,7 +372,13 @@ async def test_no_task_no_channel_and_no_object_of_the_room_is_left() -> None:
         announced.set()
 
     limits = Limits(close_seconds=CLOSE_SECONDS)
-    settings = Settings(host="127.0.0.1", port=0, log_level="warning", limits=limits)
+    settings = Settings(
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        limits=limits,
+        database_url=f"sqlite:///{tmp_path / 'parley.db'}",
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, settings, announce)
         with trio.fail_after(PATIENCE):

@@ -40,7 +40,8 @@ def make_entrance(
         places=places,
         limits=limits,
         poller=poller,
-        heartbeat=heartbeat or Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout),
+        heartbeat=heartbeat
+        or Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds),
         counters=counters,
     )
     return Entrance(places, sources or Sources(Proxies()), allowances, members)

@@ -368,7 +368,7 @@ async def test_a_long_path_is_neither_answered_nor_logged_whole(
 
 @pytest.mark.parametrize("size", [1, 1000, 5000])
 async def test_a_head_that_is_too_large_is_431(size: int, autojump_clock: MockClock) -> None:
-    async with standing(limits=Limits(first_request_bytes=2000)) as it:
+    async with standing(limits=Limits(head_bytes=2000)) as it:
         with contextlib.suppress(trio.BrokenResourceError):
             await it.client.send(b"GET / HTTP/1.1\r\n")
             for _ in range(6000 // size):

@@ -123,7 +123,7 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
     limits = limits or Limits()
     counters = Counters()
     results = MemoryResults(100)
-    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
+    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
     before = tasks()
     with Poller() as poller:
         async with trio.open_nursery() as services:

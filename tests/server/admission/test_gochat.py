@@ -194,7 +194,7 @@ async def house(wire: Wire = "memory", *, limits: Limits | None = None) -> Async
     database.open(LOBBY)
     database.open(ATTIC)
     accounts = Accounts(database, Passwords(UselessHasher()), clock=lambda: NOW)
-    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout)
+    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
     writer = Writer(database, counters=counters)
     made: list[House] = []
     try:

@@ -621,7 +621,9 @@ async def test_a_peer_that_floods_with_pings_is_closed_with_1008(
 
 @BOTH
 async def test_a_silent_peer_is_pinged_and_cut(wire: Wire, autojump_clock: MockClock) -> None:
-    async with wired(wire, limits=Limits(heartbeat_seconds=25, heartbeat_timeout=10)) as all_:
+    async with wired(
+        wire, limits=Limits(heartbeat_seconds=25, heartbeat_timeout_seconds=10)
+    ) as all_:
         frames = await all_.client.rest()
         await all_.gone()
 
@@ -633,7 +635,9 @@ async def test_a_silent_peer_is_pinged_and_cut(wire: Wire, autojump_clock: MockC
 
 @BOTH
 async def test_a_peer_that_answers_pings_stays(wire: Wire, autojump_clock: MockClock) -> None:
-    async with wired(wire, limits=Limits(heartbeat_seconds=25, heartbeat_timeout=10)) as all_:
+    async with wired(
+        wire, limits=Limits(heartbeat_seconds=25, heartbeat_timeout_seconds=10)
+    ) as all_:
         for _ in range(4):
             assert (await all_.client.frame()).opcode == PING
             await all_.client.send(masked(b"", PONG))

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import attrs
+
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
-from server.http.access import AccessRules
 from server.settings.readers import networks
 from server.store.database import Database
-from tests.server.http.world import ON_SQLITE, PASSWORD, CountingHasher, World
+from tests.server.http.world import ON_SQLITE, PASSWORD, UNLIMITED, CountingHasher, World
 
 pytestmark = ON_SQLITE
 
@@ -15,7 +16,7 @@ PROXIES = Proxies(networks("192.0.2.0/24"))  # the client of these tests is 192.
 
 
 async def test_logging_in_is_limited_for_each_address(database: Database) -> None:
-    world = World(database, rules=AccessRules(login_limit=3, proxies=PROXIES))
+    world = World(database, rules=attrs.evolve(UNLIMITED, login_limit=3, proxies=PROXIES))
 
     def from_(address: str, number: int) -> Any:
         return world.login(f"{number}@x.y", headers={"X-Forwarded-For": address})
@@ -29,7 +30,7 @@ async def test_logging_in_is_limited_for_each_address(database: Database) -> Non
 
 
 async def test_logging_in_is_limited_for_each_account_from_wherever(database: Database) -> None:
-    world = World(database, rules=AccessRules(login_limit=3, proxies=PROXIES))
+    world = World(database, rules=attrs.evolve(UNLIMITED, login_limit=3, proxies=PROXIES))
     await world.register("ada")
 
     for number, case in enumerate(("ada", "ADA", "Ada")):
@@ -42,7 +43,7 @@ async def test_logging_in_is_limited_for_each_account_from_wherever(database: Da
 
 
 async def test_guessing_the_old_password_is_limited_as_well(database: Database) -> None:
-    world = World(database, rules=AccessRules(login_limit=2))
+    world = World(database, rules=attrs.evolve(UNLIMITED, login_limit=2))
     ada = await world.register("ada")
     change = {"password": "another password", "old_password": "wrong password"}
 
@@ -54,7 +55,7 @@ async def test_guessing_the_old_password_is_limited_as_well(database: Database) 
 async def test_registering_is_limited_and_the_header_of_a_stranger_does_not_help(
     database: Database,
 ) -> None:
-    world = World(database, rules=AccessRules(register_limit=2))
+    world = World(database, rules=attrs.evolve(UNLIMITED, register_limit=2))
 
     answers = [
         await world.ask(

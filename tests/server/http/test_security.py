@@ -3,6 +3,7 @@
 from typing import Any
 
 import argon2
+import attrs
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -116,12 +117,12 @@ async def test_another_site_cannot_log_its_reader_in_as_somebody_else(world: Wor
 @pytest.mark.parametrize(
     ("rules", "forwarded", "secure"),
     [
-        (AccessRules(proxies=PROXIES), "https", True),
-        (AccessRules(proxies=PROXIES), "http", False),
-        (AccessRules(proxies=PROXIES), "", False),
-        (AccessRules(), "https", False),
-        (AccessRules(secure_cookies="on"), "", True),
-        (AccessRules(proxies=PROXIES, secure_cookies="off"), "https", False),
+        (attrs.evolve(UNLIMITED, proxies=PROXIES), "https", True),
+        (attrs.evolve(UNLIMITED, proxies=PROXIES), "http", False),
+        (attrs.evolve(UNLIMITED, proxies=PROXIES), "", False),
+        (UNLIMITED, "https", False),
+        (attrs.evolve(UNLIMITED, secure_cookies="on"), "", True),
+        (attrs.evolve(UNLIMITED, proxies=PROXIES, secure_cookies="off"), "https", False),
     ],
 )
 async def test_the_cookie_is_for_https_alone_when_a_trusted_proxy_says_so(

@@ -284,7 +284,7 @@ async def test_an_endless_head_is_431(autojump_clock: MockClock) -> None:
     limits = Limits()
     async with trio.open_nursery() as nursery:
         client = connect(nursery, make_server(limits=limits))
-        await client.send(b"GET / HTTP/1.1\r\nX: " + b"x" * (limits.first_request_bytes + 1))
+        await client.send(b"GET / HTTP/1.1\r\nX: " + b"x" * (limits.head_bytes + 1))
         answer = await client.answer()
 
     assert answer.status == 431

@@ -10,6 +10,7 @@ import trio
 
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
+from server.auth.proxies import Proxies
 from server.auth.tokens import COOKIE, TokenLifetime
 from server.http.access import AccessRules
 from server.http.application import make_application
@@ -22,7 +23,7 @@ from server.support.limits import Limits
 from tests.server.http_client import UP, Answer, connect
 
 PASSWORD = "correct horse battery"
-UNLIMITED = AccessRules(login_limit=0, register_limit=0)
+UNLIMITED = AccessRules(proxies=Proxies(), secure_cookies="auto", login_limit=0, register_limit=0)
 ON_SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 """For what has nothing to do with the kind of database."""
 START = 1_700_000_000.0

@@ -34,9 +34,9 @@ class System:
         (1024, 4096, 2000, 2000, 2064),
         (1024, 4096, 20_000, 4032, 4096),
         (1024, INFINITE, 20_000, 20_000, 20_064),
-        (INFINITE, INFINITE, 20_000, 20_000, INFINITE),
         (1064, 1064, 1000, 1000, 1064),
         (1063, 1063, 1000, 999, 1063),
+        (30, 30, 1000, 1, 30),
     ],
 )
 def test_the_limit_is_raised_as_far_as_wanted_and_allowed(
@@ -46,8 +46,17 @@ def test_the_limit_is_raised_as_far_as_wanted_and_allowed(
     monkeypatch.setattr(resource, "getrlimit", system.getrlimit)
     monkeypatch.setattr(resource, "setrlimit", system.setrlimit)
 
-    assert raise_limit(wanted) == fit
+    assert raise_limit(wanted) == (fit, after)
     assert system.limits == (after, hard)
+
+
+def test_a_system_that_allows_any_number_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(INFINITE, INFINITE)
+    monkeypatch.setattr(resource, "getrlimit", system.getrlimit)
+    monkeypatch.setattr(resource, "setrlimit", system.setrlimit)
+
+    assert raise_limit(20_000) == (20_000, 20_064)
+    assert system.limits == (INFINITE, INFINITE)
 
 
 @pytest.mark.parametrize("error", [OSError(1, "no"), ValueError("no")])
@@ -58,10 +67,10 @@ def test_a_system_that_refuses_leaves_what_there_is(
     monkeypatch.setattr(resource, "getrlimit", system.getrlimit)
     monkeypatch.setattr(resource, "setrlimit", system.setrlimit)
 
-    assert raise_limit(20_000) == 960
+    assert raise_limit(20_000) == (960, 1024)
 
 
 def test_a_system_without_limits_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
     modules: dict[str, Any] = sys.modules
     monkeypatch.setitem(modules, "resource", None)
-    assert raise_limit(20_000) == 20_000
+    assert raise_limit(20_000) == (20_000, 20_064)

@@ -4,8 +4,11 @@ import re
 
 import attrs
 import pytest
+from attrs import NOTHING
 
-from server.settings.config import Settings, parse
+from server.http.access import AccessRules
+from server.settings.arguments import parse
+from server.settings.config import Settings
 from server.settings.options import OPTIONS, Option
 from server.support.limits import Limits
 
@@ -72,6 +75,15 @@ def test_the_database_has_commands_of_its_own(command: str) -> None:
 def test_every_limit_has_an_option() -> None:
     fields = {field.name for field in attrs.fields(Limits)}
     assert fields <= {option.field for option in OPTIONS}
+
+
+@ALL
+def test_an_option_bears_the_name_of_its_field(option: Option) -> None:
+    assert option.name.removeprefix("max_") == option.field.removeprefix("max_")
+
+
+def test_what_the_settings_pass_on_has_no_default_of_its_own() -> None:
+    assert [field.name for field in attrs.fields(AccessRules) if field.default is not NOTHING] == []
 
 
 @ALL
