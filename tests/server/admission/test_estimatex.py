@@ -1,5 +1,6 @@
 """Rooms with real connections, in memory and over local sockets: from the request to the end."""
 
+import contextlib
 import gc
 import weakref
 from collections.abc import AsyncIterator
@@ -561,3 +562,88 @@ def test_cancelled_at_any_step_nothing_is_left(wire: Wire, what: str) -> None:
                     await it.all_gone(every=0.4)
 
     sweep(scenario, least=30)
+
+
+# --- bounds for each address ----------------------------------------------------------------
+
+
+async def refused(it: Site, query: str) -> str:
+    """Be refused; gives the words."""
+    client = await it.dial(query)
+    text, close = await client.rest()
+    assert (text.opcode, close.code) == (TEXT, 1000)
+    return text.payload.decode()
+
+
+async def test_one_address_opens_only_so_many_rooms(autojump_clock: MockClock) -> None:
+    async with site("memory", limits=Limits(address_rooms=2)) as it:
+        ada, _ = await it.create()
+        await it.create()
+        words = await refused(it, "action=CREATE_ROOM&name=Eve&max_room_capacity=2")
+        assert "from this address" in words
+        assert len(it.hub) == 2
+
+        await ada.send(masked_close())
+        await ada.rest()
+        await settled()
+        await it.create()
+
+
+async def test_one_address_takes_only_so_many_seats_and_leaves_no_empty_room(
+    autojump_clock: MockClock,
+) -> None:
+    async with site("memory", limits=Limits(address_seats=2)) as it:
+        _, room_id = await it.create()
+        bob = await it.join(room_id, "Bob")
+        for query in (
+            f"action=JOIN_ROOM&name=Eve&room_id={room_id}",
+            "action=CREATE_ROOM&name=Eve&max_room_capacity=2",
+        ):
+            assert "from this address" in await refused(it, query)
+        await settled()
+        assert len(it.hub) == 1
+
+        await bob.send(masked_close())
+        await bob.rest()
+        await settled()
+        await it.join(room_id, "Eve")
+
+
+async def test_room_ids_cannot_be_guessed_fast(autojump_clock: MockClock) -> None:
+    async with site("memory", limits=Limits(address_misses=3)) as it:
+        _, room_id = await it.create()
+        for number in range(3):
+            words = await refused(it, f"action=JOIN_ROOM&name=Eve&room_id=guess{number}")
+            assert "no room guess" in words
+        words = await refused(it, f"action=JOIN_ROOM&name=Eve&room_id={room_id}")
+        assert "come again" in words
+
+        await trio.sleep(21)
+        await it.join(room_id, "Bob")
+
+
+async def test_an_echo_gives_way_to_somebody_who_needs_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        client = await it.dial("", path="/ws/echo")
+        await settled()
+        it.peers[0][0].displace()
+        assert [frame.code for frame in await client.rest()] == [1001]
+        await it.all_gone()
+
+
+@pytest.mark.parametrize("query", ["action=CREATE_ROOM&name=Ada&max_room_capacity=2", "nonsense"])
+async def test_whose_place_is_gone_already_gets_no_seat(
+    query: str, autojump_clock: MockClock
+) -> None:
+    async with site() as it:
+        peer, client, released = make_peer("socket")
+        it.peers.append((peer, client, released))
+        peer.displace()
+        with contextlib.suppress(trio.ClosedResourceError):
+            await it.admission.estimatex(Upgrade(peer, "/ws", query, RESPONSE, b""))
+        assert await client.all() == b""
+        await settled()
+        assert released.count == 1
+        assert len(it.hub) == 0

@@ -738,3 +738,45 @@ def test_everything_may_be_cancelled_at_every_step() -> None:
                 cutter.disarm()
 
     sweep(scenario, least=20)
+
+
+# --- bounds for each address and account ----------------------------------------------------
+
+
+async def test_one_account_has_only_so_many_connections_in_all_rooms(
+    autojump_clock: MockClock,
+) -> None:
+    async with house(limits=Limits(account_seats=2)) as it:
+        ada, bob = it.database.person("Ada"), it.database.person("Bob")
+        token = it.login(ada)
+        first = await it.enter(token)
+        await it.enter(token, "/ws/joinRoom/attic")
+        status, headers = await it.knock(token=it.login(ada)).refusal()
+        assert status == 429
+        assert headers[b"retry-after"]
+        await it.enter(it.login(bob))
+
+        await first.client.stream.aclose()
+        await settled()
+        await it.enter(token)
+
+
+async def test_one_address_takes_only_so_many_seats_in_chat_rooms(
+    autojump_clock: MockClock,
+) -> None:
+    async with house(limits=Limits(address_seats=1)) as it:
+        await it.enter(it.login(it.database.person("Ada")))
+        token = it.login(it.database.person("Bob"))
+        assert await it.knock("/ws/joinRoom/attic", token=token).status() == 429
+        await settled()
+        assert it.rooms.awake(ATTIC) is None
+
+
+async def test_chat_rooms_cannot_be_guessed_fast(autojump_clock: MockClock) -> None:
+    async with house(limits=Limits(address_misses=2)) as it:
+        token = it.login(it.database.person("Eve"))
+        asked = [await it.knock(f"/ws/joinRoom/{n}", token=token).status() for n in range(3)]
+        assert asked == [404, 404, 429]
+        assert await it.knock(token=token).status() == 429
+        await trio.sleep(60)
+        await it.enter(token)
