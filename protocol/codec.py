@@ -4,7 +4,6 @@ Nothing is coerced (``5`` is no string), unknown fields are refused, and every f
 one :class:`~protocol.errors.Refused` that names the field.
 """
 
-import unicodedata
 from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
@@ -15,37 +14,13 @@ from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId, is_room_id
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
 from protocol.messages import TicketId
+from protocol.text import clean_line as clean_line
 
 T = TypeVar("T")
 
 
-# Bidirectional embeddings, overrides and isolates: they reach beyond the name that holds them.
-_REORDERING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def clean_line(text: str, longest: int) -> str:
-    """Trim ``text`` and make sure that it can stand in a line shown to people.
-
-    Raises:
-        ValueError: if it is empty, longer than ``longest`` characters, or contains control or
-            line-separating characters, marks that reorder text, or lone surrogates.
-    """
-    text = text.strip()
-    if not text:
-        raise ValueError("must not be empty")
-    if len(text) > longest:
-        raise ValueError(f"must be at most {longest} characters long")
-    # Cc and the separators forge lines; Cs cannot be encoded as UTF-8 again.
-    if not text.isprintable() and any(
-        character in _REORDERING or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
-        for character in text
-    ):
-        raise ValueError("must not contain control characters")
-    return text
-
-
 def clean_name(text: str) -> str:
-    """Judge a member's name; see :func:`clean_line`."""
+    """Judge a member's name; see :func:`protocol.text.clean_line`."""
     return clean_line(text, NAME_LENGTH)
 
 
@@ -131,7 +106,7 @@ def _refuse(error: BaseException, path: str) -> NoReturn:
             _refuse(inner, f"{path}.{note.name}")
         error = others[0]
     if isinstance(error, ForbiddenExtraKeysError):
-        name = sorted(map(str, error.extra_fields))[0][:TICKET_LENGTH]
+        name = min(map(str, error.extra_fields))[:TICKET_LENGTH]
         _complain(f"{path}.{name}", "is not known")
     if isinstance(error, KeyError):
         _complain(path, "is missing")

@@ -211,6 +211,7 @@ class _Frontend:
         )
         routes = RouteTable([*self.admission.routes(echo=settings.echo), *chat_admission.routes()])
         ground.accounts.revocations.subscribe(self._revoke)
+        proxies = Proxies(settings.trusted_proxy)
         application = make_application(
             store=ground.results,
             counters=counters,
@@ -230,7 +231,7 @@ class _Frontend:
                 more=chat_handlers(database, self.chat),
             ),
         )
-        self.http = HttpServer(application, limits)
+        self.http = HttpServer(application, limits, proxies=proxies)
         self.door = Door(
             limits=limits,
             routes=routes,

@@ -23,8 +23,9 @@ PACKAGES: Final = [
 INSIDE: Final = {
     "settings": ["arguments", "options", "config", "readers"],
     "http": [
-        *("application", "serve", "guard", "stream", "social", "routes", "access", "paging"),
-        *("inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *("application", "serve", "guard", "body_budget", "stream", "social", "routes", "access"),
+        *("paging", "inputs", "outputs", "bodies", "spreadsheet", "report", "errors"),
+        *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": [
         *("gochat", "estimatex", "members", "allowances", "door", "handshake", "routes"),
@@ -36,12 +37,7 @@ INSIDE: Final = {
     ],
     "rooms": ["chat_directory", "hub", "room", "fanout", "inbox", "timers"],
     "auth": [
-        "accounts",
-        "passwords",
-        "tokens",
-        "emails",
-        "origin",
-        "sources",
+        *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "sources"),
         "proxies",
         "throttle",
     ],

@@ -29,9 +29,9 @@ class Identity:
 
     user: User = attrs.field(repr=False)
     digest: bytes = attrs.field(repr=False)
-    """Of the token."""
+    """The digest of the token."""
     renewed: bool = False
-    """The token lives longer, from this very use on."""
+    """Whether this very use has made the token live longer."""
 
 
 class Accounts:
@@ -49,11 +49,11 @@ class Accounts:
         """Keep accounts in ``database``.
 
         Args:
-            database: where they are kept.
-            passwords: makes and judges hashes.
-            life: how long tokens live.
-            revocations: is told of tokens that end before their time.
-            clock: Unix time.
+            database: the database in which they are kept.
+            passwords: the maker and judge of hashes.
+            life: the lifetime of tokens.
+            revocations: the listeners to be told of tokens that end before their time.
+            clock: gives Unix time in seconds.
         """
         self.life = life or TokenLifetime()
         self.revocations = revocations or Revocations()
@@ -65,8 +65,9 @@ class Accounts:
         """Make an account, and a token for it.
 
         Raises:
-            Taken: ``email``, whatever its case.
+            Taken: if somebody has this ``email``, whatever its case.
             UnfitPassword: if the password cannot be one.
+            ValueError: if ``email`` is longer than any address.
             TooManyPasswords: if too many are waiting.
             StoreUnavailable: if the database is gone.
         """
@@ -91,16 +92,17 @@ class Accounts:
     async def login(self, *, email: str, password: str) -> tuple[User, Token]:
         """Make a token for who knows the password; takes as long for an address nobody has.
 
+        Both texts may be as they came and of any length.
+
         Raises:
-            NotAuthenticated: if there is no such account, or another password.
+            NotAuthenticated: if there is no such account, or the password is wrong.
             TooManyPasswords: if too many are waiting.
             StoreUnavailable: if the database is gone.
         """
-        key = email_key(email)
-        found = await self._database.run(lambda conn: users.by_email(conn, key))
+        found = await self._find(email)
         verdict = await self._passwords.judge(found and found[1], password)
         if found is None or not verdict.right:
-            raise NotAuthenticated
+            raise NotAuthenticated(found and found[0].id)
         user, kept = found
         token = make_token()
 
@@ -208,6 +210,14 @@ class Accounts:
         if new is not None:
             self.revocations.publish(Revoked(user_id, spared=identity.digest))
         return changed
+
+    async def _find(self, email: str) -> tuple[User, str] | None:
+        """Find the account of an address with its hash."""
+        try:
+            key = email_key(email)
+        except ValueError:
+            key = ""  # which nobody has; the store is asked all the same, as that takes its time
+        return await self._database.run(lambda conn: users.by_email(conn, key))
 
     def _insert(self, conn: Connection, token: Token, user_id: int, now: float) -> None:
         access_tokens.insert(

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import unicodedata
 from typing import Any, Final, Protocol
 
 import argon2
@@ -10,6 +9,7 @@ import attrs
 import trio
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from protocol.text import clean_secret
 from server.support import threads
 from server.support.errors import TooManyPasswords, UnfitPassword
 
@@ -30,10 +30,10 @@ second thread for each hash; salt and tag as RFC 9106 section 4 has them.
 
 SHORTEST: Final = 8
 LONGEST: Final = 128
-"""Characters; NIST SP 800-63B section 5.1.1.2 asks for 8 or more, and to allow 64 at the least."""
+"""Characters as they came; NIST SP 800-63B section 5.1.1.2 asks for 8, and to allow 64 or more."""
 
 AT_ONCE: Final = 8
-"""Hashes made at the same time at the most, however many cores there are: 19 MiB each."""
+"""The most hashes made at the same time, however many cores there are: 19 MiB each."""
 
 WAITING: Final = 100
 """Passwords that may wait for a thread: some 3 s of work for one core."""
@@ -64,21 +64,15 @@ class Verdict:
 
 
 def prepare(password: str) -> str:
-    """Bring a password into the one form that is hashed: OpaqueString of RFC 8265 section 4.2.
-
-    Blanks of all kinds become the ASCII one, then NFC; case and width stay.
+    """Bring a password into the one form that is hashed; see ``protocol.text.clean_secret``.
 
     Raises:
         UnfitPassword: if it contains control characters, or is too short or too long.
     """
-    categories = [unicodedata.category(each) for each in password]
-    if any(each in {"Cc", "Cs", "Zl", "Zp"} for each in categories):
-        raise UnfitPassword("must not contain control characters")
-    spaced = (" " if of == "Zs" else each for each, of in zip(password, categories, strict=True))
-    prepared = unicodedata.normalize("NFC", "".join(spaced))
-    if not SHORTEST <= len(prepared) <= LONGEST:
-        raise UnfitPassword(f"must be {SHORTEST} to {LONGEST} characters long")
-    return prepared
+    try:
+        return clean_secret(password, SHORTEST, LONGEST)
+    except ValueError as error:
+        raise UnfitPassword(str(error)) from None
 
 
 class Passwords:
@@ -100,8 +94,8 @@ class Passwords:
 
         Args:
             hasher: makes the hashes; by default with ``PARAMETERS``.
-            threads: that hash at the same time.
-            waiting: passwords that may wait for one of them.
+            threads: the number of threads that hash at the same time.
+            waiting: the number of passwords that may wait for one of them.
         """
         self._hasher = hasher or argon2.PasswordHasher.from_parameters(PARAMETERS)
         most = threads or max(1, min(AT_ONCE, (os.cpu_count() or 1) - 1))
@@ -141,7 +135,7 @@ class Passwords:
         try:
             prepared = prepare(password)
         except UnfitPassword:
-            # Cut, for hashing a body full of text would take longer.
+            # Cut, or a body full of text would take longer to hash than a wrong password.
             prepared, kept = password[:LONGEST].encode(errors="replace").decode(), None
         try:
             self._hasher.verify(kept or self._decoy, prepared)

@@ -1,8 +1,12 @@
 """Who is behind a reverse proxy: forwarded headers count from the operator's own proxies only."""
 
 import ipaddress
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
+
+from server.auth.throttle import Throttle
+from server.support.observe import get_logger
 
 Secure = Literal["on", "off", "auto"]
 """Whether cookies are marked as for HTTPS alone; ``auto`` asks :meth:`Proxies.secure`."""
@@ -12,22 +16,38 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNKNOWN: Final = "unknown"
 
+HOPS: Final = 16
+"""The most addresses of ``X-Forwarded-For`` that are looked at, from the last one back."""
+
+_ADDRESS_LENGTH: Final = 64  # characters; one of IPv6 with brackets, zone and port has less
+_WARNING_SECONDS: Final = 3600.0
+_WARNINGS: Final = 10  # in that time, about all networks together
+
 _IPV6_PREFIX: Final = 64  # what one line is given: its owner has all the addresses in it
 
 
 class Proxies:
     """The proxies in front of this server, by their addresses."""
 
-    def __init__(self, networks: Iterable[Network] = ()) -> None:
-        """Trust who connects from ``networks``."""
+    def __init__(
+        self, networks: Iterable[Network] = (), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Trust who connects from ``networks``.
+
+        Args:
+            networks: the networks of the operator's proxies.
+            clock: gives seconds, and never goes back; for how often a warning is given.
+        """
         self._networks = tuple(networks)
+        self._warned = Throttle(1, _WARNING_SECONDS, kept=1000, clock=clock)
+        self._warnings = Throttle(_WARNINGS, _WARNING_SECONDS, clock=clock)
 
     def client(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """Say whose request this is, in the form in which requests are counted.
 
         Args:
             peer: the address of the other side of the socket.
-            headers: of the request, names in lower case.
+            headers: the headers of the request, names in lower case.
 
         Returns:
             An IPv4 address, the first 64 bits of an IPv6 address, or ``UNKNOWN``. From a proxy,
@@ -35,8 +55,10 @@ class Proxies:
         """
         address = _parse(peer)
         if not self._trusts(address):
+            if address is not None and any(name == b"x-forwarded-for" for name, _ in headers):
+                self._warn(address)
             return _counted(address)
-        for hop in reversed(_values(headers, b"x-forwarded-for")):
+        for hop in _values(headers, b"x-forwarded-for")[: -HOPS - 1 : -1]:
             if (before := _parse(hop)) is None:
                 break
             address = before
@@ -55,6 +77,20 @@ class Proxies:
         """Tell whether ``peer``, the address of the other side of a socket, is a proxy of ours."""
         return self._trusts(_parse(peer))
 
+    def _warn(self, address: Address) -> None:
+        """Tell the operator that a proxy may be missing from the settings.
+
+        Once for each network: whoever likes can send such a header.
+        """
+        network = _network(address, 24 if address.version == 4 else _IPV6_PREFIX)
+        if self._warned.take(network) or self._warnings.take(""):
+            return
+        get_logger("proxies").warning(
+            "X-Forwarded-For is ignored, as it does not come from a trusted proxy",
+            peer=str(address),
+            remedy="if this is a proxy of yours, name its address with --trusted-proxy",
+        )
+
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 
@@ -67,6 +103,8 @@ def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
 def _parse(text: str | None) -> Address | None:
     """Read an address with or without port, IPv6 with or without brackets or zone."""
     text = (text or "").strip('"')
+    if len(text) > _ADDRESS_LENGTH:
+        return None
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -81,5 +119,9 @@ def _parse(text: str | None) -> Address | None:
 
 def _counted(address: Address | None) -> str:
     if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+        return _network(address, _IPV6_PREFIX)
     return UNKNOWN if address is None else str(address)
+
+
+def _network(address: Address, prefix: int) -> str:
+    return str(ipaddress.ip_network((address, prefix), strict=False))

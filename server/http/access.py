@@ -1,29 +1,30 @@
 """Who asks, from where and how often: what stands before the handlers of accounts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import attrs
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.status_codes import HTTP_403_FORBIDDEN
+from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_403_FORBIDDEN
 from litestar.types import Scope
 
-from server.auth.accounts import (
-    Accounts,
-    Identity,
-)
-from server.auth.emails import email_key
+from server.auth.accounts import Accounts, Identity
+from server.auth.attempts import Attempts
 from server.auth.origin import same_origin
 from server.auth.proxies import Proxies, Secure
-from server.auth.throttle import Throttle
 from server.auth.tokens import COOKIE, Token, bearer
 from server.http.errors import RequestFailed, too_many, unauthorized
+from server.http.parameters import unknown_parameter
 from server.store.records import User
-from server.support.errors import NotAuthenticated
-
-ATTEMPTS_SECONDS: Final = 60.0
-REGISTRATIONS_SECONDS: Final = 1800.0
+from server.support.errors import (
+    NotAuthenticated,
+    StoreUnavailable,
+    TooManyAttempts,
+    TooManyPasswords,
+)
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _RENEWED: Final = "parley_renewed_cookie"
@@ -41,9 +42,9 @@ class AccessRules:
     secure_cookies: Secure
     """``auto``: where a trusted proxy says that the browser asks by HTTPS."""
     login_limit: int
-    """Attempts a minute, for each address and for each account; 0 for no limit."""
+    """Wrong passwords a minute, for one address and account; 0 for no limit."""
     register_limit: int
-    """Registrations in half an hour, for each address; 0 for no limit."""
+    """Registrations in half an hour, for one address; 0 for no limit."""
 
 
 class Access:
@@ -53,9 +54,7 @@ class Access:
         """Ask ``accounts`` who somebody is."""
         self._accounts = accounts
         self._rules = rules
-        self._by_address = Throttle(rules.login_limit, ATTEMPTS_SECONDS)
-        self._by_account = Throttle(rules.login_limit, ATTEMPTS_SECONDS)
-        self._registrations = Throttle(rules.register_limit, REGISTRATIONS_SECONDS)
+        self._attempts = Attempts(rules.login_limit, rules.register_limit)
 
     async def authenticate(self, connection: Connection) -> None:
         """Let those through who show a valid token, in ``Authorization`` or in the cookie.
@@ -78,30 +77,62 @@ class Access:
             # Or the browser would forget it when it would have expired at first.
             connection.scope["state"][_RENEWED] = self.cookie(connection, text)
 
-    def count_login(self, request: Connection, email: str) -> None:
-        """Count an attempt to log in.
-
-        Raises:
-            RequestFailed: 429, if there were too many from there, or for this account.
-        """
-        self._take(self._by_address, self.address(request))
-        self._take(self._by_account, email_key(email))
-
-    def count_old_password(self, user: User) -> None:
-        """Count an attempt to change a password: the old one can be guessed here as well.
+    def count_request(self, request: Connection) -> None:
+        """Count a request to log in, before its body is decoded.
 
         Raises:
             RequestFailed: 429.
         """
-        self._take(self._by_account, email_key(user.email))
+        with _told():
+            self._attempts.count_request(self.address(request))
 
     def count_registration(self, request: Connection) -> None:
-        """Count a registration.
+        """Count a request to register, before its body is decoded.
 
         Raises:
             RequestFailed: 429.
         """
-        self._take(self._registrations, self.address(request))
+        with _told():
+            self._attempts.count_registration(self.address(request))
+
+    @contextmanager
+    def login(self, request: Connection, email: str) -> Iterator[None]:
+        """Count an attempt to log in, which fails if ``NotAuthenticated`` is raised inside.
+
+        Raises:
+            RequestFailed: 429, if too many have failed; 401.
+        """
+        with _told():
+            attempt = self._attempts.begin(self.address(request), email)
+        try:
+            yield
+        except NotAuthenticated as wrong:
+            attempt.failed(wrong.user_id)
+            raise unauthorized("there is no account with this e-mail and password") from None
+        except (StoreUnavailable, TooManyPasswords):
+            attempt.undone()
+            raise
+        attempt.succeeded()
+
+    @contextmanager
+    def old_password(self, user: User) -> Iterator[None]:
+        """Count an attempt to change a password, unless the old one turns out to be right.
+
+        Raises:
+            RequestFailed: 429, if too many have failed.
+        """
+        with _told():
+            take_back = self._attempts.begin_old_password(user.id)
+        try:
+            yield
+        except (StoreUnavailable, TooManyPasswords):
+            take_back()
+            raise
+        take_back()
+
+    def registered(self, request: Connection, email: str) -> None:
+        """Remember that the owner of a new account has been at the address of this request."""
+        self._attempts.remember(self.address(request), email)
 
     def address(self, connection: Connection) -> str:
         """Say where a request comes from."""
@@ -125,10 +156,14 @@ class Access:
             return self._rules.secure_cookies == "on"
         return self._rules.proxies.secure(_peer(connection), connection.scope["headers"])
 
-    def _take(self, throttle: Throttle, key: str) -> None:
-        seconds = throttle.take(key)
-        if seconds:
-            raise too_many(seconds)
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Answer 429 for what is tried too often."""
+    try:
+        yield
+    except TooManyAttempts as refused:
+        raise too_many(refused.seconds) from None
 
 
 def set_cookie(access: Access, request: Connection, token: Token) -> dict[str, str]:
@@ -157,6 +192,17 @@ async def refuse_other_origins(connection: Connection, handler: BaseRouteHandler
         return
     if not same_origin(connection.scope["headers"]):
         raise RequestFailed(HTTP_403_FORBIDDEN, "a page of another site may not do this")
+
+
+async def refuse_unknown_parameters(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Refuse query parameters that a handler does not have, as they would change nothing.
+
+    Raises:
+        RequestFailed: 400.
+    """
+    name = unknown_parameter(connection, handler)
+    if name is not None:
+        raise RequestFailed(HTTP_400_BAD_REQUEST, "is not a parameter of this path", field=name)
 
 
 def _peer(connection: Connection) -> str | None:

@@ -1,26 +1,30 @@
-"""The Litestar application: puts the handlers together, with one form for all errors."""
+"""The Litestar application: all handlers, put together with one form for all errors."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from litestar import Litestar, Response, Router
+from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components
 from litestar.routes import HTTPRoute
-from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from server.admission.routes import WebSocketRoute
-from server.http.access import refuse_other_origins, renewed_cookie
+from server.http.access import (
+    refuse_other_origins,
+    refuse_unknown_parameters,
+    renewed_cookie,
+)
 from server.http.bodies import StrictSchema
 from server.http.errors import answer_busy, answer_error, answer_unavailable
 from server.http.routes.health import Health, health_handler, probe_handlers
+from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
-from server.http.routes.pages import index_handler, upgrade_handler
+from server.http.routes.pages import upgrade_handler
 from server.http.routes.results import results_handler
+from server.http.routes.schema import SchemaPages
 from server.http.social import SECURITY, Social, social_handlers
 from server.store.results import ResultsStore
 from server.support.counters import Counters
@@ -38,16 +42,17 @@ def make_application(
     websockets: Iterable[WebSocketRoute] = (),
     social: Social | None = None,
 ) -> Litestar:
-    """Make the application that answers every request that asks for no WebSocket.
+    """Make the application that answers every request without an upgrade to WebSocket.
 
     Args:
         store: where results are read from.
-        counters: what ``/metrics`` shows.
-        limits: the bound on bodies.
-        version: of the server.
-        health: tells how the server is; called for each look at ``/health``.
+        counters: the numbers that ``/metrics`` shows.
+        limits: the bounds of the server; of these, the one on bodies.
+        version: the server's version.
+        health: tells the state of the server; called for each request for ``/health``.
         websockets: the endpoints that tell those who ask without an upgrade how to connect.
-        social: what accounts, follows and posts are made of; without it they have no routes.
+        social: what the routes of accounts, follows, posts and chat need; without it they do
+            not exist.
     """
     handlers: list[ControllerRouterHandler] = [
         index_handler(version),
@@ -61,7 +66,7 @@ def make_application(
         handlers += social_handlers(social)
     return Litestar(
         handlers,
-        guards=[refuse_other_origins],
+        guards=[refuse_other_origins, refuse_unknown_parameters],
         before_send=[_finish_headers],
         exception_handlers={
             HTTPException: answer_error,
@@ -75,11 +80,8 @@ def make_application(
         openapi_config=OpenAPIConfig(
             title="Parley",
             version=version,
-            description="Planning poker and chat for a team, self-hosted.",
-            openapi_router=Router(
-                "/schema", route_handlers=[], include_in_schema=False, after_request=_no_html
-            ),
-            # Plain JSON only: each of the pages Litestar offers loads its scripts from a CDN.
+            openapi_router=SchemaPages().router(),
+            # Each of the pages that Litestar offers loads its scripts from a CDN.
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
             use_handler_docstrings=True,
             components=Components() if social is None else SECURITY,
@@ -87,19 +89,13 @@ def make_application(
     )
 
 
-async def _no_html(response: Response[Any]) -> Response[Any]:
-    """Replace the page that Litestar has for unknown paths below the schema's."""
-    if response.status_code == HTTP_404_NOT_FOUND:
-        raise NotFoundException
-    return response
-
-
 async def _finish_headers(message: Message, scope: Scope) -> None:
-    """Add what every answer carries, errors included."""
+    """Add the headers that every answer has, errors included."""
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders.from_message(message)
     headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
     cookie = renewed_cookie(scope)
     if cookie is not None and "Set-Cookie" not in headers:
         headers["Set-Cookie"] = cookie
@@ -111,9 +107,9 @@ async def _finish_headers(message: Message, scope: Scope) -> None:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """Tell which methods the path of a request has.
+    """Name the methods that the path of a request supports.
 
-    Litestar's own answer to OPTIONS knows only the one that was registered first.
+    Litestar's own answer to OPTIONS knows only the handler that was registered first.
     """
     template = scope.get("path_template")
     return {

@@ -26,6 +26,7 @@ from litestar.status_codes import (
 
 from protocol.errors import ParleyError
 from server.auth.passwords import RETRY_SECONDS
+from server.http.parameters import expectation
 from server.support.observe import get_logger
 
 DATABASE_RETRY_SECONDS: Final = 5
@@ -109,9 +110,9 @@ def responses(
     """Make the part of a handler's schema that lists its errors.
 
     Args:
-        statuses: that are the handler's own.
-        changing: adds those of requests that change something.
-        body: adds those of requests with a body.
+        statuses: the handler's own statuses.
+        changing: whether to add those of requests that change something.
+        body: whether to add those of requests with a body.
     """
     every = {*statuses, HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE}
     if changing:
@@ -143,7 +144,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     elif isinstance(error, NotFoundException):
         content = {"error": "there is nothing at this path, see / for what there is"}
     else:
-        content = _describe(error)
+        content = _describe(request, error)
     return _answer(error.status_code, content, error.headers)
 
 
@@ -163,17 +164,20 @@ def _later(message: str, seconds: int) -> Response[dict[str, str]]:
     return _answer(HTTP_503_SERVICE_UNAVAILABLE, {"error": message}, headers)
 
 
-def _describe(error: HTTPException) -> dict[str, str]:
+def _describe(request: Request[Any, Any, Any], error: HTTPException) -> dict[str, str]:
     """Name the field at fault if Litestar found one; only the first of several is told."""
     extra = error.extra
     if isinstance(extra, list) and extra and isinstance(extra[0], dict) and "key" in extra[0]:
-        field = str(extra[0]["key"])
-        if field == "data" and extra[0].get("source") == "body":
+        field, message = str(extra[0]["key"]), str(extra[0]["message"])
+        source = extra[0].get("source")
+        if field == "data" and source == "body":
             return {"error": "a body is needed"}
-        return {"error": f"{field}: {extra[0]['message']}", "field": field}
+        if source is not None:  # Litestar's own words, which speak of types of Python
+            field, message = expectation(request.route_handler, field)
+        return {"error": f"{field} {message}", "field": field}
     missing = _MISSING.match(error.detail)
     if missing:
-        return {"error": f"{missing[1]}: is missing", "field": missing[1]}
+        return {"error": f"{missing[1]} is missing", "field": missing[1]}
     return {"error": error.detail}
 
 

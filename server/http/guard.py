@@ -21,19 +21,23 @@ from hypercorn.typing import (
 )
 
 from protocol.limits import KIB, MIB
+from server.http.body_budget import BodyBudget, Full, Share
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-"""As of ASGI. Litestar and Hypercorn have types of their own for it, which do not fit together."""
+"""An ASGI application; the types that Litestar and Hypercorn have for it do not fit together."""
 
 BODY_SECONDS: Final = 10.0
-"""For a whole body: 64 KiB in this time is slower than any line that is meant to work."""
+"""The time for a whole body: 64 KiB in it is slower than any line that is meant to work."""
 
 BODY_PIECES: Final = 1024
-"""In which a body may come: each takes some 15 µs, however short it is."""
+"""The most pieces in which a body may come: each takes some 15 µs, however short it is."""
+
+RETRY_SECONDS: Final = 1
+"""When to come again while too many bodies are in flight: they are answered in moments."""
 
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 4 * MIB
-"""How long, and for how much, the rest of a refused body is read.
+"""The time for which, and the bytes up to which, the rest of a refused body is read.
 
 A socket closed with unread bytes in it resets the connection, and the peer may never see the
 answer (RFC 9112 section 9.6).
@@ -47,14 +51,20 @@ class _Gone(Exception):
 class _Refused(Exception):
     """The body will not be read to its end."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(
+        self, status: int, message: str, *, coming: bool = True, later: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.coming = coming
+        """Whether the rest of the body is on its way, and must be read before the end."""
+        self.later = later
+        """Whether the same request may be taken in a moment."""
 
 
 class RequestGuard:
-    """The application of one connection, as Hypercorn calls it; ``HEAD`` is its ``GET``."""
+    """The application of one connection, as Hypercorn calls it; ``HEAD`` is served as ``GET``."""
 
     def __init__(
         self,
@@ -62,22 +72,28 @@ class RequestGuard:
         *,
         body_bytes: int,
         body_seconds: float,
+        budget: BodyBudget,
+        client: Callable[[HTTPScope], str],
         last: Callable[[], bool],
         abort: Callable[[], None],
     ) -> None:
         """Guard ``application``.
 
         Args:
-            application: sees a request only when all of its body is here.
-            body_bytes: above it a request is answered 413.
-            body_seconds: in which a body must be here, or the request is answered 408.
-            last: called as each request comes and as it is answered; tells whether the
-                connection must end with it.
+            application: the application, which sees a request only when all of its body is here.
+            body_bytes: the most bytes of a body; a request with more is answered 413.
+            body_seconds: the time for a body; a request that takes longer is answered 408.
+            budget: the bytes of all bodies in flight; above it the answer is 429 or 503.
+            client: says whose request it is, in the form in which requests are counted.
+            last: tells whether the connection must end with a request; called as each request
+                comes and as it is answered.
             abort: ends the connection without further ado.
         """
         self._application = application
         self._body_bytes = body_bytes
         self._body_seconds = body_seconds
+        self._budget = budget
+        self._client = client
         self._last = last
         self._abort = abort
 
@@ -93,20 +109,26 @@ class RequestGuard:
         if scope["type"] != "http":  # pragma: no cover - upgrades are not recognized here
             raise AssertionError("only HTTP is served here")
         self._last()
-        try:
-            body = await self._read(scope, receive)
-        except _Gone:
-            return
-        except _Refused as refused:
-            await self._refuse(refused, receive, send)
-            return
-        if scope["method"] == "HEAD":
-            # RFC 9110 section 9.3.2: all but the content, which Hypercorn leaves out.
-            scope = scope.copy()
-            scope["method"] = "GET"
-        await self._application(scope, _Replay(body, receive), _Marking(self._last, send))
+        request: HTTPScope = scope
+        with Share(self._budget, lambda: self._client(request)) as share:
+            try:
+                body = await self._read(scope, receive, share)
+            except _Gone:
+                return
+            except _Refused as refused:
+                refusal = refused.with_traceback(None)  # which would keep what has come
+            else:
+                if scope["method"] == "HEAD":
+                    # RFC 9110 section 9.3.2: all but the content, which Hypercorn leaves out.
+                    scope = scope.copy()
+                    scope["method"] = "GET"
+                replay, marking = _Replay(body, receive), _Marking(self._last, send)
+                await self._application(scope, replay, marking)
+                return
+        # What had come is let go: reading on to the end of a refused body keeps nothing.
+        await self._refuse(refusal, receive, send)
 
-    async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> bytes:
+    async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable, share: Share) -> bytes:
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         if int(declared) > self._body_bytes:
             raise self._too_large()
@@ -119,13 +141,16 @@ class RequestGuard:
                 body += event["body"]
                 if len(body) > self._body_bytes:
                     raise self._too_large()
+                if (full := share.take(len(event["body"]))) is not None:
+                    raise _too_much(full, coming=event["more_body"])
                 if not event["more_body"]:
                     return bytes(body)
-            raise _Refused(413, f"a body comes in {BODY_PIECES} pieces at the most")
-        raise _Refused(408, f"the body was not here within {self._body_seconds:g} s")
+            raise _Refused(413, f"a body may come in at most {BODY_PIECES} pieces")
+        message = f"the body was not here within {self._body_seconds:g} s"
+        raise _Refused(408, message, coming=False)
 
     def _too_large(self) -> _Refused:
-        return _Refused(413, f"a body has {self._body_bytes // KIB} KiB at the most")
+        return _Refused(413, f"a body may have at most {self._body_bytes // KIB} KiB")
 
     async def _refuse(
         self, refused: _Refused, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -140,15 +165,24 @@ class RequestGuard:
                     (b"content-length", b"%d" % len(content)),
                     (b"x-content-type-options", b"nosniff"),
                     (b"connection", b"close"),
+                    *([(b"retry-after", b"%d" % RETRY_SECONDS)] if refused.later else []),
                 ],
             }
         )
         # With its length known the answer is whole, but the connection not yet free to end.
         await send({"type": "http.response.body", "body": content, "more_body": True})
-        if refused.status == 413 and not await _drained(receive):
+        if refused.coming and not await _drained(receive):
             self._abort()
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _too_much(full: Full, *, coming: bool) -> _Refused:
+    if full is Full.CLIENT:
+        message = "too much is being sent from your address at once, try again in a moment"
+        return _Refused(429, message, coming=coming, later=True)
+    message = "too much is being sent to the server at once, try again in a moment"
+    return _Refused(503, message, coming=coming, later=True)
 
 
 async def _drained(receive: ASGIReceiveCallable) -> bool:

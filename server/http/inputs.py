@@ -1,6 +1,5 @@
 """What is sent to the handlers of accounts and posts."""
 
-import unicodedata
 from typing import Annotated, Final
 
 import attrs
@@ -9,18 +8,13 @@ from litestar.params import Parameter
 
 from protocol.codec import clean_name
 from protocol.limits import NAME_LENGTH
+from protocol.text import LINE_PATTERN, PROSE_PATTERN, SECRET_PATTERN, clean_prose
 from server.auth.emails import EMAIL_LENGTH, EMAIL_PATTERN, clean_email
 from server.auth.passwords import LONGEST, SHORTEST, prepare
 from server.http.bodies import Strict, cleaned
 
 POST_LENGTH: Final = 500
-
-_CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_LINE: Final = rf"^[^{_CONTROL}]*$"
-_NAME: Final = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
-# A post has lines of its own.
-_UNFIT: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-_TEXT: Final = rf"^[^{_UNFIT}]*[^\s{_UNFIT}][^{_UNFIT}]*$"
+"""The most characters of a post."""
 
 Username = Annotated[
     str,
@@ -28,7 +22,7 @@ Username = Annotated[
         description="As others see it; need not be unique. Blanks around it do not count",
         min_length=1,
         max_length=NAME_LENGTH,
-        pattern=_NAME,
+        pattern=LINE_PATTERN,
         examples=[Example(value="Ada")],
     ),
 ]
@@ -47,29 +41,19 @@ NewPassword = Annotated[
         description="Compared by its characters (RFC 8265), whatever keyboard they come from",
         min_length=SHORTEST,
         max_length=LONGEST,
-        pattern=_LINE,
+        pattern=SECRET_PATTERN,
         examples=[Example(value="correct horse battery")],
     ),
 ]
 
 
 def clean_post(text: str) -> str:
-    """Judge the text of a post; lines and tabs may be in it.
-
-    Raises:
-        ValueError: if it is blank, too long, or has control characters in it.
-    """
-    if not text.strip():
-        raise ValueError("must not be empty")
-    if len(text) > POST_LENGTH:
-        raise ValueError(f"must be at most {POST_LENGTH} characters long")
-    if any(unicodedata.category(each) == "Cc" and each not in "\n\r\t" for each in text):
-        raise ValueError("must not contain control characters")
-    return text
+    """Judge the text of a post; see :func:`protocol.text.clean_prose`."""
+    return clean_prose(text, POST_LENGTH)
 
 
 def check_password(text: str) -> str:
-    """Judge a password, and leave it as it is."""
+    """Judge a password, and leave it as it is: it is brought into its form when it is hashed."""
     prepare(text)
     return text
 
@@ -87,10 +71,13 @@ class Registration(Strict):
 class Login(Strict):
     """Who says that an account is theirs."""
 
+    # What no account can have is not refused: it gets the answer of a wrong password, after the
+    # same work. So all that both fields need here is an end.
     email: Annotated[
         str,
         Parameter(
             description="The address given at registration, in any case",
+            max_length=EMAIL_LENGTH,
             examples=[Example(value="ada@example.com")],
         ),
     ]
@@ -98,6 +85,7 @@ class Login(Strict):
         str,
         Parameter(
             description="The password of the account",
+            max_length=LONGEST,
             examples=[Example(value="correct horse battery")],
         ),
     ] = attrs.field(repr=False)
@@ -112,7 +100,8 @@ class Change(Strict):
         metadata=cleaned(check_password), default=None, repr=False
     )
     old_password: Annotated[
-        str | None, Parameter(description="Needed with a new password: the one until now")
+        str | None,
+        Parameter(description="The password until now; needed with a new one", max_length=LONGEST),
     ] = attrs.field(default=None, repr=False)
 
 
@@ -126,7 +115,7 @@ class NewPost(Strict):
             description="May have several lines",
             min_length=1,
             max_length=POST_LENGTH,
-            pattern=_TEXT,
+            pattern=PROSE_PATTERN,
             examples=[Example(value="The release is out.")],
         ),
     ] = attrs.field(metadata=cleaned(clean_post))

@@ -1,4 +1,4 @@
-"""What is told of accounts and posts, as plain records for JSON."""
+"""Accounts and posts as plain records for JSON."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Self
@@ -11,30 +11,30 @@ from server.store.records import Post, User
 
 @attrs.frozen(kw_only=True)
 class PublicUser:
-    """Somebody, as everybody sees them."""
+    """A user, as everybody sees them."""
 
-    id: Annotated[int, Parameter(description="Never given to anybody else")]
-    username: Annotated[str, Parameter(description="As they are called now")]
-    created_at: Annotated[datetime, Parameter(description="When the account was made")]
+    id: Annotated[int, Parameter(description="The user's id; never reused")]
+    username: Annotated[str, Parameter(description="The user's present name")]
+    created_at: Annotated[datetime, Parameter(description="When the account was registered (UTC)")]
 
     @classmethod
     def of(cls, user: User) -> Self:
-        """Tell of one user."""
+        """Describe a user to others."""
         return cls(id=user.id, username=user.username, created_at=time_of(user.created_at))
 
 
 @attrs.frozen(kw_only=True)
 class OwnUser:
-    """Oneself; nobody else sees the address."""
+    """Your own account; nobody else sees the e-mail address."""
 
-    id: Annotated[int, Parameter(description="Never given to anybody else")]
-    username: Annotated[str, Parameter(description="As others see it")]
-    email: Annotated[str, Parameter(description="As given at registration")]
-    created_at: Annotated[datetime, Parameter(description="When the account was made")]
+    id: Annotated[int, Parameter(description="The user's id; never reused")]
+    username: Annotated[str, Parameter(description="The name that others see")]
+    email: Annotated[str, Parameter(description="The e-mail address, as given at registration")]
+    created_at: Annotated[datetime, Parameter(description="When the account was registered (UTC)")]
 
     @classmethod
     def of(cls, user: User) -> Self:
-        """Tell of who asks."""
+        """Describe a user to themselves."""
         return cls(
             id=user.id,
             username=user.username,
@@ -45,16 +45,16 @@ class OwnUser:
 
 @attrs.frozen(kw_only=True)
 class PublicPost:
-    """A post, with its author."""
+    """A post with its author."""
 
-    id: Annotated[int, Parameter(description="Never given to another post")]
-    author: Annotated["PostAuthor", Parameter(description="Who has written it")]
-    text: Annotated[str, Parameter(description="As it was written")]
-    created_at: Annotated[datetime, Parameter(description="When it was written")]
+    id: Annotated[int, Parameter(description="The post's id; never reused")]
+    author: Annotated["PostAuthor", Parameter(description="The post's author")]
+    text: Annotated[str, Parameter(description="The post's text")]
+    created_at: Annotated[datetime, Parameter(description="When the post was written (UTC)")]
 
     @classmethod
     def of(cls, post: Post) -> Self:
-        """Tell of one post."""
+        """Describe a post."""
         return cls(
             id=post.id,
             author=PostAuthor(id=post.author_id, username=post.author),
@@ -65,17 +65,17 @@ class PublicPost:
 
 @attrs.frozen(kw_only=True)
 class PostAuthor:
-    """Who has written a post."""
+    """The author of a post."""
 
-    id: Annotated[int, Parameter(description="Of the user")]
-    username: Annotated[str, Parameter(description="As they are called now")]
+    id: Annotated[int, Parameter(description="The author's id")]
+    username: Annotated[str, Parameter(description="The user's present name")]
 
 
 @attrs.frozen
 class Done:
-    """That something was done which has no other answer."""
+    """The answer to a request that has no other result."""
 
-    message: Annotated[str, Parameter(description="For people: one sentence")]
+    message: Annotated[str, Parameter(description="One sentence for people")]
 
 
 def time_of(seconds: float) -> datetime:

@@ -1,6 +1,7 @@
-"""Lists page by page: where a page begins, how long it is, and the way to the next."""
+"""Paged lists: where a page begins, how long it is, and the link to the next one."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -10,38 +11,64 @@ from litestar.exceptions import ValidationException
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
-from server.store.cursors import Cursor
+from protocol.limits import KIB
+from server.store.cursors import Cursor, RoomCursor
+from server.store.records import ChatRoom
 
 MOST: Final = 100
+"""The largest page, in entries: of posts, some 250 KB."""
+
 USUAL: Final = 20
+"""The size of a page if the request does not say, in entries."""
 
 LARGEST_ID: Final = 2**53 - 1
-"""Of what JavaScript, and JSON Schema by way of it, counts exactly; no id comes near it."""
+"""The largest integer that JavaScript, and with it JSON Schema, represents exactly."""
 
 # Two numbers of 8 bytes in base64; the first, a time, is neither infinite nor NaN.
 _CURSOR: Final = "^([A-Za-eg-z0-9-][A-Za-z0-9_-]|[f_][A-Za-z0-9-])[A-Za-z0-9_-]{19}[AQgw]$"
 
+ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
+"""The ids of chat rooms, which can stand in a path as they are; "." and ".." would be resolved."""
+
+# When a room was created, in seconds, and its id.
+_ROOM_PLACE: Final = r"^([0-9]{1,10}\.[0-9]{1,9})_([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63})$"
+
+PAGE_CHARACTERS: Final = 64 * KIB
+"""The length of all texts of a page together: at most 384 KiB of JSON, however many are long."""
+
 Limit = Annotated[
     int,
-    QueryParameter(description="Entries in a page", ge=1, le=MOST, examples=[Example(value=USUAL)]),
+    QueryParameter(
+        description="The number of entries in a page",
+        ge=1,
+        le=MOST,
+        examples=[Example(value=USUAL)],
+    ),
 ]
 Before = Annotated[
     str | None,
     QueryParameter(
-        description="Where the page before has ended; taken from the Link header of that page",
+        description="Where the page begins; given by the Link header of the previous page",
         schema_extra={"pattern": _CURSOR},
+    ),
+]
+BeforeRoom = Annotated[
+    str | None,
+    QueryParameter(
+        description="Where the page begins; given by the Link header of the previous page",
+        schema_extra={"pattern": _ROOM_PLACE},
     ),
 ]
 Id = Annotated[
     int,
     PathParameter(
-        description="As told by the server", ge=1, le=LARGEST_ID, examples=[Example(value=1)]
+        description="The id given by the server", ge=1, le=LARGEST_ID, examples=[Example(value=1)]
     ),
 ]
 
 
 class Entry(Protocol):
-    """What lists are made of."""
+    """An entry of a list."""
 
     @property
     def cursor(self) -> Cursor:
@@ -53,41 +80,43 @@ T = TypeVar("T", bound=Entry)
 
 @attrs.frozen
 class Page:
-    """What is asked for."""
+    """A page that is asked for."""
 
     limit: int
     before: Cursor | None
 
     @property
     def fetch(self) -> int:
-        """How many to ask the store for: one more shows that there is another page."""
+        """The number of entries to fetch: one more than shown, to know if another page follows."""
         return self.limit + 1
 
 
 def page(limit: int, before: str | None) -> Page:
-    """Read what is asked for.
+    """Read the parameters of a page.
 
     Raises:
-        ValidationException: if the cursor is none of ours.
+        ValidationException: if ``before`` is not a cursor that the server has made.
     """
     if before is None:
         return Page(limit, None)
     try:
         return Page(limit, Cursor.decode(before))
     except ValueError:
-        message = "must be taken from the Link header of the page before"
-        raise ValidationException(extra=[{"key": "before", "message": message}]) from None
+        raise _not_ours() from None
 
 
 def cut(
     request: Request[Any, Any, Any], asked: Page, found: Sequence[T]
 ) -> tuple[Sequence[T], dict[str, str]]:
-    """Cut what the store has found to the page, and make its headers (RFC 8288).
+    """Cut the entries found down to the page, and make the page's headers (RFC 8288).
 
     Args:
-        request: whose path the next page has as well.
-        asked: what was asked for.
+        request: the request; the next page has the same path.
+        asked: the page asked for.
         found: up to ``asked.fetch`` entries.
+
+    Returns:
+        The entries of the page, and the headers of the answer.
     """
     headers = {"Cache-Control": "no-store"}
     if len(found) <= asked.limit:
@@ -97,7 +126,51 @@ def cut(
     return shown, headers
 
 
+def page_of_rooms(before: str | None) -> RoomCursor | None:
+    """Read where a page of chat rooms begins.
+
+    Raises:
+        ValidationException: if ``before`` is not what :func:`after_room` has made.
+    """
+    if before is None:
+        return None
+    found = re.fullmatch(_ROOM_PLACE, before)
+    if found is None:
+        raise _not_ours()
+    return RoomCursor(float(found[1]), found[2])
+
+
+def after_room(room: ChatRoom) -> str:
+    """Write where the page after ``room`` begins."""
+    return f"{room.created_at:.9f}_{room.id}"
+
+
+def fitting(texts: Iterable[str], limit: int) -> int:
+    """Count the entries of a page whose entries have texts of very different lengths.
+
+    Args:
+        texts: the texts of the entries found.
+        limit: the number of entries asked for.
+
+    Returns:
+        The number of entries that fit, at least one: up to ``limit`` of them, and no more than
+        :data:`PAGE_CHARACTERS` unless the first is longer.
+    """
+    left, count = PAGE_CHARACTERS, 0
+    for text in texts:
+        left -= len(text)
+        if count == limit or (left < 0 and count):
+            break
+        count += 1
+    return count
+
+
 def next_page(request: Request[Any, Any, Any], limit: int, before: str) -> str:
-    """Make the header ``Link`` that leads to what comes after ``before``."""
+    """Make the header ``Link`` that leads to the page after ``before``."""
     query = urlencode({"limit": limit, "before": before})
     return f'<{request.url.path}?{query}>; rel="next"'
+
+
+def _not_ours() -> ValidationException:
+    message = "must be taken from the Link header of the previous page"
+    return ValidationException(extra=[{"key": "before", "message": message}])

@@ -11,8 +11,11 @@ from hypercorn.logging import Logger
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ResponseSummary, WWWScope
+from hypercorn.typing import HTTPScope, ResponseSummary, WWWScope
 
+from server.auth.proxies import Proxies
+from server.http.body_budget import BodyBudget
+from server.http.faults import ExplainingConnection
 from server.http.guard import BODY_SECONDS, Application, RequestGuard
 from server.http.stream import BoundedStream
 from server.support.limits import Limits
@@ -34,10 +37,24 @@ class HttpServer:
     ``BODY_SECONDS``, an answer by ``limits.write_seconds`` for each 64 KiB.
     """
 
-    def __init__(self, application: Application, limits: Limits) -> None:
-        """Serve ``application``, which sees no request with a body above the limit."""
+    def __init__(
+        self, application: Application, limits: Limits, *, proxies: Proxies | None = None
+    ) -> None:
+        """Serve an application.
+
+        Args:
+            application: the application, which sees no request with a body above the limit.
+            limits: the bounds on heads, bodies and writing.
+            proxies: the proxies that say whose requests they pass on.
+        """
         self._application = application
         self._limits = limits
+        self._proxies = proxies or Proxies()
+        # A body of the largest size must always have its place.
+        self._budget = BodyBudget(
+            max(limits.bodies_bytes, limits.body_bytes),
+            max(limits.client_bodies_bytes, limits.body_bytes),
+        )
         self._config = _make_config(limits)
         self._draining = False
         self._connections: set[_Connection] = set()
@@ -57,6 +74,8 @@ class HttpServer:
             self._application,
             body_bytes=self._limits.body_bytes,
             body_seconds=BODY_SECONDS,
+            budget=self._budget,
+            client=self._client,
             last=lambda: self._is_last(connection),
             abort=connection.scope.cancel,
         )
@@ -85,6 +104,11 @@ class HttpServer:
         for connection in list(self._connections):
             if connection.requested:
                 await connection.context.terminated.set()
+
+    def _client(self, scope: HTTPScope) -> str:
+        """Say whose request this is, in the form in which requests are counted."""
+        peer = scope["client"]
+        return self._proxies.client(peer[0] if peer else None, scope["headers"])
 
     def _is_last(self, connection: "_Connection") -> bool:
         """Tell whether the connection ends with the request that has come on it."""
@@ -118,7 +142,7 @@ class _Http1Server(TCPServer):
         self._protocol = wrapper
 
 
-class _Http1Connection(h11.Connection):
+class _Http1Connection(ExplainingConnection):
     """Ignores every wish to upgrade, as RFC 9110 section 7.8 permits, and refuses HTTP/2.
 
     Hypercorn would switch to HTTP/2 (h2c, which RFC 9113 has withdrawn) or serve a WebSocket,

@@ -1,4 +1,4 @@
-"""All routes that have to do with accounts, put together behind their guards."""
+"""The routes for people with accounts, put together behind their guards."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,12 +22,12 @@ SECURITY: Final = Components(
             type="apiKey",
             name=COOKIE,
             security_scheme_in="cookie",
-            description="Set by /register and /login",
+            description="The cookie that `/register` and `/login` set",
         ),
         "bearer": SecurityScheme(
             type="http",
             scheme="bearer",
-            description="The same token in the header Authorization",
+            description="The same token in the header `Authorization: Bearer`",
         ),
     }
 )
@@ -35,7 +35,7 @@ SECURITY: Final = Components(
 
 @attrs.frozen(kw_only=True)
 class Social:
-    """What the routes of accounts, follows and posts are made of."""
+    """What the routes of accounts, follows and posts need."""
 
     accounts: Accounts
     database: Database
@@ -45,12 +45,12 @@ class Social:
 
 
 def social_handlers(social: Social) -> list[HTTPRouteHandler | Router]:
-    """Make the routes; all but registering and logging in need a token."""
+    """Make the routes; all except registering and logging in need a token."""
     access = Access(social.accounts, social.rules)
 
-    # Litestar copies guards deeply, which a method of access would not survive.
+    # Litestar deep-copies guards, which a bound method of ``access`` would not survive.
     async def authenticate(connection: Connection, _: BaseRouteHandler) -> None:
-        if connection.scope.get("method") != "OPTIONS":  # which is answered by Litestar itself
+        if connection.scope.get("method") != "OPTIONS":  # answered by Litestar itself
             await access.authenticate(connection)
 
     behind = Router(

@@ -1,4 +1,4 @@
-"""A stream on which sending has a deadline, and which tells when there is no more to read."""
+"""A stream whose sends have a deadline, and which reports the end of what it receives."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,7 +11,7 @@ CHUNK_BYTES: Final = 64 * KIB
 
 
 class BoundedStream(trio.abc.HalfCloseableStream):
-    """Passes everything on, but gives up on a peer that does not take what it is sent.
+    """A stream that passes everything on, but gives up on a peer that does not read.
 
     Hypercorn sends inside a shield and without a deadline: a peer that stops reading would hold
     its task for ever, whatever is cancelled. It also goes on waiting for its idle timer when the
@@ -24,12 +24,12 @@ class BoundedStream(trio.abc.HalfCloseableStream):
         write_seconds: float,
         abort: Callable[[], None],
     ) -> None:
-        """Bound the sending on ``stream``, which has a ``socket``.
+        """Put a deadline on sends.
 
         Args:
-            stream: what is read from and sent to.
-            write_seconds: for each 64 KiB.
-            abort: called when sending has failed, so that nothing waits for the peer any more.
+            stream: the stream below; it has the attribute ``socket`` of a ``SocketStream``.
+            write_seconds: the time for each 64 KiB, in seconds.
+            abort: called when a send has failed, so that nothing waits for the peer any more.
         """
         self.on_end: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         """Called when either side has ended the stream; may be called again."""
@@ -39,10 +39,10 @@ class BoundedStream(trio.abc.HalfCloseableStream):
         self.socket: trio.socket.SocketType = getattr(stream, "socket")  # noqa: B009
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, in pieces.
+        """Send ``data`` in pieces of 64 KiB.
 
         Raises:
-            trio.BrokenResourceError: if the peer is gone, or has not taken a piece in time.
+            trio.BrokenResourceError: if the peer is gone, or has not read a piece in time.
         """
         with memoryview(data) as view:
             for start in range(0, len(view), CHUNK_BYTES):
@@ -54,15 +54,20 @@ class BoundedStream(trio.abc.HalfCloseableStream):
                     raise trio.BrokenResourceError("the peer does not read") from error
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until the peer takes something."""
+        """Wait until the peer may read more."""
         await self._stream.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
-        """Send no more."""
+        """Tell the peer that nothing more will be sent."""
         await self._stream.send_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive what there is."""
+        """Receive some bytes.
+
+        Raises:
+            trio.BrokenResourceError: if the peer has reset the connection.
+            trio.ClosedResourceError: if the stream was closed on this side.
+        """
         data: bytes | bytearray = b""
         failure = None
         try:

@@ -27,8 +27,8 @@ class Settings:
     """Serve the diagnostic route ``/ws/echo``."""
     database_url: str = "sqlite:///parley.db"
     login_limit: int = 10
-    """Attempts a minute for each address and each account; 0 for no limit."""
-    register_limit: int = 5
+    """Wrong passwords a minute for one address and account; 0 for no limit."""
+    register_limit: int = 60
     """Registrations in 30 minutes for each address; 0 for no limit."""
     token_days: float = LIFETIME / DAY
     """Days after its last use at which a login ends."""

@@ -217,11 +217,17 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "largest head of a request", "BYTES", whole(KIB, MIB)),
         ("max_body_bytes", "body_bytes",
          "largest body of a request; a larger one is answered 413", "BYTES", whole(0, 64 * MIB)),
+        ("max_bodies_bytes", "bodies_bytes",
+         "all bodies that are being read or answered; above it 503", "BYTES",
+         whole(0, 64 * 1024 * MIB)),
+        ("max_client_bodies_bytes", "client_bodies_bytes",
+         "the same for one address; above it 429", "BYTES", whole(0, 64 * 1024 * MIB)),
     ),
     *_settings(
         Group.ACCOUNTS,
         ("login_limit",
-         "attempts to log in a minute, for each address and each account; 0 for no limit",
+         "wrong passwords a minute, for one address and account; three times as many for one "
+         "account from new addresses, ten times for one address; 0 for no limit",
          "ATTEMPTS", whole(0, _MANY)),
         ("register_limit",
          "registrations in 30 minutes, for each address; 0 for no limit",

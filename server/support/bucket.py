@@ -1,20 +1,29 @@
-"""A token bucket: how fast something may go on, and how much of it may come at once."""
+"""The token bucket: how often something may be done for ever, and how often at once."""
 
 
 class TokenBucket:
-    """Full at first; whoever keeps it says what time it is."""
+    """A bucket that is full at first; whoever keeps it says what time it is.
+
+    Takes some 150 bytes.
+    """
 
     __slots__ = ("_burst", "_filled", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
-        """Allow ``rate`` a second for ever and ``burst`` at once, from ``now`` on."""
+        """Fill a bucket.
+
+        Args:
+            rate: the tokens that come back each second.
+            burst: the tokens that a full bucket holds.
+            now: the time in seconds, on a clock that never goes back.
+        """
         self._rate = rate
         self._burst = burst
         self._tokens = burst
         self._filled = now
 
-    def take(self, count: int, now: float) -> bool:
-        """Take ``count`` tokens at once if there are so many, else none."""
+    def take(self, count: float, now: float) -> bool:
+        """Take ``count`` tokens if the bucket holds that many, and none otherwise."""
         tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
         if tokens < count:
@@ -22,3 +31,11 @@ class TokenBucket:
             return False
         self._tokens = tokens - count
         return True
+
+    def give_back(self, count: float) -> None:
+        """Put back ``count`` tokens that were taken for something that shall not count."""
+        self._tokens = min(self._burst, self._tokens + count)
+
+    def wait(self, count: float) -> float:
+        """Say in how many seconds, from the last :meth:`take` on, ``count`` tokens are there."""
+        return max(0.0, (count - self._tokens) / self._rate)

@@ -10,7 +10,8 @@
     │   ├── NotAuthenticated         nobody is known by this token, or by this address and password
     │   ├── WrongPassword            the account is known, its password is another one
     │   ├── UnfitPassword            nobody can have this password; also a ValueError
-    │   └── TooManyPasswords         more are waiting than can be judged within seconds
+    │   ├── TooManyPasswords         more are waiting than can be judged within seconds
+    │   └── TooManyAttempts          something was tried too often; carries when to come again
     ├── StoreError
     │   ├── StoreUnavailable         the database does not answer; the same may work in a moment
     │   ├── DatabaseUnusable         without the operator this will never work
@@ -45,6 +46,11 @@ class AuthError(ParleyError):
 class NotAuthenticated(AuthError):
     """Nobody is known by this token, or by this address and password."""
 
+    def __init__(self, user_id: int | None = None) -> None:
+        """Name the account whose password was wrong, if there is one: for the log alone."""
+        super().__init__()
+        self.user_id = user_id
+
 
 class WrongPassword(AuthError):
     """The account is known, but this is not its password."""
@@ -56,6 +62,15 @@ class UnfitPassword(AuthError, ValueError):
 
 class TooManyPasswords(AuthError):
     """More passwords are waiting than can be judged within seconds."""
+
+
+class TooManyAttempts(AuthError):
+    """Something was tried too often."""
+
+    def __init__(self, seconds: float) -> None:
+        """Say after how many seconds it may be tried again."""
+        super().__init__(f"too many attempts, for {seconds:.0f} s")
+        self.seconds = seconds
 
 
 class StoreError(ParleyError):

@@ -28,6 +28,12 @@ class Limits:
     body_bytes: int = 64 * KIB
     """Bytes in the body of an HTTP request."""
 
+    bodies_bytes: int = 32 * MIB
+    """Bytes of all HTTP bodies in flight, from the first byte to the answer; above it 503."""
+
+    client_bodies_bytes: int = 1 * MIB
+    """The same for one address (IPv6: one /64); above it 429."""
+
     message_bytes: int = 16 * KIB
     """Bytes in one inbound WebSocket message; a larger one closes with 1009."""
 

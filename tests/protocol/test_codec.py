@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from protocol import codec
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.ids import RoomId
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.limits import TICKET_LENGTH
 from protocol.messages import TicketId
-
-CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029"]
-SURROGATES = [chr(0xD800), chr(0xDFFF)]
 
 
 @attrs.frozen
@@ -209,43 +206,3 @@ def test_any_data_at_all_is_structured_or_refused_with_a_field(value: object) ->
         assert problem.field is not None
         assert problem.field.startswith("data")
         assert problem.message.startswith(problem.field)
-
-
-# --- lines for people -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\r\n", "\u3000", "\u00a0", "\u2003"])
-def test_a_line_is_trimmed_on_both_sides_before_it_is_judged(blank: str) -> None:
-    assert codec.clean_line(f"{blank}a b{blank}", 3) == "a b"
-    with pytest.raises(ValueError, match="must not be empty"):
-        codec.clean_line(blank, 3)
-
-
-def test_a_line_is_measured_in_characters() -> None:
-    assert codec.clean_name("😀" * NAME_LENGTH) == "😀" * 50
-    with pytest.raises(ValueError, match="at most 50 characters"):
-        codec.clean_name("a" * (NAME_LENGTH + 1))
-
-
-@pytest.mark.parametrize("control", [*CONTROLS, *SURROGATES], ids=ascii)
-def test_no_control_character_gets_into_a_line(control: str) -> None:
-    with pytest.raises(ValueError, match="control characters"):
-        codec.clean_line(f"a{control}b", 3)
-
-
-@pytest.mark.parametrize(
-    "text", ["Zoë", "李小龍", "👩\u200d👩\u200d👧", "a\u00adb", "عمر", '<b>"&', "\\n"]
-)
-def test_names_from_all_over_the_world_are_taken_as_they_are(text: str) -> None:
-    assert codec.clean_name(text) == text
-
-
-@given(st.text(st.characters(codec=None), max_size=8))
-def test_a_clean_line_can_be_printed_and_encoded_and_stays_clean(text: str) -> None:
-    try:
-        line = codec.clean_line(text, 8)
-    except ValueError:
-        return
-    assert line.splitlines() == [line]
-    assert line.encode().decode() == line
-    assert codec.clean_line(line, 8) == line

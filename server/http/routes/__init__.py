@@ -1,1 +1,1 @@
-"""The handlers of plain HTTP, one module for each thing they are about."""
+"""The handlers of plain HTTP, in one module for each subject."""

@@ -1,9 +1,10 @@
 """Routes of accounts: register, log in and out, and one's own account."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from litestar import Request, Response, delete, get, patch, post
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import JSONBody
 from litestar.status_codes import (
     HTTP_200_OK,
@@ -14,10 +15,8 @@ from litestar.status_codes import (
     HTTP_429_TOO_MANY_REQUESTS,
 )
 
-from server.auth.accounts import (
-    Accounts,
-)
-from server.http.access import Access, Asking, set_cookie
+from server.auth.accounts import Accounts
+from server.http.access import Access, Asking, Connection, set_cookie
 from server.http.bodies import Json
 from server.http.errors import RequestFailed, responses, unauthorized
 from server.http.inputs import Change, Login, Registration
@@ -31,12 +30,21 @@ _PRIVATE = {"Cache-Control": "no-store"}
 def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
     """Make the handlers that need no token."""
 
+    # Guards come before the body is decoded: who asks too often costs no more than that.
+    async def count_registration(connection: Connection, _: BaseRouteHandler) -> None:
+        access.count_registration(connection)
+
+    async def count_login(connection: Connection, _: BaseRouteHandler) -> None:
+        access.count_request(connection)
+
     @post(
         "/register",
+        guards=[count_registration],
         dto=Json[Registration],
         return_dto=None,
         opt={"sets_cookie": True},
-        summary="Make an account",
+        operation_id="registerAccount",
+        summary="Register an account",
         tags=_TAGS,
         security=[],
         responses=responses(
@@ -50,23 +58,25 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
 
         The token in it may be sent as ``Authorization: Bearer`` as well.
         """
-        access.count_registration(request)
         try:
             user, token = await accounts.register(
                 username=data.username, email=data.email, password=data.password
             )
         except Taken as taken:
             raise RequestFailed(
-                HTTP_409_CONFLICT, f"this {taken.field} has an account already", field=taken.field
+                HTTP_409_CONFLICT, "has an account already", field=taken.field
             ) from None
+        access.registered(request, data.email)
         return Response(OwnUser.of(user), headers=set_cookie(access, request, token))
 
     @post(
         "/login",
+        guards=[count_login],
         dto=Json[Login],
         return_dto=None,
         opt={"sets_cookie": True},
         status_code=HTTP_200_OK,
+        operation_id="logIn",
         summary="Log in",
         tags=_TAGS,
         security=[],
@@ -76,11 +86,8 @@ def entry_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]
     )
     async def login(request: Request[Any, Any, Any], data: JSONBody[Login]) -> Response[OwnUser]:
         """Get a token, in the cookie ``auth_token``, for an address and its password."""
-        access.count_login(request, data.email)
-        try:
+        with access.login(request, data.email):
             user, token = await accounts.login(email=data.email, password=data.password)
-        except NotAuthenticated:
-            raise unauthorized("there is no account with this e-mail and password") from None
         return Response(OwnUser.of(user), headers=set_cookie(access, request, token))
 
     return [register, login]
@@ -92,6 +99,7 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
     @post(
         "/logout",
         status_code=HTTP_202_ACCEPTED,
+        operation_id="logOut",
         summary="Log out",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
@@ -104,7 +112,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
 
     @delete(
         "/delete",
-        summary="Delete one's account",
+        operation_id="deleteAccount",
+        summary="Delete your account",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, changing=True),
     )
@@ -115,7 +124,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
 
     @get(
         "/users/me",
-        summary="One's own account",
+        operation_id="getOwnAccount",
+        summary="Get your account",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )
@@ -127,7 +137,8 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
         "/users/me",
         dto=Json[Change],
         return_dto=None,
-        summary="Change one's name or password",
+        operation_id="changeOwnAccount",
+        summary="Change your name or password",
         tags=_TAGS,
         responses=responses(
             HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS, changing=True, body=True
@@ -135,15 +146,22 @@ def own_handlers(accounts: Accounts, access: Access) -> list[HTTPRouteHandler]:
     )
     async def change_account(request: Asking, data: JSONBody[Change]) -> Response[OwnUser]:
         """Change what is given; a new password ends all tokens but the one shown."""
-        if data.password is not None:
-            access.count_old_password(request.user)
-        try:
-            user = await accounts.change(
-                request.auth,
-                username=data.username,
-                password=data.password,
-                old_password=data.old_password,
+        if data.password is not None and data.old_password is None:
+            # No 422, as the schema cannot tell one from the other: null stands for absent.
+            raise RequestFailed(
+                HTTP_403_FORBIDDEN,
+                "is missing; it is needed with a new password",
+                field="old_password",
             )
+        guessing = nullcontext() if data.password is None else access.old_password(request.user)
+        try:
+            with guessing:
+                user = await accounts.change(
+                    request.auth,
+                    username=data.username,
+                    password=data.password,
+                    old_password=data.old_password,
+                )
         except WrongPassword:
             raise RequestFailed(
                 HTTP_403_FORBIDDEN, "is not the password of this account", field="old_password"

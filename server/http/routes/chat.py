@@ -24,11 +24,23 @@ from protocol.codec import clean_name
 from protocol.ids import RoomId
 from protocol.limits import NAME_LENGTH
 from protocol.messages import ChatMessage
+from protocol.text import LINE_PATTERN
 from server.http.access import Asking
 from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
-from server.http.paging import LARGEST_ID, USUAL, Limit, next_page
+from server.http.paging import (
+    LARGEST_ID,
+    MOST,
+    ROOM_ID_PATTERN,
+    USUAL,
+    BeforeRoom,
+    Limit,
+    after_room,
+    fitting,
+    next_page,
+    page_of_rooms,
+)
 from server.rooms.chat_directory import ChatRooms
 from server.store import chat
 from server.store.database import Database
@@ -37,19 +49,17 @@ from server.support.errors import Taken
 
 _TAGS: Final = ["chat"]
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-# Stands in a path as it is; whoever asks for a path with "." or ".." in it asks for another one.
-_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 
 _RoomId = Annotated[
     str,
     PathParameter(
-        description="As given when the room was opened", examples=[Example(value="lobby")]
+        description="The id given when the room was created", examples=[Example(value="lobby")]
     ),
 ]
 _Before = Annotated[
     int | None,
     QueryParameter(
-        description="Only messages with a lower number; see the Link header of the page before",
+        description="Return only messages with a lower number; the Link header of a page gives it",
         ge=1,
         le=LARGEST_ID,
     ),
@@ -62,7 +72,7 @@ def clean_room_id(text: str) -> str:
     Raises:
         ValueError: if it cannot stand in a path as it is, or is too long.
     """
-    if not re.fullmatch(_ROOM_ID_PATTERN, text):
+    if not re.fullmatch(ROOM_ID_PATTERN, text):
         raise ValueError("must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, the first of them no dot")
     return text
 
@@ -74,17 +84,18 @@ class NewRoom(Strict):
     id: Annotated[
         str,
         Parameter(
-            description="Names the room in paths; unique",
-            pattern=_ROOM_ID_PATTERN,
+            description="The room's unique id, used in paths",
+            pattern=ROOM_ID_PATTERN,
             examples=[Example(value="lobby")],
         ),
     ] = attrs.field(metadata=cleaned(clean_room_id))
     name: Annotated[
         str,
         Parameter(
-            description="For people",
+            description="The room's name, shown to people",
             min_length=1,
             max_length=NAME_LENGTH,
+            pattern=LINE_PATTERN,
             examples=[Example(value="Lobby")],
         ),
     ] = attrs.field(metadata=cleaned(clean_name))
@@ -94,8 +105,8 @@ class NewRoom(Strict):
 class PublicRoom:
     """A room, as everybody sees it."""
 
-    id: Annotated[str, Parameter(description="Names the room in paths")]
-    name: Annotated[str, Parameter(description="For people")]
+    id: Annotated[str, Parameter(description="The room's id, used in paths")]
+    name: Annotated[str, Parameter(description="The room's name, shown to people")]
 
     @classmethod
     def of(cls, room: ChatRoom) -> "PublicRoom":
@@ -107,21 +118,21 @@ class PublicRoom:
 class Present:
     """Somebody who is in a room."""
 
-    id: Annotated[int, Parameter(description="Of the user")]
-    username: Annotated[str, Parameter(description="As they were called on joining")]
+    id: Annotated[int, Parameter(description="The user's id")]
+    username: Annotated[str, Parameter(description="The user's name at the time of joining")]
 
 
 @attrs.frozen(kw_only=True)
 class Said:
     """A message of a room."""
 
-    seq: Annotated[int, Parameter(description="Counts the messages of the room from 1 on")]
-    author: Annotated[str, Parameter(description="Who has said it")]
+    seq: Annotated[int, Parameter(description="The message's number in the room, counted from 1")]
+    author: Annotated[str, Parameter(description="The author's name")]
     author_id: Annotated[
-        int | None, Parameter(description="Of that user; null once the account is gone")
+        int | None, Parameter(description="The author's id; null once the account is deleted")
     ]
-    text: Annotated[str, Parameter(description="As it was said")]
-    at: Annotated[datetime, Parameter(description="When it was said")]
+    text: Annotated[str, Parameter(description="The message's text")]
+    at: Annotated[datetime, Parameter(description="When the message was sent (UTC)")]
 
     @classmethod
     def of(cls, message: ChatMessage) -> "Said":
@@ -146,7 +157,8 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
         status_code=HTTP_200_OK,
         dto=Json[NewRoom],
         return_dto=None,
-        summary="Open a chat room",
+        operation_id="createChatRoom",
+        summary="Create a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_409_CONFLICT, changing=True, body=True),
     )
@@ -166,6 +178,7 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 
     @delete(
         "/rooms/{room_id:str}",
+        operation_id="deleteChatRoom",
         summary="Delete a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
@@ -194,18 +207,26 @@ def _changing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
     @get(
         "/ws/getRooms",
-        summary="All chat rooms",
+        operation_id="listChatRooms",
+        summary="List chat rooms",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )
-    async def get_rooms() -> Response[list[PublicRoom]]:
-        """All rooms, the latest first, in one list."""
-        found = await database.run(chat.all_rooms)
-        return Response([PublicRoom.of(room) for room in found], headers=_NO_STORE)
+    async def get_rooms(
+        request: Asking, limit: Limit = MOST, before: BeforeRoom = None
+    ) -> Response[list[PublicRoom]]:
+        """Rooms, the latest first; ``Link`` leads to the next page."""
+        place = page_of_rooms(before)
+        found = await database.run(lambda conn: chat.rooms(conn, before=place, limit=limit + 1))
+        headers = dict(_NO_STORE)
+        if len(found) > limit:
+            headers["Link"] = next_page(request, limit, after_room(found[limit - 1]))
+        return Response([PublicRoom.of(room) for room in found[:limit]], headers=headers)
 
     @get(
         "/ws/getClients/{room_id:str}",
-        summary="Who is in a chat room",
+        operation_id="listPeopleInChatRoom",
+        summary="List who is in a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
     )
@@ -219,7 +240,8 @@ def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
 
     @get(
         "/rooms/{room_id:str}/messages",
-        summary="What was said in a chat room",
+        operation_id="listChatMessages",
+        summary="List a chat room's messages",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
     )
@@ -230,9 +252,10 @@ def _showing(database: Database, rooms: ChatRooms) -> list[HTTPRouteHandler]:
         found = await rooms.history(RoomId(room_id), before_seq=before, limit=limit + 1)
         if found is None:
             raise not_here("room")
-        shown = found[::-1][:limit]
+        newest_first = found[::-1]
+        shown = newest_first[: fitting((each.text for each in newest_first), limit)]
         headers = dict(_NO_STORE)
-        if len(found) > limit:
+        if len(found) > len(shown):
             headers["Link"] = next_page(request, limit, str(shown[-1].seq))
         return Response([Said.of(message) for message in shown], headers=headers)
 

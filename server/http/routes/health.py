@@ -20,14 +20,18 @@ class Health:
     status: Annotated[
         Literal["ok", "degraded", "draining"],
         Parameter(
-            description="degraded: rooms work, but the database does not; "
-            "draining: it is about to stop and takes no new rooms"
+            description="`ok`; `degraded`: rooms work, but the database does not; "
+            "`draining`: the server is about to stop and accepts no new rooms"
         ),
     ]
-    uptime: Annotated[float, Parameter(description="Seconds since the start")]
-    rooms: Annotated[int, Parameter(description="Live rooms")]
-    connections: Annotated[int, Parameter(description="Open TCP connections, this one included")]
-    backlog: Annotated[int, Parameter(description="Writes that wait for the database")] = 0
+    uptime: Annotated[float, Parameter(description="Time since the start in seconds")]
+    rooms: Annotated[int, Parameter(description="The number of live rooms")]
+    connections: Annotated[
+        int, Parameter(description="The number of open TCP connections, including this one")
+    ]
+    backlog: Annotated[
+        int, Parameter(description="The number of writes waiting for the database")
+    ] = 0
 
 
 def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
@@ -35,11 +39,12 @@ def health_handler(look: Callable[[], Health]) -> HTTPRouteHandler:
 
     @get(
         "/health",
-        summary="Whether the server takes work",
+        operation_id="getHealth",
+        summary="Tell whether the server accepts work",
         tags=["server"],
         responses={
             HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(
-                Health, generate_examples=False, description="Draining"
+                Health, generate_examples=False, description="The server is draining"
             )
         },
     )

@@ -1,50 +1,17 @@
-"""The entry page, and what a WebSocket endpoint says to those who do not ask for a WebSocket."""
+"""What a WebSocket endpoint says to those who do not ask for a WebSocket."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import attrs
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_426_UPGRADE_REQUIRED
 
 from server.admission.routes import WebSocketRoute
 from server.http.errors import Failure
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
-
-
-@attrs.frozen(kw_only=True)
-class Links:
-    """Where to go from here; ``{…}`` is to be filled in."""
-
-    health: str = "/health"
-    metrics: str = "/metrics"
-    schema: str = "/schema/openapi.json"
-    results: str = "/rooms/{room_id}/results{?format}"
-    websocket: str = "/ws{?action,name,max_room_capacity,room_id}"
-
-
-@attrs.frozen(kw_only=True)
-class Index:
-    """What this server is."""
-
-    name: Annotated[str, Parameter(description="Always the same")] = "Parley"
-    version: Annotated[str, Parameter(description="Of the server")]
-    links: Annotated[Links, Parameter(description="URI templates as of RFC 6570")] = Links()
-
-
-def index_handler(version: str) -> HTTPRouteHandler:
-    """Make the handler of ``GET /``."""
-
-    @get("/", summary="What is here", tags=["server"])
-    async def index() -> Index:
-        """Name, version and where to go from here."""
-        return Index(version=version)
-
-    return index
 
 
 def upgrade_handler(route: WebSocketRoute) -> HTTPRouteHandler:

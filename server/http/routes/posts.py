@@ -33,8 +33,8 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="Any text of your own: within 24 hours the same one makes no second post, "
-        "but gets the first in answer",
+        description="A text of your choice. Sending it again within 24 hours does not create "
+        "a second post; the answer is the first post",
         min_length=1,
         max_length=_KEY_LENGTH,
         pattern="^[!-~]+$",
@@ -50,6 +50,7 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
         "/posts",
         dto=Json[NewPost],
         return_dto=None,
+        operation_id="writePost",
         summary="Write a post",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_409_CONFLICT, changing=True, body=True),
@@ -83,7 +84,8 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @delete(
         "/posts/{post_id:int}",
-        summary="Remove a post",
+        operation_id="deletePost",
+        summary="Delete a post",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
     )
@@ -109,7 +111,8 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get(
         "/posts/{post_id:int}",
-        summary="A post",
+        operation_id="getPost",
+        summary="Get a post",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
     )
@@ -122,7 +125,8 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get(
         "/users/{user_id:int}/posts",
-        summary="What a user has posted",
+        operation_id="listPostsOfUser",
+        summary="List a user's posts",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
     )
@@ -142,7 +146,8 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get(
         "/timeline",
-        summary="What those one follows have posted",
+        operation_id="getTimeline",
+        summary="List your posts and those of the people you follow",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),
     )

@@ -45,18 +45,19 @@ def results_handler(store: ResultsStore) -> HTTPRouteHandler:
 
     @get(
         "/rooms/{room_id:str}/results",
-        summary="What a room has estimated",
+        operation_id="getResults",
+        summary="Get a room's estimates",
         tags=["rooms"],
         operation_class=_TwoForms,
         responses={
             HTTP_200_OK: ResponseSpec(
-                RoomReport, generate_examples=False, description="As far as the room has come"
+                RoomReport, generate_examples=False, description="Every round revealed so far"
             ),
             HTTP_400_BAD_REQUEST: ResponseSpec(
-                Failure, generate_examples=False, description="No such form"
+                Failure, generate_examples=False, description="Unknown format"
             ),
             HTTP_404_NOT_FOUND: ResponseSpec(
-                Failure, generate_examples=False, description="Nothing is kept of such a room"
+                Failure, generate_examples=False, description="No results are kept for this room"
             ),
         },
     )
@@ -64,14 +65,14 @@ def results_handler(store: ResultsStore) -> HTTPRouteHandler:
         room_id: Annotated[
             str,
             PathParameter(
-                description="As told to the creator of the room",
+                description="The id that the room's creator was given",
                 examples=[Example(value="a1B2c3")],
             ),
         ],
         format: Annotated[  # noqa: A002 - the name of the query parameter
             str,
             QueryParameter(
-                description="json, or csv for spreadsheets",
+                description="`json`, or `csv` for spreadsheets",
                 examples=[Example(value="csv")],
                 schema_extra={"enum": FORMATS},
             ),

@@ -39,6 +39,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
     @post(
         "/follow",
         status_code=HTTP_200_OK,
+        operation_id="followUser",
         summary="Follow a user",
         tags=_TAGS,
         responses=responses(
@@ -61,7 +62,8 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
     @post(
         "/unfollow",
         status_code=HTTP_200_OK,
-        summary="Follow a user no longer",
+        operation_id="unfollowUser",
+        summary="Unfollow a user",
         tags=_TAGS,
         responses=_CHANGING,
     )
@@ -85,7 +87,13 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
 def user_handlers(database: Database) -> list[HTTPRouteHandler]:
     """Make the handlers that tell of users."""
 
-    @get("/users/{user_id:int}", summary="A user", tags=_TAGS, responses=_RESPONSES)
+    @get(
+        "/users/{user_id:int}",
+        operation_id="getUser",
+        summary="Get a user",
+        tags=_TAGS,
+        responses=_RESPONSES,
+    )
     async def one_user(user_id: Id) -> Response[PublicUser]:
         """Who this is; the e-mail address is nobody else's business."""
         user = await database.run(lambda conn: users.by_id(conn, user_id))
@@ -93,7 +101,8 @@ def user_handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get(
         "/users/{user_id:int}/followers",
-        summary="Who follows a user",
+        operation_id="listFollowers",
+        summary="List a user's followers",
         tags=_TAGS,
         responses=_RESPONSES,
     )
@@ -112,7 +121,8 @@ def user_handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get(
         "/users/{user_id:int}/following",
-        summary="Whom a user follows",
+        operation_id="listFollowing",
+        summary="List whom a user follows",
         tags=_TAGS,
         responses=_RESPONSES,
     )

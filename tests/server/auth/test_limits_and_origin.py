@@ -1,12 +1,17 @@
 """Where a request comes from, which site it is of, and how often it may come."""
 
+import re
+import tracemalloc
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from server.auth.emails import clean_email, email_key
+from server.auth.emails import EMAIL_LENGTH, EMAIL_PATTERN, clean_email, email_key
 from server.auth.origin import same_origin
-from server.auth.proxies import UNKNOWN, Proxies
+from server.auth.proxies import HOPS, UNKNOWN, Proxies
 from server.auth.throttle import Throttle
 from server.settings.readers import (
     networks,
@@ -98,6 +103,47 @@ def test_only_trusted_proxies_say_who_is_behind_them(
     assert TRUSTED.client(peer, headers) == client
 
 
+def test_only_the_last_hops_are_looked_at() -> None:
+    chain = ", ".join(["198.51.100.1", *["10.0.0.9"] * HOPS])
+    nearer = ", ".join(["198.51.100.1", *["10.0.0.9"] * (HOPS - 1)])
+
+    assert TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", chain.encode())]) == "10.0.0.9"
+    assert TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", nearer.encode())]) == "198.51.100.1"
+    assert TRUSTED.client("10.0.0.1", [(b"x-forwarded-for", b"1" * 16_000)]) == "10.0.0.1"
+
+
+def warnings(proxies: Proxies, peer: str | None, *headers: tuple[bytes, bytes]) -> list[str]:
+    """Give the peers that the log warns of when a request comes."""
+    with capture_logs() as logs:
+        proxies.client(peer, headers)
+    assert all("--trusted-proxy" in each["remedy"] for each in logs)
+    return [each["peer"] for each in logs]
+
+
+def test_a_proxy_that_is_not_trusted_is_warned_of_once() -> None:
+    clock = Clock()
+    proxies = Proxies(networks("10.0.0.0/8"), clock=clock)
+    forwarded = (b"x-forwarded-for", b"198.51.100.1")
+
+    assert warnings(proxies, "192.0.2.1", (b"host", b"t")) == []
+    assert warnings(proxies, "10.0.0.1", forwarded) == []
+    assert warnings(proxies, None, forwarded) == []
+    assert warnings(proxies, "192.0.2.1", (b"host", b"t"), forwarded) == ["192.0.2.1"]
+    assert warnings(proxies, "192.0.2.200", forwarded) == []
+    assert warnings(proxies, "2001:db8::1", forwarded) == ["2001:db8::1"]
+    clock.now = 3601.0
+    assert warnings(proxies, "192.0.2.1", forwarded) == ["192.0.2.1"]
+
+
+def test_strangers_cannot_fill_the_log_with_such_headers() -> None:
+    proxies = Proxies(clock=Clock())
+    forwarded = (b"x-forwarded-for", b"198.51.100.1")
+
+    warned = [warnings(proxies, f"192.0.{number}.1", forwarded) for number in range(100)]
+
+    assert sum(map(len, warned)) == 10
+
+
 def test_networks_are_read_from_text_or_refused_in_words() -> None:
     assert networks("none") == ()
     assert [str(each) for each in networks("10.0.0.1,fd00::/8")] == ["10.0.0.1/32", "fd00::/8"]
@@ -134,6 +180,63 @@ def test_zero_is_no_limit() -> None:
     throttle = Throttle(0, 60.0, clock=Clock())
 
     assert {throttle.take("a") for _ in range(1000)} == {0.0}
+
+
+def test_several_can_be_taken_at_once_and_no_more_than_there_ever_are() -> None:
+    clock = Clock()
+    throttle = Throttle(10, 10.0, clock=clock)
+
+    assert throttle.take("a", 7) == 0.0
+    assert throttle.take("a", 7) == pytest.approx(4.0)
+    assert throttle.take("a", 3) == 0.0
+    assert throttle.take("a", 1000) == pytest.approx(10.0)
+    clock.now = 10.0
+    assert throttle.take("a", 1000) == 0.0
+
+
+def test_what_shall_not_count_is_given_back() -> None:
+    throttle = Throttle(1, 60.0, clock=Clock())
+
+    for _ in range(5):
+        assert throttle.take("a") == 0.0
+        throttle.give_back("a")
+    throttle.give_back("a", 1000)
+    throttle.give_back("unknown")
+    assert throttle.take("a") == 0.0
+    assert throttle.take("a") > 0
+
+
+def test_one_can_ask_how_long_to_wait_without_being_counted() -> None:
+    clock = Clock()
+    throttle = Throttle(1, 60.0, clock=clock)
+
+    assert throttle.wait("a") == 0.0
+    throttle.take("a")
+    clock.now = 15.0
+    assert [throttle.wait("a") for _ in range(2)] == [pytest.approx(45.0)] * 2
+    assert Throttle(0, 60.0, clock=clock).wait("a") == 0.0
+
+
+def test_a_long_key_takes_no_more_memory_than_a_short_one() -> None:
+    def cost(length: int) -> int:
+        throttle = Throttle(10, 60.0, clock=Clock())
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                throttle.take(f"{number:0{length}}")
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert cost(300_000) < cost(10) + 10_000
+    assert cost(10) / 100 < 450
+
+
+def test_half_a_surrogate_pair_is_a_key_like_any_other() -> None:
+    throttle = Throttle(1, 60.0, clock=Clock())
+
+    assert throttle.take("\ud800") == 0.0
+    assert throttle.take("\ud800") > 0
 
 
 def test_few_buckets_are_kept_the_least_used_go_first() -> None:
@@ -174,3 +277,26 @@ def test_an_address_is_left_as_it_is(address: str) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         clean_email(address)
+
+
+@given(
+    st.from_regex(EMAIL_PATTERN.removesuffix("$") + r"\Z").filter(lambda a: len(a) <= EMAIL_LENGTH)
+)
+def test_what_the_pattern_allows_is_an_address_and_has_a_key(address: str) -> None:
+    assert clean_email(address) == unicodedata.normalize("NFC", address)
+    assert email_key(email_key(address)) == email_key(address)
+
+
+def test_normalising_brings_in_nothing_that_the_pattern_refuses() -> None:
+    pattern = re.compile(EMAIL_PATTERN)
+    for character in map(chr, range(0x80, 0x110000)):
+        normal = unicodedata.normalize("NFC", character)
+        if character != normal and pattern.fullmatch(f"{character}@a.{character}"):
+            assert pattern.fullmatch(f"{normal}@a.{normal}")
+
+
+def test_only_the_length_of_a_text_that_is_too_long_is_looked_at() -> None:
+    marks = "e" + "\u0301" * EMAIL_LENGTH
+    for judge in (clean_email, email_key):
+        with pytest.raises(ValueError, match="at most 254 characters"):
+            judge(marks)

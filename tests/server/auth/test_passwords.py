@@ -35,8 +35,7 @@ def test_what_is_hashed_does_not_depend_on_the_keyboard(password: str, prepared:
 
 @pytest.mark.parametrize(
     "password",
-    ["", "seven77", "x" * (LONGEST + 1), "with\nline", "with\u0000zero", "half \ud800 pair",
-     "e\u0301" * 4],
+    ["", "seven77", "x" * (LONGEST + 1), "with\nline", "with\u0000zero", "half \ud800 pair"],
 )  # fmt: skip
 def test_an_unfit_password_is_refused_in_words(password: str) -> None:
     with pytest.raises(UnfitPassword, match="must"):
