@@ -40,7 +40,7 @@ def fill(places: Places, count: int, source: Source = EVIL) -> list[Peer]:
     return peers
 
 
-async def test_a_newcomer_gets_the_oldest_place_of_the_address_with_the_most(
+async def test_a_newcomer_gets_the_oldest_place_of_the_address_with_the_most(  # noqa: ASYNC124 - needs the clock
     autojump_clock: MockClock,
 ) -> None:
     places = make(10)
@@ -135,7 +135,7 @@ async def test_connections_of_one_address_may_come_only_so_fast(autojump_clock: 
     assert places.enter(Peer()) == TOO_FAST
 
 
-async def test_no_bound_of_one_address_holds_where_it_is_unlimited(
+async def test_no_bound_of_one_address_holds_where_it_is_unlimited(  # noqa: ASYNC124 - needs the clock
     autojump_clock: MockClock,
 ) -> None:
     places = make(1000, address_connections=5, address_burst=5)
@@ -143,7 +143,7 @@ async def test_no_bound_of_one_address_holds_where_it_is_unlimited(
     assert places.enter(Peer(GOOD)) is None
 
 
-async def test_who_comes_by_way_of_a_proxy_counts_for_itself(autojump_clock: MockClock) -> None:
+async def test_who_comes_by_way_of_a_proxy_counts_for_itself(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     places = make(1000, address_connections=2)
     proxy = Source("10.0.0.1", unlimited=True)
     peers = fill(places, 4, proxy)
@@ -158,7 +158,7 @@ async def test_who_comes_by_way_of_a_proxy_counts_for_itself(autojump_clock: Moc
     fill(places, 2)
 
 
-async def test_who_gave_way_has_no_place_to_give_back(autojump_clock: MockClock) -> None:
+async def test_who_gave_way_has_no_place_to_give_back(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     places = make(2)
     first, second = fill(places, 2)
     good = Peer(GOOD)
@@ -176,7 +176,7 @@ async def test_who_gave_way_has_no_place_to_give_back(autojump_clock: MockClock)
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from("ekl"), st.integers(0, 40)), max_size=120))
 def test_the_books_are_right_whatever_happens(most: int, steps: list[tuple[str, int]]) -> None:
-    async def main() -> None:
+    async def main() -> None:  # noqa: ASYNC124 - needs the clock
         places = make(most, address_connections=8)
         open_: list[Peer] = []
         kept: set[Peer] = set()

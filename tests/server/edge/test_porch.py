@@ -54,7 +54,7 @@ def porch(head_bytes: int = 1000) -> Iterator[Standing]:
                 sock.close()
 
 
-async def test_who_has_said_all_goes_to_the_door(autojump_clock: MockClock) -> None:
+async def test_who_has_said_all_goes_to_the_door(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it:
         peer, there = it.come()
         for at in range(len(HEAD)):
@@ -80,7 +80,7 @@ async def test_who_has_said_all_goes_to_the_door(autojump_clock: MockClock) -> N
         b"x" * 1000,
     ],
 )
-async def test_what_can_be_judged_is_judged_at_once(said: bytes, autojump_clock: MockClock) -> None:
+async def test_what_can_be_judged_is_judged_at_once(said: bytes, autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it:
         peer, there = it.come()
         there.send(said)
@@ -89,7 +89,7 @@ async def test_what_can_be_judged_is_judged_at_once(said: bytes, autojump_clock:
         assert peer.first == said
 
 
-async def test_not_more_is_read_than_a_head_may_have(autojump_clock: MockClock) -> None:
+async def test_not_more_is_read_than_a_head_may_have(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch(head_bytes=100) as it:
         peer, there = it.come()
         there.send(b"x" * 60)
@@ -101,7 +101,7 @@ async def test_not_more_is_read_than_a_head_may_have(autojump_clock: MockClock) 
 
 
 @pytest.mark.parametrize("said", [b"", HEAD[:10]])
-async def test_who_goes_is_closed(said: bytes, autojump_clock: MockClock) -> None:
+async def test_who_goes_is_closed(said: bytes, autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it:
         peer, there = it.come()
         there.send(said)
@@ -127,7 +127,7 @@ async def test_the_time_of_each_is_up_on_its_own(autojump_clock: MockClock) -> N
         assert (it.closed, it.late) == ([silent], [half])
 
 
-async def test_what_is_removed_is_left_alone(autojump_clock: MockClock) -> None:
+async def test_what_is_removed_is_left_alone(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it:
         _, there = it.come()
         it.porch.remove(it.sockets[0])
@@ -138,13 +138,13 @@ async def test_what_is_removed_is_left_alone(autojump_clock: MockClock) -> None:
     assert (it.proceeded, it.closed, it.late) == ([], [], [])
 
 
-async def test_at_the_end_whoever_is_still_there_is_closed(autojump_clock: MockClock) -> None:
+async def test_at_the_end_whoever_is_still_there_is_closed(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it:
         peers = [it.come()[0] for _ in range(3)]
     assert it.closed == peers
 
 
-async def test_a_crowd_is_looked_at_in_parts(autojump_clock: MockClock) -> None:
+async def test_a_crowd_is_looked_at_in_parts(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it:
         for _ in range(200):
             it.come()[1].send(HEAD)
@@ -154,7 +154,7 @@ async def test_a_crowd_is_looked_at_in_parts(autojump_clock: MockClock) -> None:
             it.porch.look()
 
 
-async def test_a_listening_socket_is_told_apart(autojump_clock: MockClock) -> None:
+async def test_a_listening_socket_is_told_apart(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     with porch() as it, socket.create_server(("127.0.0.1", 0)) as listening:
         it.porch.watch(listening.fileno())
         it.come()[1].send(HEAD)
