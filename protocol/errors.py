@@ -69,6 +69,8 @@ class ErrorCode(StrEnum):
     """The account has as many connections in the room as it may have (``seats``)."""
     TOO_MANY_ROOMS = "too_many_rooms"
     TOO_MANY_ROUNDS = "too_many_rounds"
+    TOO_MANY = "too_many"
+    """Above what one address or one account may have, or try, at once."""
     SHUTTING_DOWN = "shutting_down"
 
 

@@ -9,15 +9,20 @@ from typing import Final, Literal
 
 import trio
 
+from server.admission.allowances import Allowances
 from server.admission.door import Door
 from server.admission.estimatex import Admission
 from server.admission.gochat import ChatAdmission
+from server.admission.members import Members
+from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
+from server.auth.sources import Sources
 from server.auth.tokens import DAY, Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
 from server.edge.listener import Listener, open_sockets
+from server.edge.places import Places
 from server.edge.poller import Poller
 from server.http.access import AccessRules
 from server.http.application import make_application
@@ -39,6 +44,7 @@ from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import CannotListen, Ousted
 from server.support.observe import get_logger
+from server.support.rlimit import raise_limit
 from server.support.stopping import exit_code
 
 _GOING_AWAY: Final = "the server is shutting down"
@@ -108,7 +114,9 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                     listener = Listener(
                         house.door.serve,
                         handlers,
-                        most=settings.limits.connections,
+                        places=house.places,
+                        sources=house.sources,
+                        limits=settings.limits,
                         counters=ground.counters,
                     )
                     async with trio.open_nursery() as accepting:
@@ -193,25 +201,33 @@ class _Frontend:
 
     def __init__(self, settings: Settings, ground: _Services, rooms: trio.Nursery) -> None:
         limits, counters, database = settings.limits, ground.counters, ground.database
+        proxies = Proxies(settings.trusted_proxy)
+        self.sources = Sources(proxies, limits.unlimited_address)
+        self.places = Places(most=raise_limit(limits.connections)[0], limits=limits)
         self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
         self.chat = ChatRooms(
             rooms, database=database, writer=ground.writer, limits=limits, counters=counters
         )
-        self.admission = Admission(
-            hub=self.hub,
+        allowances = Allowances(limits, is_live=lambda room: self.hub.find(room) is not None)
+        members = Members(
+            allowances=allowances,
+            places=self.places,
             limits=limits,
             poller=ground.poller,
             heartbeat=ground.heartbeat,
+            counters=counters,
+        )
+        self.admission = Admission(
+            hub=self.hub,
+            members=members,
+            allowances=allowances,
+            limits=limits,
             counters=counters,
         )
         chat_admission = ChatAdmission(
-            accounts=ground.accounts,
-            rooms=self.chat,
-            limits=limits,
-            poller=ground.poller,
-            heartbeat=ground.heartbeat,
-            counters=counters,
+            accounts=ground.accounts, rooms=self.chat, members=members, allowances=allowances
         )
+        routes = RouteTable([*self.admission.routes(echo=settings.echo), *chat_admission.routes()])
         ground.accounts.revocations.subscribe(self._revoke)
         proxies = Proxies(settings.trusted_proxy)
         answers = LongAnswers(limits, proxies)
@@ -221,7 +237,7 @@ class _Frontend:
             limits=limits,
             version=version("parley-server"),
             health=ground.health,
-            echo=settings.echo,
+            websockets=routes,
             social=Social(
                 accounts=ground.accounts,
                 database=database,
@@ -240,8 +256,10 @@ class _Frontend:
         self.http = HttpServer(application, limits, proxies=proxies)
         self.door = Door(
             limits=limits,
-            routes={**self.admission.routes(echo=settings.echo), **chat_admission.routes()},
+            routes=routes,
             http=self.http,
+            places=self.places,
+            sources=self.sources,
             counters=counters,
         )
 

@@ -27,9 +27,13 @@ INSIDE: Final = {
         *("paging", "inputs", "bodies", "spreadsheet", "report", "outputs", "slices", "errors"),
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
-    "admission": ["gochat", "estimatex", "door", "session", "handlers"],
+    "admission": [
+        *("gochat", "estimatex", "members", "allowances", "door", "handshake", "routes"),
+        *("session", "handlers"),
+    ],
     "edge": [
-        *("listener", "websocket", "lane", "outbox", "poller", "heartbeat", "closing"),
+        *("listener", "porch", "places", "websocket", "lane", "outbox", "poller", "heartbeat"),
+        "closing",
         *("prefixed", "accepted"),
     ],
     "rooms": [
@@ -38,7 +42,8 @@ INSIDE: Final = {
     ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
-        *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "proxies"),
+        *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "sources"),
+        "proxies",
         "throttle",
     ],
     "store": [
@@ -58,6 +63,7 @@ INSIDE: Final = {
     ],
     "support": [
         "supervise",
+        "rationed",
         "observe",
         "threads",
         "tuning",

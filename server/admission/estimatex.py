@@ -1,10 +1,9 @@
 """From a valid upgrade request to a seat in a room, or to a refusal in words."""
 
-import secrets
-from collections.abc import Mapping
 from typing import Final
 
 import attrs
+import trio
 
 from protocol.dialects.estimatex import (
     ESTIMATEX,
@@ -15,44 +14,55 @@ from protocol.dialects.estimatex import (
 )
 from protocol.errors import CloseCode, ErrorCode, Problem, Refused
 from protocol.frames import encode_text
-from protocol.ids import MemberId
+from protocol.ids import RoomId
 from protocol.messages import TicketResult
-from server.admission.door import Route, Upgrade
+from server.admission.allowances import Allowances
 from server.admission.handlers import Deaf, Echo
-from server.admission.session import Session
-from server.edge.heartbeat import Heartbeat
-from server.edge.poller import Poller
+from server.admission.members import Members
+from server.admission.routes import Upgrade, WebSocketRoute
 from server.edge.websocket import WebSocket
 from server.rooms.hub import Hub
 from server.rooms.room import Room
 from server.support.counters import Counters
 from server.support.limits import Limits
-from server.support.observe import get_logger
+from server.support.rationed import RationedLog
 
-_MEMBER_ID_BYTES: Final = 8
+HOW_TO_CONNECT: Final = (
+    "/ws?action=CREATE_ROOM&name=NAME or /ws?action=JOIN_ROOM&name=NAME&room_id=ID"
+)
+HOW_TO_ECHO: Final = "/ws/echo"
+
 _ECHO_FRAMES: Final = 1_000_000  # conformance tests send what no client would
 _ECHO_BACKLOG: Final = 2  # largest messages in an echo's outbox
 
 
 class Admission:
-    """The WebSocket routes."""
+    """The WebSocket routes into estimation rooms, and to the echo."""
 
     def __init__(
         self,
         *,
         hub: Hub,
+        members: Members,
+        allowances: Allowances,
         limits: Limits,
-        poller: Poller | None,
-        heartbeat: Heartbeat,
         counters: Counters,
     ) -> None:
-        """Admit to the rooms of ``hub``."""
+        """Admit to the rooms of ``hub``.
+
+        Args:
+            hub: opens and finds rooms.
+            members: makes members of connections.
+            allowances: counts rooms, and wrong guesses at them, for each source.
+            limits: the largest room, and the messages of an echo.
+            counters: are kept up to date.
+        """
         self._hub = hub
+        self._members = members
+        self._allowances = allowances
         self._limits = limits
-        self._poller = poller
-        self._heartbeat = heartbeat
         self._counters = counters
-        self._log = get_logger("door")
+        self._log = RationedLog("door")
         self._echoes: set[WebSocket] = set()
         self._echo_limits = attrs.evolve(
             limits,
@@ -62,9 +72,11 @@ class Admission:
             frame_burst=_ECHO_FRAMES,
         )
 
-    def routes(self, *, echo: bool) -> Mapping[str, Route]:
-        """Say which path leads where."""
-        return {"/ws": self.estimatex} | ({"/ws/echo": self.echo} if echo else {})
+    def routes(self, *, echo: bool) -> list[WebSocketRoute]:
+        """List the endpoints; the echo only if it is wanted."""
+        estimatex = WebSocketRoute(path="/ws", handler=self.estimatex, how=HOW_TO_CONNECT)
+        echoing = WebSocketRoute(path="/ws/echo", handler=self.echo, how=HOW_TO_ECHO)
+        return [estimatex, echoing] if echo else [estimatex]
 
     async def estimatex(self, upgrade: Upgrade) -> None:
         """Create or join an estimation room, in the dialect of EstimateX.
@@ -72,37 +84,29 @@ class Admission:
         A refusal is an accepted upgrade, one plain text and a close with 1000, because that is
         what the published client shows.
         """
-        connection = self._connection(upgrade, self._limits)
+        opened: Room[TicketResult] | None = None
         try:
             wish = parse_query(upgrade.query, self._limits.room_capacity)
-            room: Room[TicketResult] | None
             if isinstance(wish, CreateRoom):
-                room = await self._hub.open(wish.capacity)
+                room = opened = await self._open(upgrade, wish.capacity)
             else:
-                room = self._hub.find(wish.room_id)
-                if room is None:
-                    raise no_such_room(wish.room_id)
-            session = Session(
-                MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
-                wish.name,
-                ESTIMATEX,
-                room=room.id,
-                inbox=room.inbox,
-                connection=connection,
-                limits=self._limits,
-                counters=self._counters,
-            )
-            if not room.admit(session):
+                room = self._find(upgrade, wish.room_id)
+            if self._members.admit(upgrade, room, wish.name, ESTIMATEX) is None:
                 raise Refused(ErrorCode.SHUTTING_DOWN, "the room has just ended")
+            opened = None  # it has an admin now, with whom it ends
         except Refused as refused:
-            await self._refuse(upgrade, connection, refused.problem)
+            if opened is not None:
+                opened.end("its admin was refused")
+            await self._refuse(upgrade, refused.problem)
         except BaseException:
+            if opened is not None:
+                opened.end("its admin was cut off")
             await upgrade.peer.aclose()
             raise
 
     async def echo(self, upgrade: Upgrade) -> None:
         """Send every message back as it came."""
-        connection = self._connection(upgrade, self._echo_limits)
+        connection = self._members.connect(upgrade, self._echo_limits)
         self._echoes.add(connection)
         try:
             await connection.run(Echo(connection))
@@ -114,22 +118,36 @@ class Admission:
         for connection in list(self._echoes):
             connection.close(CloseCode.GOING_AWAY, reason)
 
-    async def _refuse(self, upgrade: Upgrade, connection: WebSocket, problem: Problem) -> None:
+    async def _open(self, upgrade: Upgrade, capacity: int) -> Room[TicketResult]:
+        source = upgrade.peer.source
+        with self._allowances.opening(source):
+            room = await self._hub.open(capacity)
+            self._allowances.opened(source, room.id)
+        return room
+
+    def _find(self, upgrade: Upgrade, room_id: RoomId) -> Room[TicketResult]:
+        source = upgrade.peer.source
+        self._allowances.check_guesses(source)
+        room = self._hub.find(room_id)
+        if room is None:
+            self._allowances.missed(source)
+            raise no_such_room(room_id)
+        return room
+
+    async def _refuse(self, upgrade: Upgrade, problem: Problem) -> None:
         self._counters.connections_refused += 1
         self._log.info(
-            "refused", code=problem.code, field=problem.field, address=upgrade.peer.address
+            "refused",
+            kind=problem.code,
+            code=problem.code,
+            field=problem.field,
+            address=upgrade.peer.address,
         )
+        try:
+            connection = self._members.connect(upgrade)
+        except trio.ClosedResourceError:  # another one has got its place
+            await upgrade.peer.aclose()
+            return
         text = encode_text(refusal_text(problem).encode())
         connection.close(CloseCode.NORMAL, problem.message, last=text)
         await connection.run(Deaf())
-
-    def _connection(self, upgrade: Upgrade, limits: Limits) -> WebSocket:
-        return WebSocket(
-            upgrade.peer,
-            upgrade.response,
-            upgrade.leftover,
-            limits=limits,
-            poller=self._poller,
-            heartbeat=self._heartbeat,
-            counters=self._counters,
-        )

@@ -1,43 +1,42 @@
 """From a valid upgrade request to a place in a chat room, or to an HTTP error."""
 
-import secrets
+from functools import partial
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote
 
 import attrs
+import trio
 
 from protocol.dialects.gochat import GOCHAT
 from protocol.errors import CloseCode, ErrorCode, Refused
-from protocol.ids import MemberId, RoomId
-from protocol.messages import EnterChat
-from server.admission.door import (
-    Route,
-    Upgrade,
-)
+from protocol.ids import RoomId
+from protocol.messages import ChatMessage, EnterChat
+from server.admission.allowances import Allowances
+from server.admission.members import Members
+from server.admission.routes import Upgrade, WebSocketRoute
 from server.admission.session import Session
 from server.auth.accounts import (
     Accounts,
     Identity,
 )
-from server.auth.origin import same_origin
 from server.auth.tokens import COOKIE, Revoked, bearer
 from server.edge.closing import Cause
-from server.edge.heartbeat import Heartbeat
-from server.edge.poller import Poller
-from server.edge.websocket import WebSocket
 from server.rooms.chat_directory import ChatRooms
-from server.support.counters import Counters
+from server.rooms.room import Room
 from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
-from server.support.limits import Limits
 
-_MEMBER_ID_BYTES: Final = 8
+HOW_TO_CONNECT: Final = (
+    "/ws/joinRoom/ROOM, with the token of a login as the cookie or in Authorization"
+)
+
 _RETRY: Final = {"Retry-After": "2"}
 _STATUS: Final = {
     ErrorCode.NO_SUCH_ROOM: HTTPStatus.NOT_FOUND,
     ErrorCode.TOO_MANY_ROOMS: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.SHUTTING_DOWN: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.TOO_MANY: HTTPStatus.TOO_MANY_REQUESTS,
 }
+_TRY_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 @attrs.define(eq=False)
@@ -54,35 +53,34 @@ class ChatAdmission:
     """The WebSocket route into chat rooms; who is in one is there as long as its token lives."""
 
     def __init__(
-        self,
-        *,
-        accounts: Accounts,
-        rooms: ChatRooms,
-        limits: Limits,
-        poller: Poller | None,
-        heartbeat: Heartbeat,
-        counters: Counters,
+        self, *, accounts: Accounts, rooms: ChatRooms, members: Members, allowances: Allowances
     ) -> None:
-        """Admit to ``rooms`` whom ``accounts`` knows."""
+        """Admit to ``rooms`` whom ``accounts`` knows.
+
+        Args:
+            accounts: knows whose token it is, and tells of tokens that end.
+            rooms: finds rooms and wakes them.
+            members: makes members of connections.
+            allowances: counts seats, and wrong guesses at rooms, for each source.
+        """
         self._accounts = accounts
         self._rooms = rooms
-        self._limits = limits
-        self._poller = poller
-        self._heartbeat = heartbeat
-        self._counters = counters
+        self._members = members
+        self._allowances = allowances
         self._visits: dict[int, set[_Visit]] = {}
         accounts.revocations.subscribe(self._revoke)
 
-    def routes(self) -> dict[str, Route]:
-        """Say which path leads where."""
-        return {"/ws/joinRoom/": self.join}
+    def routes(self) -> list[WebSocketRoute]:
+        """List the endpoints."""
+        return [WebSocketRoute(path="/ws/joinRoom/{roomId}", handler=self.join, how=HOW_TO_CONNECT)]
 
     async def join(self, upgrade: Upgrade) -> None:
         """Bring a connection into the room that the path names.
 
         Raises:
-            HttpRejection: 401 without a valid token, 403 from a page of another site, 404 if there
-                is no such room, 503 if the room or the token cannot be looked up now.
+            HttpRejection: 401 without a valid token, 404 if there is no such room, 429 if the
+                address or the account has too many seats or has guessed at too many rooms, 503 if
+                the room or the token cannot be looked up now.
         """
         abandoned = True
         try:
@@ -96,15 +94,17 @@ class ChatAdmission:
                 await upgrade.peer.aclose()
 
     async def _join(self, upgrade: Upgrade) -> None:
-        if not same_origin(upgrade.headers):
-            raise HttpRejection(HTTPStatus.FORBIDDEN, "a page of another site may not do this")
         visit = _Visit(await self._identify(upgrade))
         visits = self._visits.setdefault(visit.identity.user.id, set())
         visits.add(visit)
         entered = False
         try:
+            # Whoever is on the way counts: else all who come at once would get in.
+            self._allowances.check_account(upgrade.peer.source, len(visits) - 1)
             await self._enter(upgrade, visit)
             entered = True
+        except Refused as refused:
+            raise _rejection(refused) from None
         finally:
             if not entered:
                 self._forget(visit)
@@ -133,41 +133,37 @@ class ChatAdmission:
             unsubscribe()
 
     async def _enter(self, upgrade: Upgrade, visit: _Visit) -> None:
-        room_id = RoomId(unquote(upgrade.path.rpartition("/")[2]))
-        try:
-            room = await self._rooms.wake(room_id)
-        except Refused as refused:
-            status = _STATUS.get(refused.problem.code, HTTPStatus.BAD_REQUEST)
-            headers = _RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-            raise HttpRejection(status, refused.problem.message, headers) from None
-        except StoreUnavailable:
-            raise _unavailable() from None
+        room = await self._find(upgrade)
         if visit.ended:
             self._rooms.let_sleep(room)
             raise HttpRejection(HTTPStatus.UNAUTHORIZED, "log in again: the token has been revoked")
         user = visit.identity.user
-        visit.session = Session(
-            MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
-            user.username,
-            GOCHAT,
-            room=room.id,
-            inbox=room.inbox,
-            connection=WebSocket(
-                upgrade.peer,
-                upgrade.response,
-                upgrade.leftover,
-                limits=self._limits,
-                poller=self._poller,
-                heartbeat=self._heartbeat,
-                counters=self._counters,
-            ),
-            limits=self._limits,
-            counters=self._counters,
-            entry=EnterChat(user.id, user.username),
-            on_end=lambda: self._forget(visit),
-        )
-        if not room.admit(visit.session):
+        try:
+            visit.session = self._members.admit(
+                upgrade,
+                room,
+                user.username,
+                GOCHAT,
+                entry=EnterChat(user.id, user.username, counted=not upgrade.peer.source.unlimited),
+                on_end=partial(self._forget, visit),
+            )
+        except (Refused, trio.ClosedResourceError):
+            self._rooms.let_sleep(room)
+            raise
+        if visit.session is None:
             raise HttpRejection(HTTPStatus.SERVICE_UNAVAILABLE, "the room has just ended", _RETRY)
+
+    async def _find(self, upgrade: Upgrade) -> Room[ChatMessage]:
+        source = upgrade.peer.source
+        self._allowances.check_guesses(source)
+        try:
+            return await self._rooms.wake(RoomId(upgrade.parameters["roomId"]))
+        except Refused as refused:
+            if refused.problem.code is ErrorCode.NO_SUCH_ROOM:
+                self._allowances.missed(source)
+            raise
+        except StoreUnavailable:
+            raise _unavailable() from None
 
     def _forget(self, visit: _Visit) -> None:
         user_id = visit.identity.user.id
@@ -183,6 +179,12 @@ class ChatAdmission:
                 visit.ended = True
                 if visit.session is not None:
                     visit.session.close(CloseCode.POLICY, "logged out", cause=Cause.LOGGED_OUT)
+
+
+def _rejection(refused: Refused) -> HttpRejection:
+    status = _STATUS.get(refused.problem.code, HTTPStatus.BAD_REQUEST)
+    headers = _RETRY if status in _TRY_AGAIN else None
+    return HttpRejection(status, refused.problem.message, headers)
 
 
 def _unavailable() -> HttpRejection:

@@ -74,6 +74,10 @@ class Proxies:
         # Of several the first is what the browser spoke; all are of proxies, or one lets it pass.
         return _values(headers, b"x-forwarded-proto")[:1] == ["https"]
 
+    def trusts(self, peer: str | None) -> bool:
+        """Tell whether ``peer``, the address of the other side of a socket, is a proxy of ours."""
+        return self._trusts(_parse(peer))
+
     def _warn(self, address: Address) -> None:
         """Tell the operator that a proxy may be missing from the settings.
 

@@ -1,6 +1,6 @@
 """The Litestar application: all handlers, put together with one form for all errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders
@@ -11,6 +11,7 @@ from litestar.openapi.spec import Components
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, Message, Scope
 
+from server.admission.routes import WebSocketRoute
 from server.http.access import (
     refuse_other_origins,
     refuse_unknown_parameters,
@@ -21,7 +22,7 @@ from server.http.errors import answer_busy, answer_error, answer_unavailable
 from server.http.routes.health import Health, health_handler, probe_handlers
 from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
-from server.http.routes.pages import HOW_TO_CONNECT, HOW_TO_ECHO, upgrade_handler
+from server.http.routes.pages import upgrade_handler
 from server.http.routes.results import results_handler
 from server.http.routes.schema import SchemaPages
 from server.http.slices import LongAnswers
@@ -39,7 +40,7 @@ def make_application(
     limits: Limits,
     version: str,
     health: Callable[[], Health],
-    echo: bool = False,
+    websockets: Iterable[WebSocketRoute] = (),
     social: Social | None = None,
     answers: LongAnswers | None = None,
 ) -> Litestar:
@@ -51,7 +52,7 @@ def make_application(
         limits: the bounds of the server; of these, the one on bodies.
         version: the server's version.
         health: tells the state of the server; called for each request for ``/health``.
-        echo: whether ``/ws/echo`` exists.
+        websockets: the endpoints that tell those who ask without an upgrade how to connect.
         social: what the routes of accounts, follows, posts and chat need; without it they do
             not exist.
         answers: sends long answers; needed if others do so too.
@@ -63,10 +64,8 @@ def make_application(
         *probe_handlers(health),
         metrics_handler(counters, version),
         results_handler(store, answers, lookup_limit=limits.lookup_limit),
-        upgrade_handler("/ws", HOW_TO_CONNECT),
+        *map(upgrade_handler, websockets),
     ]
-    if echo:
-        handlers.append(upgrade_handler("/ws/echo", HOW_TO_ECHO))
     if social is not None:
         handlers += social_handlers(social)
     return Litestar(

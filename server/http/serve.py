@@ -4,6 +4,7 @@ import logging
 from typing import Any, Final
 
 import h11
+import orjson
 import trio
 from hypercorn.config import Config
 from hypercorn.logging import Logger
@@ -19,9 +20,12 @@ from server.http.guard import BODY_SECONDS, Application, RequestGuard
 from server.http.stream import BoundedStream
 from server.support.limits import Limits
 from server.support.observe import get_logger
+from server.support.rationed import shortened
 
 KEEP_ALIVE_SECONDS: Final = 5.0
 """From one answer to the end of the next request's head; short, as a new connection is cheap."""
+
+NO_CONNECT: Final = "this server is no proxy: there is no CONNECT"
 
 _SPOKEN: Final = (b"1.0", b"1.1")
 
@@ -144,20 +148,67 @@ class _Http1Connection(ExplainingConnection):
     Hypercorn would switch to HTTP/2 (h2c, which RFC 9113 has withdrawn) or serve a WebSocket,
     neither of them within our limits. WebSockets are recognized before Hypercorn, on the first
     request of a connection; on a later one ``/ws`` is answered like any request without upgrade.
+
+    A connection ends with the first request that is refused here or has both a Content-Length and
+    a Transfer-Encoding: what comes behind such a request may have been meant as its body (RFC 9112
+    section 6.1).
     """
 
+    _problem = ""
+    """What is wrong with the request that Hypercorn is about to refuse; by itself it says nothing.
+    """
+    _bare = False
+    """Answers to it have no content: it is a HEAD."""
+    _last = False
+    """The connection ends with its answer."""
+
     def next_event(self) -> Any:
-        event = super().next_event()
+        try:
+            return self._judged(super().next_event())
+        except h11.RemoteProtocolError as error:
+            self._problem = str(error)
+            raise
+
+    def _judged(self, event: Any) -> Any:
         if not isinstance(event, h11.Request):
             return event
+        self._bare = event.method == b"HEAD"
         if event.http_version not in _SPOKEN:
             raise h11.RemoteProtocolError("not HTTP/1", error_status_hint=505)
+        if event.method == b"CONNECT":
+            raise h11.RemoteProtocolError(NO_CONNECT, error_status_hint=501)
+        names = {name for name, _ in event.headers}
+        if b"content-length" in names and b"transfer-encoding" in names:
+            self._last = True
         return h11.Request(
             method=event.method,
             target=_origin_form(event.target),
             headers=[(name, value) for name, value in event.headers if name != b"upgrade"],
             http_version=event.http_version,
         )
+
+    def send(self, event: Any) -> Any:
+        if not isinstance(event, h11.Response):
+            return super().send(event)
+        if self._problem:
+            return self._refusal(event)
+        if self._last:
+            headers = [*event.headers, (b"connection", b"close")]
+            event = h11.Response(status_code=event.status_code, headers=headers)
+        return super().send(event)
+
+    def _refusal(self, event: h11.Response) -> bytes:
+        """Make Hypercorn's answer to what is no request, with words in it."""
+        body = orjson.dumps({"error": self._problem})
+        theirs = [each for each in event.headers if each[0] != b"content-length"]
+        ours = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        response = h11.Response(status_code=event.status_code, headers=[*theirs, *ours])
+        head = super().send(response) or b""
+        return head if self._bare else head + (super().send(h11.Data(data=body)) or b"")
 
 
 def _origin_form(target: bytes) -> bytes:
@@ -182,7 +233,7 @@ class _Log(Logger):
         self._requests.debug(
             "request",
             method=request.get("method"),
-            path=request["path"],
+            path=shortened(request["path"]),
             status=None if response is None else response["status"],
             seconds=round(request_time, 6),
         )

@@ -77,8 +77,13 @@ class Option:
         """Its default as an operator would write it."""
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
-        if self.default == ():
-            return NONE
+        if isinstance(self.default, tuple):
+            return (
+                ",".join(
+                    str(each).removesuffix("/32").removesuffix("/128") for each in self.default
+                )
+                or NONE
+            )
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
@@ -200,6 +205,22 @@ OPTIONS: Final[tuple[Option, ...]] = (
     *_limits(
         Group.CONNECTIONS,
         ("max_connections", "connections", "open connections", "CONNECTIONS", whole(1, _MANY)),
+        ("max_address_connections", "address_connections",
+         "open connections of one IPv4 address, or of one IPv6 network of 64 bits",
+         "CONNECTIONS", whole(1, _MANY)),
+        ("address_rate", "address_rate",
+         "new connections a second that one address may make for ever",
+         "CONNECTIONS", number(0, 1e6)),
+        ("address_burst", "address_burst",
+         "new connections that an address which made none for a while may make at once",
+         "CONNECTIONS", whole(1, _MANY)),
+        ("max_address_rooms", "address_rooms",
+         "live rooms created from one address", "ROOMS", whole(1, _MANY)),
+        ("max_address_seats", "address_seats",
+         "seats in rooms held from one address", "SEATS", whole(1, _MANY)),
+        ("unlimited_address", "unlimited_address",
+         "addresses or networks, with commas between them, for which no bound of one address "
+         "holds; by default this machine itself", "ADDRESSES", networks),
         ("first_request_seconds", "first_request_seconds",
          "from accepting a connection to the end of its first request's head",
          "SECONDS", _SECONDS),
@@ -248,6 +269,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "addresses or networks of reverse proxies, with commas between them, whose "
          "X-Forwarded-For and X-Forwarded-Proto are believed; Host must be passed on",
          "ADDRESSES", networks),
+    ),
+    *_limits(
+        Group.ACCOUNTS,
+        ("max_account_seats", "account_seats",
+         "connections of one account that are in chat rooms", "CONNECTIONS", whole(1, _MANY)),
     ),
 )
 # fmt: on

@@ -1,5 +1,8 @@
 """Every bound of the server that an operator may move."""
 
+import ipaddress
+from typing import Final
+
 import attrs
 
 from protocol.limits import (
@@ -10,6 +13,13 @@ from protocol.limits import (
     MIB,
     ROUNDS,
     SEATS_PER_ACCOUNT,
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+THIS_MACHINE: Final[tuple[Network, ...]] = (
+    ipaddress.IPv4Network("127.0.0.1"),
+    ipaddress.IPv6Network("::1"),
 )
 
 
@@ -115,6 +125,29 @@ class Limits:
     """The same to one address."""
 
     connections: int = 20_000
+
+    address_connections: int = 600
+    """Open connections of one address; of IPv6, of one network of 64 bits. All that follow here
+    are generous enough for an office behind one address."""
+
+    address_rate: float = 50.0
+    """New connections a second that one address may make for ever."""
+
+    address_burst: int = 400
+    """New connections that an address which made none for a while may make at once."""
+
+    address_rooms: int = 100
+    """Live estimation rooms that connections of one address have created."""
+
+    address_seats: int = 600
+    """Connections of one address that are in rooms of any kind."""
+
+    account_seats: int = 32
+    """Connections of one account that are in chat rooms; so many rooms at the most does it keep
+    awake."""
+
+    unlimited_address: tuple[Network, ...] = THIS_MACHINE
+    """Networks for whose addresses the bounds for each address do not hold."""
 
     shutdown_delay: float = 0.0
     """Seconds from the first stop signal to the end of accepting, for load balancers to notice."""

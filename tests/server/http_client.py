@@ -2,13 +2,15 @@
 
 import json
 import socket
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import h11
 import trio
 import trio.testing
 
+from server.admission.estimatex import HOW_TO_CONNECT
+from server.admission.routes import Upgrade, WebSocketRoute
 from server.http.application import make_application
 from server.http.routes.health import Health
 from server.http.serve import HttpServer
@@ -102,6 +104,16 @@ class Client:
         return rest
 
 
+async def nowhere(upgrade: Upgrade) -> None:
+    raise AssertionError("upgrades are not recognized here")
+
+
+ENDPOINTS: Final = [
+    WebSocketRoute(path=path, handler=nowhere, how=HOW_TO_CONNECT)
+    for path in ("/ws", "/ws/echo", "/ws/joinRoom/{roomId}")
+]
+
+
 def make_server(
     store: ResultsStore | None = None,
     *,
@@ -117,7 +129,7 @@ def make_server(
         limits=limits,
         version="1.2.3",
         health=lambda: health,
-        echo=echo,
+        websockets=[each for each in ENDPOINTS if echo or "echo" not in each.path],
     )
     return HttpServer(application, limits)
 

@@ -74,6 +74,12 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-W", "default::ResourceWarning", "-m", "server", *options]
 
 
+def _limited(descriptors: int | None) -> list[str]:
+    if descriptors is None:
+        return []
+    return ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Make an environment without settings of ours, but for ``extra``."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
@@ -86,17 +92,19 @@ def launched(
     *options: str,
     environ: Mapping[str, str] | None = None,
     stderr: int | None = None,
+    descriptors: int | None = None,
 ) -> Iterator[Server]:
     """Start a server on a free port; whoever asks for one this way ends it, or it is killed.
 
-    With ``stderr`` its log goes to that descriptor instead of the file.
+    With ``stderr`` its log goes to that descriptor instead of the file; with ``descriptors`` the
+    system lets it open no more than so many.
     """
     if "--host" not in options:
         options = ("--host", "127.0.0.1", *options)
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            command("--port", "0", *options),
+            [*_limited(descriptors), *command("--port", "0", *options)],
             cwd=ROOT,
             env=environment(
                 {"PARLEY_DATABASE_URL": f"sqlite:///{log.with_suffix('.db')}", **(environ or {})}
@@ -118,9 +126,14 @@ def launched(
 
 
 @contextmanager
-def running(log: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running(
+    log: Path,
+    *options: str,
+    environ: Mapping[str, str] | None = None,
+    descriptors: int | None = None,
+) -> Iterator[Server]:
     """Start a server, and stop it in the end: it must end well and have nothing to complain of."""
-    with launched(log, *options, environ=environ) as server:
+    with launched(log, *options, environ=environ, descriptors=descriptors) as server:
         yield server
         server.send_signal(signal.SIGTERM)
         assert server.exit_code() == 0, server.log.read_text()

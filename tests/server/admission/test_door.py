@@ -1,6 +1,7 @@
 """The first request of a connection: where it leads, and every way to be turned away."""
 
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,10 +15,15 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from server.admission.door import Door, Upgrade
+from server.admission.door import Door
+from server.admission.routes import RouteTable, Upgrade, WebSocketRoute
+from server.auth.proxies import Proxies
+from server.auth.sources import Source, Sources
+from server.edge.places import TOO_FAST, Places
 from server.edge.prefixed import PrefixedStream
 from server.support.counters import Counters
 from server.support.limits import Limits
+from tests.server.admission.entrance import make_entrance
 from tests.server.harness import (
     ACCEPT,
     REQUEST,
@@ -64,6 +70,7 @@ class Standing:
     counters: Counters
     released: Released
     done: trio.Event
+    places: Places
     nursery: trio.Nursery
 
     async def answer(self) -> tuple[int, dict[bytes, bytes], str]:
@@ -82,9 +89,10 @@ class Standing:
 
 @asynccontextmanager
 async def standing(
-    wire: Wire = "memory", *, limits: Limits | None = None
+    wire: Wire = "memory", *, limits: Limits | None = None, proxy: str = "", first: bytes = b""
 ) -> AsyncIterator[Standing]:
     peer, client, released = make_peer(wire)
+    peer.first = first
     counters = Counters()
     http = FakeHttp()
     upgrades: list[Upgrade] = []
@@ -96,7 +104,25 @@ async def standing(
         finally:
             await upgrade.peer.aclose()
 
-    door = Door(limits=limits or Limits(), routes={"/ws": route}, http=http, counters=counters)
+    limits = limits or Limits()
+    proxies = Proxies([ipaddress.ip_network(proxy)] if proxy else [])
+    entrance = make_entrance(limits=limits, counters=counters, sources=Sources(proxies))
+    peer.source = entrance.sources.direct(peer.address)
+    entrance.places.enter(peer)
+    door = Door(
+        limits=limits,
+        routes=RouteTable(
+            [
+                WebSocketRoute(path="/ws", handler=route, how="/ws"),
+                WebSocketRoute(path="/spoken", handler=route, how="/", subprotocols=("b", "a")),
+                WebSocketRoute(path="/of/{name}", handler=route, how="/"),
+            ]
+        ),
+        http=http,
+        places=entrance.places,
+        sources=entrance.sources,
+        counters=counters,
+    )
     done = trio.Event()
 
     async def serve() -> None:
@@ -108,7 +134,9 @@ async def standing(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve)  # noqa: ASYNC113
-            yield Standing(door, client, http, upgrades, counters, released, done, nursery)
+            yield Standing(
+                door, client, http, upgrades, counters, released, done, entrance.places, nursery
+            )
             nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(client.stream)
@@ -157,12 +185,13 @@ async def test_a_request_for_a_websocket_goes_to_its_route(
         (b"Upgrade: websocket", b"UPGRADE: WebSocket"),
         (b"Upgrade: websocket", b"Upgrade: websocket, h2c"),
         (b"Upgrade: websocket", b"Upgrade: websocket\r\nUpgrade: h2c"),
-        (b"Host: localhost", b"Host: localhost\r\nOrigin: http://\xff"),
         (b"Host: localhost", b"Host: localhost\r\nSec-WebSocket-Protocol: \xff"),
         (b"Host: localhost", b"Host: localhost\r\nSec-WebSocket-Extensions: \xff"),
         (b"Host: localhost", b"Host: localhost:8080"),
         (b"Host: localhost", b"Host: [::1]:8080"),
         (b"/ws ", b"http://localhost/ws "),
+        (b"Host: localhost", b"Host: localhost\r\nOrigin: http://localhost"),
+        (b"Host: localhost", b"Host: a:1\r\nOrigin: https://a:1\r\nSec-Fetch-Site: same-origin"),
     ],
 )
 async def test_a_request_may_be_worded_as_the_standard_permits(
@@ -244,6 +273,12 @@ def changed(old: bytes, new: bytes) -> bytes:
         (changed(b"/ws ", b"/ws/ "), 404, "/ws/"),
         (changed(b"/ws ", b"//[ "), 400, ""),
         (changed(b"/ws ", b"* "), 404, "*"),
+        (changed(b"Host: localhost", b"Host: xn--" + b"a" * 15_000), 400, "Host"),
+        (changed(b"Host: localhost", b"Host: a\r\nOrigin: http://b"), 403, "another site"),
+        (changed(b"Host: localhost", b"Host: a\r\nOrigin: http://\xff"), 403, "another site"),
+        (changed(b"Host: localhost", b"Host: a\r\nOrigin: null"), 403, "another site"),
+        (changed(b"Host: localhost", b"Host: a\r\nSec-Fetch-Site: cross-site"), 403, "another"),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n" + GET, 501, "CONNECT"),
     ],
 )
 async def test_a_bad_request_is_answered_with_what_is_wrong(
@@ -263,6 +298,72 @@ async def test_a_bad_request_is_answered_with_what_is_wrong(
                 assert headers[b"sec-websocket-version"] == b"13"
                 assert headers[b"upgrade"] == b"websocket"
     assert [entry["status"] for entry in logs] == [status]
+
+
+@pytest.mark.parametrize(
+    ("path", "offered", "selected"),
+    [
+        ("/ws", "a, b", None),
+        ("/spoken", "c", None),
+        ("/spoken", "a, b", "b"),
+        ("/spoken", "c\r\nSec-WebSocket-Protocol: a", "a"),
+    ],
+)
+async def test_a_subprotocol_is_selected_if_the_route_speaks_it(
+    path: str, offered: str, selected: str | None, autojump_clock: MockClock
+) -> None:
+    async with standing() as it:
+        request = changed(b"/ws ", f"{path} ".encode())
+        await it.client.send(
+            request.replace(b"\r\n\r\n", f"\r\nSec-WebSocket-Protocol: {offered}\r\n\r\n".encode())
+        )
+        await it.done.wait()
+        [upgrade] = it.upgrades
+        assert upgrade.subprotocol == selected
+        assert (b"Sec-WebSocket-Protocol" in upgrade.response) is (selected is not None)
+
+
+async def test_what_stands_in_the_path_is_handed_on(autojump_clock: MockClock) -> None:
+    async with standing() as it:
+        await it.client.send(changed(b"/ws ", b"/of/a%20b "))
+        await it.done.wait()
+        assert it.upgrades[0].parameters == {"name": "a b"}
+
+
+@pytest.mark.parametrize("request_", [GET, REQUEST])
+async def test_what_was_read_already_is_read_first(
+    request_: bytes, autojump_clock: MockClock
+) -> None:
+    for size in (1, 30, len(request_)):
+        async with standing(first=request_[:size]) as it:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await it.client.send(request_[size:])
+            assert await it.client.all() == (b"served" if request_ is GET else b"upgraded")
+
+
+async def test_by_way_of_a_proxy_each_client_has_its_own_bounds(
+    autojump_clock: MockClock,
+) -> None:
+    limits = Limits(address_burst=1, address_rate=0.001)
+    forwarded = REQUEST.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n")
+    async with standing(limits=limits, proxy="192.0.2.0/24") as it:
+        await it.client.send(forwarded)
+        await it.done.wait()
+        [upgrade] = it.upgrades
+        assert upgrade.peer.source == Source("198.51.100.7")
+        assert it.places.move(make_peer("memory")[0], Source("198.51.100.7")) == TOO_FAST
+
+
+async def test_a_long_path_is_neither_answered_nor_logged_whole(
+    autojump_clock: MockClock,
+) -> None:
+    with capture_logs() as logs:
+        async with standing() as it:
+            await it.client.send(changed(b"/ws ", b"/" + b"x" * 15_000 + b" "))
+            status, _, error = await it.answer()
+    assert status == 404
+    assert len(error) < 300
+    assert len(str(logs)) < 1000
 
 
 @pytest.mark.parametrize("size", [1, 1000, 5000])

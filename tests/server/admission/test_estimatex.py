@@ -1,5 +1,6 @@
 """Rooms with real connections, in memory and over local sockets: from the request to the end."""
 
+import contextlib
 import gc
 import weakref
 from collections.abc import AsyncIterator
@@ -19,14 +20,15 @@ from protocol.estimation import Estimation
 from protocol.ids import MemberId, RoomId, is_room_id
 from protocol.limits import KIB
 from protocol.messages import Command, TicketResult
-from server.admission.door import Upgrade
 from server.admission.estimatex import Admission
+from server.admission.routes import RouteTable, Upgrade
 from server.edge.accepted import AcceptedConnection
 from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
 from server.rooms.hub import Hub
 from server.support.counters import Counters
 from server.support.limits import Limits
+from tests.server.admission.entrance import make_entrance
 from tests.server.harness import (
     BINARY,
     CLOSE,
@@ -76,8 +78,9 @@ class Site:
         peer, client, released = make_peer(self.wire)
         self.peers.append((peer, client, released))
         upgrade = Upgrade(peer, path, query, RESPONSE, leftover)
-        route = self.admission.routes(echo=True)[path]
-        self.handlers.start_soon(route, upgrade)
+        found = RouteTable(self.admission.routes(echo=True)).find(path)
+        assert found is not None
+        self.handlers.start_soon(found[0].handler, upgrade)
         return client
 
     async def create(self, name: str = "Ada", capacity: int = 10) -> tuple[Client, RoomId]:
@@ -132,11 +135,18 @@ async def site(wire: Wire = "socket", *, limits: Limits | None = None) -> AsyncI
             try:
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
                     hub = Hub(rooms, limits=limits, results=results, counters=counters)
-                    admission = Admission(
-                        hub=hub,
+                    entrance = make_entrance(
                         limits=limits,
+                        counters=counters,
                         poller=poller,
                         heartbeat=heartbeat,
+                        hub=hub,
+                    )
+                    admission = Admission(
+                        hub=hub,
+                        members=entrance.members,
+                        allowances=entrance.allowances,
+                        limits=limits,
                         counters=counters,
                     )
                     it = Site(wire, hub, admission, counters, results, rooms, handlers)
@@ -515,8 +525,8 @@ async def test_the_echo_sends_back_whatever_comes(wire: Wire, autojump_clock: Mo
 
 async def test_the_echo_is_only_there_if_asked_for(autojump_clock: MockClock) -> None:
     async with site() as it:
-        assert set(it.admission.routes(echo=False)) == {"/ws"}
-        assert set(it.admission.routes(echo=True)) == {"/ws", "/ws/echo"}
+        assert [each.path for each in it.admission.routes(echo=False)] == ["/ws"]
+        assert [each.path for each in it.admission.routes(echo=True)] == ["/ws", "/ws/echo"]
 
 
 # --- bursts ---------------------------------------------------------------------------------
@@ -623,3 +633,88 @@ def test_cancelled_at_any_step_nothing_is_left(wire: Wire, what: str) -> None:
                     await it.all_gone(every=0.4)
 
     sweep(scenario, least=30)
+
+
+# --- bounds for each address ----------------------------------------------------------------
+
+
+async def refused(it: Site, query: str) -> str:
+    """Be refused; gives the words."""
+    client = await it.dial(query)
+    text, close = await client.rest()
+    assert (text.opcode, close.code) == (TEXT, 1000)
+    return text.payload.decode()
+
+
+async def test_one_address_opens_only_so_many_rooms(autojump_clock: MockClock) -> None:
+    async with site("memory", limits=Limits(address_rooms=2)) as it:
+        ada, _ = await it.create()
+        await it.create()
+        words = await refused(it, "action=CREATE_ROOM&name=Eve&max_room_capacity=2")
+        assert "from this address" in words
+        assert it.counters.rooms_current == 2
+
+        await ada.send(masked_close())
+        await ada.rest()
+        await settled()
+        await it.create()
+
+
+async def test_one_address_takes_only_so_many_seats_and_leaves_no_empty_room(
+    autojump_clock: MockClock,
+) -> None:
+    async with site("memory", limits=Limits(address_seats=2)) as it:
+        _, room_id = await it.create()
+        bob = await it.join(room_id, "Bob")
+        for query in (
+            f"action=JOIN_ROOM&name=Eve&room_id={room_id}",
+            "action=CREATE_ROOM&name=Eve&max_room_capacity=2",
+        ):
+            assert "from this address" in await refused(it, query)
+        await settled()
+        assert it.counters.rooms_current == 1
+
+        await bob.send(masked_close())
+        await bob.rest()
+        await settled()
+        await it.join(room_id, "Eve")
+
+
+async def test_room_ids_cannot_be_guessed_fast(autojump_clock: MockClock) -> None:
+    async with site("memory", limits=Limits(lookup_limit=3)) as it:
+        _, room_id = await it.create()
+        for number in range(3):
+            words = await refused(it, f"action=JOIN_ROOM&name=Eve&room_id=guess{number}")
+            assert "no room guess" in words
+        words = await refused(it, f"action=JOIN_ROOM&name=Eve&room_id={room_id}")
+        assert "come again" in words
+
+        await trio.sleep(21)
+        await it.join(room_id, "Bob")
+
+
+async def test_an_echo_gives_way_to_somebody_who_needs_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        client = await it.dial("", path="/ws/echo")
+        await settled()
+        it.peers[0][0].displace()
+        assert [frame.code for frame in await client.rest()] == [1001]
+        await it.all_gone()
+
+
+@pytest.mark.parametrize("query", ["action=CREATE_ROOM&name=Ada&max_room_capacity=2", "nonsense"])
+async def test_whose_place_is_gone_already_gets_no_seat(
+    query: str, autojump_clock: MockClock
+) -> None:
+    async with site() as it:
+        peer, client, released = make_peer("socket")
+        it.peers.append((peer, client, released))
+        peer.displace()
+        with contextlib.suppress(trio.ClosedResourceError):
+            await it.admission.estimatex(Upgrade(peer, "/ws", query, RESPONSE, b""))
+        assert await client.all() == b""
+        await settled()
+        assert released.count == 1
+        assert it.counters.rooms_current == 0

@@ -16,6 +16,7 @@ from protocol.errors import CloseCode
 from protocol.limits import KIB
 from server.admission.door import Door
 from server.admission.gochat import ChatAdmission
+from server.admission.routes import RouteTable
 from server.admission.session import Session
 from server.auth.accounts import Accounts, Identity
 from server.auth.passwords import Passwords
@@ -29,6 +30,7 @@ from server.store.records import User
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.limits import Limits
+from tests.server.admission.entrance import make_entrance
 from tests.server.chat_harness import ATTIC, LOBBY, MemoryDatabase, settled
 from tests.server.harness import (
     CLOSE,
@@ -211,16 +213,22 @@ async def house(wire: Wire = "memory", *, limits: Limits | None = None) -> Async
                         counters=counters,
                     )
                     services.start_soon(rooms.run)  # noqa: ASYNC113
+                    entrance = make_entrance(
+                        limits=limits, counters=counters, poller=poller, heartbeat=heartbeat
+                    )
                     admission = ChatAdmission(
                         accounts=accounts,
                         rooms=rooms,
-                        limits=limits,
-                        poller=poller,
-                        heartbeat=heartbeat,
-                        counters=counters,
+                        members=entrance.members,
+                        allowances=entrance.allowances,
                     )
                     door = Door(
-                        limits=limits, routes=admission.routes(), http=NoPages(), counters=counters
+                        limits=limits,
+                        routes=RouteTable(admission.routes()),
+                        http=NoPages(),
+                        places=entrance.places,
+                        sources=entrance.sources,
+                        counters=counters,
                     )
                     it = House(wire, door, rooms, accounts, database, counters, limits, handlers)
                     made.append(it)
@@ -775,3 +783,45 @@ def test_everything_may_be_cancelled_at_every_step() -> None:
                 cutter.disarm()
 
     sweep(scenario, least=20)
+
+
+# --- bounds for each address and account ----------------------------------------------------
+
+
+async def test_one_account_has_only_so_many_connections_in_all_rooms(
+    autojump_clock: MockClock,
+) -> None:
+    async with house(limits=Limits(account_seats=2)) as it:
+        ada, bob = it.database.person("Ada"), it.database.person("Bob")
+        token = it.login(ada)
+        first = await it.enter(token)
+        await it.enter(token, "/ws/joinRoom/attic")
+        status, headers = await it.knock(token=it.login(ada)).refusal()
+        assert status == 429
+        assert headers[b"retry-after"]
+        await it.enter(it.login(bob))
+
+        await first.client.stream.aclose()
+        await settled()
+        await it.enter(token)
+
+
+async def test_one_address_takes_only_so_many_seats_in_chat_rooms(
+    autojump_clock: MockClock,
+) -> None:
+    async with house(limits=Limits(address_seats=1)) as it:
+        await it.enter(it.login(it.database.person("Ada")))
+        token = it.login(it.database.person("Bob"))
+        assert await it.knock("/ws/joinRoom/attic", token=token).status() == 429
+        await settled()
+        assert it.counters.rooms_current == 1
+
+
+async def test_chat_rooms_cannot_be_guessed_fast(autojump_clock: MockClock) -> None:
+    async with house(limits=Limits(lookup_limit=2)) as it:
+        token = it.login(it.database.person("Eve"))
+        asked = [await it.knock(f"/ws/joinRoom/{n}", token=token).status() for n in range(3)]
+        assert asked == [404, 404, 429]
+        assert await it.knock(token=token).status() == 429
+        await trio.sleep(60)
+        await it.enter(token)

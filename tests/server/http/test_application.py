@@ -156,6 +156,13 @@ async def test_a_websocket_endpoint_without_upgrade_is_426_and_says_how() -> Non
     assert "JOIN_ROOM" in answer.json["error"]
 
 
+async def test_the_way_into_a_chat_room_without_upgrade_is_426_too() -> None:
+    answer = await ask(make_server(), "/ws/joinRoom/lobby")
+
+    assert answer.status == 426
+    assert answer.headers["upgrade"] == "websocket"
+
+
 @pytest.mark.parametrize(("echo", "status"), [(True, 426), (False, 404)])
 async def test_the_echo_endpoint_exists_only_when_it_is_on(echo: bool, status: int) -> None:
     answer = await ask(make_server(echo=echo), "/ws/echo")
@@ -246,7 +253,7 @@ async def test_a_server_without_accounts_has_none_in_its_document() -> None:
 
     assert set(document["paths"]) == {
         *("/", "/health", "/live", "/metrics", "/ready", "/rooms/{room_id}/results"),
-        *("/ws", "/ws/echo"),
+        *("/ws", "/ws/echo", "/ws/joinRoom/{roomId}"),
     }
 
 

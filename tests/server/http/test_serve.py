@@ -211,6 +211,50 @@ async def test_a_websocket_on_a_later_request_is_refused_like_no_upgrade(
     assert {entry["log_level"] for entry in logs} == {"debug"}
 
 
+@pytest.mark.parametrize("before", ["", GET])
+async def test_connect_is_501_and_the_end(autojump_clock: MockClock, before: str) -> None:
+    """Whatever comes behind it would be the tunnel's, and must not be answered."""
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, make_server())
+        await client.send(before, "CONNECT example.com:80 HTTP/1.1\r\nHost: t\r\n\r\n", GET)
+        answers = [await client.answer() for _ in range(2 if before else 1)]
+        assert await client.ended() == b""
+
+    assert answers[-1].status == 501
+    assert answers[-1].headers["connection"] == "close"
+    assert "CONNECT" in answers[-1].json["error"]
+
+
+@pytest.mark.parametrize("before", ["", GET])
+async def test_two_lengths_of_one_body_are_answered_and_the_end(
+    autojump_clock: MockClock, before: str
+) -> None:
+    """RFC 9112 section 6.1: what comes behind it may have been smuggled."""
+    smuggling = POST + "Content-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, make_server())
+        await client.send(before, smuggling, GET)
+        answers = [await client.answer() for _ in range(2 if before else 1)]
+        assert await client.ended() == b""
+
+    assert answers[-1].status == 405
+    assert answers[-1].headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_is_refused_before_it_is_a_request_is_said_in_words(
+    autojump_clock: MockClock, method: str
+) -> None:
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, make_server())
+        await client.send(f"{method} / HTTP/3.0\r\nHost: t\r\n\r\n")
+        rest = await client.ended()
+
+    head, _, body = rest.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 505 ")
+    assert body == (b"" if method == "HEAD" else b'{"error":"not HTTP/1"}')
+
+
 @pytest.mark.parametrize(
     "bad",
     [

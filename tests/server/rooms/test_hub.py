@@ -9,7 +9,15 @@ import trio.testing
 
 from protocol.errors import Refused
 from protocol.ids import RoomId, is_room_id
-from protocol.messages import Announce, BeginVoting, CastVote, Enter, RevealVotes, TicketId
+from protocol.messages import (
+    Announce,
+    BeginVoting,
+    CastVote,
+    Enter,
+    RevealVotes,
+    TicketId,
+    TicketResult,
+)
 from server.rooms.hub import Hub, draw_room_id
 from server.rooms.room import Room
 from server.support.counters import Counters
