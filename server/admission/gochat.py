@@ -10,7 +10,7 @@ import trio
 from protocol.dialects.gochat import GOCHAT
 from protocol.errors import CloseCode, ErrorCode, Refused
 from protocol.ids import RoomId
-from protocol.messages import ChatMessage, EnterChat
+from protocol.messages import ChatRecord, EnterChat
 from server.admission.allowances import Allowances
 from server.admission.members import Members
 from server.admission.routes import Upgrade, WebSocketRoute
@@ -153,7 +153,7 @@ class ChatAdmission:
         if visit.session is None:
             raise HttpRejection(HTTPStatus.SERVICE_UNAVAILABLE, "the room has just ended", _RETRY)
 
-    async def _find(self, upgrade: Upgrade) -> Room[ChatMessage]:
+    async def _find(self, upgrade: Upgrade) -> Room[ChatRecord]:
         source = upgrade.peer.source
         self._allowances.check_guesses(source)
         try:
