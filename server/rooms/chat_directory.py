@@ -106,6 +106,11 @@ class ChatRooms:
         Raises:
             StoreUnavailable: if the store is gone.
         """
+        if self._log.unwritten(room_id):
+            # What was answered outlives a kill, as long as the database keeps up.
+            self._log.hand_over()
+            with trio.move_on_after(FLUSH_SECONDS):
+                await self._writer.flush()
         # Before reading: what is written meanwhile would otherwise be missed.
         unwritten = self._log.unwritten(room_id)
 

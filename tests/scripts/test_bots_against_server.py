@@ -121,7 +121,7 @@ async def test_a_database_that_is_not_the_servers(served: Served, name: str) -> 
 
 
 async def test_a_server_with_its_limits_on(tmp_path: Path) -> None:
-    process, url = await serve(tmp_path / "parley.db")
+    process, url = await serve(tmp_path / "parley.db", "--register-limit", "5")
     try:
         done = await bots("social", "--url", url, "--users", "6")
         await end(process)

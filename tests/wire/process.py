@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
-_TROUBLE: Final = ("Traceback", "failed", "ResourceWarning", "never awaited")
+_TROUBLE: Final = ("Traceback", ": failed", "ResourceWarning", "never awaited")
 
 
 @attrs.define
