@@ -13,6 +13,7 @@ from protocol.messages import Command
 from server.admission.allowances import Allowances
 from server.admission.routes import Upgrade
 from server.admission.session import Session
+from server.auth.sources import Source
 from server.edge.heartbeat import Heartbeat
 from server.edge.places import Places
 from server.edge.poller import Poller
@@ -118,7 +119,7 @@ class Members:
             limits=self._limits,
             counters=self._counters,
             entry=entry,
-            on_end=partial(self._end, upgrade, on_end),
+            on_end=partial(self._end, source, on_end),
         )
         if not room.admit(session):
             self._allowances.return_seat(source)
@@ -127,7 +128,7 @@ class Members:
         self._places.keep(peer)
         return session
 
-    def _end(self, upgrade: Upgrade, on_end: Callable[[], None] | None) -> None:
-        self._allowances.return_seat(upgrade.peer.source)
+    def _end(self, source: Source, on_end: Callable[[], None] | None) -> None:
+        self._allowances.return_seat(source)
         if on_end is not None:
             on_end()

@@ -123,9 +123,8 @@ class Session:
 
     async def run(self) -> None:
         """Live until the connection has ended, leave nothing of it open, and log how it ended."""
-        who = {"room": self._room, "member": self.id, "address": self._connection.address}
         try:
-            with contain("connection", **who):
+            with contain("connection", self._who):
                 await self._connection.run(self)
         finally:
             if self._on_end is not None:
@@ -134,12 +133,15 @@ class Session:
             if closing is not None:
                 get_logger("connection").info(
                     "closed",
-                    **who,
+                    **self._who(),
                     cause=str(closing.cause),
                     code=closing.decisive.code,
                     reason=closing.decisive.reason,
                     seconds=round(trio.current_time() - self._began, 3),
                 )
+
+    def _who(self) -> dict[str, str]:
+        return {"room": self._room, "member": self.id, "address": self._connection.address}
 
     def push(self, frames: bytes, count: int) -> None:
         """Send ``count`` whole frames, without waiting."""

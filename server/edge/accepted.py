@@ -82,6 +82,8 @@ class AcceptedConnection:
         if isinstance(self._stream, trio.SocketStream):
             self._stream.socket.close()
         elif self._stream is None and self.sock is not None:
+            if self.sock.fileno() >= 0:
+                trio.lowlevel.notify_closing(self.sock)
             self.sock.close()
 
     def displace(self) -> None:

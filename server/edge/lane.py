@@ -146,7 +146,7 @@ class Lane(trio.abc.Stream):
 
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        stream: trio.abc.Stream | None,
         sock: socket.socket | None,
         *,
         outbox: Outbox,
@@ -157,7 +157,7 @@ class Lane(trio.abc.Stream):
         """Make a lane on which nothing has happened yet.
 
         Args:
-            stream: the connection's stream.
+            stream: the connection's stream; may be left out where a poller reads the socket.
             sock: the non-blocking socket below it; ``None`` without ``poller``.
             outbox: the connection's sending half.
             poller: the reader of the socket, if there is one.
@@ -293,13 +293,13 @@ class Lane(trio.abc.Stream):
             self._resume()
         return data
 
-    async def drain(self) -> None:
+    async def drain(self, stream: trio.abc.Stream) -> None:
         """Read and discard until the peer ends the connection; the caller sets the deadline."""
         self.stop_reading()
         self._slow = b""
         try:
             while not self.lost:
-                if not await self._stream.receive_some(READ_BYTES):
+                if not await stream.receive_some(READ_BYTES):
                     self._lose(Peer.ENDED)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._lose(Peer.BROKEN)
@@ -371,6 +371,8 @@ class Lane(trio.abc.Stream):
         if self._socket is not None or self._handler is None:
             await self._sleep()
             return
+        if self._stream is None:
+            raise AssertionError("without a poller there is a stream")
         await self._handler.wait_for_space()
         try:
             data = bytes(await self._stream.receive_some(READ_BYTES))

@@ -22,6 +22,7 @@ from server.support.rationed import RationedLog
 from server.support.supervise import contain
 
 _BACKLOG: Final = 4096  # the system cuts it to its own maximum
+_UNSENT_BYTES: Final = 16 * 1024  # above it a socket is not writable; Trio's own choice
 _BATCH: Final = 64  # accepted in one go, then everybody else gets a turn
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
 _BREATH: Final = 0.1  # seconds of rest when the system is out of descriptors or memory
@@ -56,6 +57,10 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((address[0], port, *address[2:]))
             port = sock.getsockname()[1]
+            # Connections inherit both from here; trio.SocketStream would set them one by one.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             sock.listen(_BACKLOG)
     except BaseException:
         for sock in sockets:

@@ -49,7 +49,7 @@ class Outbox:
 
     def __init__(
         self,
-        stream: trio.abc.SendStream,
+        stream: trio.abc.SendStream | None,
         sock: socket.socket | None,
         *,
         limits: Limits,
@@ -59,7 +59,7 @@ class Outbox:
         """Make an empty outbox.
 
         Args:
-            stream: the connection's sending half; takes the bytes, unless ``sock`` does.
+            stream: the connection's sending half; takes the bytes where there is no ``sock``.
             sock: the non-blocking socket below ``stream``, if there is one.
             limits: the bounds in bytes and in seconds.
             spawn: the way to start the writer task.
@@ -172,6 +172,8 @@ class Outbox:
         data = b"".join(queue)
         # One element: meanwhile more may be queued, and truncate() leaves nothing but the first.
         self._queue = deque((data,))
+        if self._stream is None:
+            raise AssertionError("only for streams")
         await self._stream.send_all(data)
         self._shift()
 

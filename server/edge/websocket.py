@@ -99,10 +99,14 @@ class WebSocket:
         self.scope = trio.CancelScope()
         """Around the connection's whole life; cancelling it cuts the connection."""
         self._outbox = Outbox(
-            peer.stream, peer.sock, limits=limits, spawn=self._spawn, on_stuck=self._stuck
+            None if peer.sock else peer.stream,
+            peer.sock,
+            limits=limits,
+            spawn=self._spawn,
+            on_stuck=self._stuck,
         )
         self._lane = Lane(
-            peer.stream,
+            None if peer.sock and poller else peer.stream,
             peer.sock,
             outbox=self._outbox,
             poller=poller if peer.sock is not None else None,
@@ -301,7 +305,7 @@ class WebSocket:
         if not self._lane.peer_closed:
             with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._peer.stream.send_eof()
-            await self._lane.drain()
+            await self._lane.drain(self._peer.stream)
 
     async def _cut(self) -> None:
         """Close the socket; the last thing that happens to a connection."""

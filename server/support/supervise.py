@@ -1,5 +1,6 @@
 """The only broad catch of exceptions: what fails inside is logged once and ends there."""
 
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from server.support.observe import get_logger
@@ -13,9 +14,24 @@ class contain:  # noqa: N801 - reads as a statement, like contextlib.suppress
     :class:`Exception` travels on, also in a group; the exceptions beside it are logged.
     """
 
-    def __init__(self, component: str, /, **context: object) -> None:
-        """Log failures as of ``component``, with ``context``."""
+    __slots__ = ("_component", "_context", "_describe", "failed")
+
+    def __init__(
+        self,
+        component: str,
+        /,
+        describe: Callable[[], Mapping[str, object]] | None = None,
+        **context: object,
+    ) -> None:
+        """Name what may fail.
+
+        Args:
+            component: the part of the server that failures are logged for.
+            describe: gives more context once something has failed; cheaper than keeping it.
+            context: is logged with a failure.
+        """
         self._component = component
+        self._describe = describe
         self._context = context
         self.failed = False
 
@@ -42,7 +58,8 @@ class contain:  # noqa: N801 - reads as a statement, like contextlib.suppress
         if failures is None:
             return False
         self.failed = True
-        get_logger(self._component).error("failed", exc_info=failures, **self._context)
+        context = {**self._context, **(self._describe() if self._describe else {})}
+        get_logger(self._component).error("failed", exc_info=failures, **context)
         if rest is not None:
             raise rest
         return True

@@ -54,6 +54,7 @@ class Laid:
     nursery: trio.Nursery
     sock: socket.socket | None
     refusals: list[Cause]
+    stream: trio.abc.Stream
 
 
 @asynccontextmanager
@@ -90,7 +91,7 @@ async def laid(
                 if opened:
                     lane.open(sink, leftover)
                 nursery.start_soon(poller.run)  # noqa: ASYNC113
-                yield Laid(lane, outbox, Client(there), sink, poller, nursery, sock, refusals)
+                yield Laid(lane, outbox, Client(there), sink, poller, nursery, sock, refusals, here)
                 lane.stop_reading()
                 nursery.cancel_scope.cancel()
     finally:
@@ -214,7 +215,7 @@ async def test_without_slow_bytes_an_end_says_so(wire: Wire, autojump_clock: Moc
     async with laid(wire) as it:
         await it.client.stream.send_eof()
         assert not await it.lane.wait_for_slow()
-        await it.lane.drain()
+        await it.lane.drain(it.stream)
 
 
 async def test_a_broken_socket_is_told_after_everything_else(autojump_clock: MockClock) -> None:
@@ -280,7 +281,7 @@ async def test_draining_discards_until_the_end(wire: Wire, autojump_clock: MockC
         await it.client.send(masked(b"x", BINARY) * 1000)
         await settled()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(it.lane.drain)
+            nursery.start_soon(it.lane.drain, it.stream)
             await it.client.send(masked("more") * 1000)
             await settled()
             assert nursery.child_tasks
@@ -293,7 +294,7 @@ async def test_draining_a_broken_connection_ends(autojump_clock: MockClock) -> N
     async with laid("socket") as it:
         it.outbox.push(b"unread")
         await it.client.stream.aclose()
-        await it.lane.drain()
+        await it.lane.drain(it.stream)
         assert it.lane.lost
 
 
@@ -467,7 +468,7 @@ def test_cancelled_at_any_step_it_can_be_used_again(wire: Wire, act: str) -> Non
                     case "receive":
                         await it.lane.receive_some()
                     case "drain":
-                        await it.lane.drain()
+                        await it.lane.drain(it.stream)
                     case "wait":
                         await it.lane.wait_for_slow()
                     case "send":
