@@ -76,7 +76,7 @@ class Proxies:
 
     def trusts(self, peer: str | None) -> bool:
         """Tell whether ``peer``, the address of the other side of a socket, is a proxy of ours."""
-        return self._trusts(_parse(peer))
+        return bool(self._networks) and self._trusts(_parse(peer))
 
     def _warn(self, address: Address) -> None:
         """Tell the operator that a proxy may be missing from the settings.

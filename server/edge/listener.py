@@ -129,12 +129,20 @@ class Listener:
                 )
             )
             porch.watch(listening.fileno())
-            while True:
-                with trio.move_on_at(porch.deadline):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._expire, porch)
+                while True:
                     await trio.lowlevel.wait_readable(porch.fileno())
-                if porch.look():
-                    await self._accept_batch(listening, porch)
-                porch.expire(trio.current_time())
+                    if porch.look():
+                        await self._accept_batch(listening, porch)
+
+    async def _expire(self, porch: Porch) -> None:
+        """Deal with those on the porch whose time is up; in a task of its own, with one timer."""
+        while True:
+            # Whoever comes meanwhile has all of its time from then on.
+            latest = trio.current_time() + self._limits.first_request_seconds
+            await trio.sleep_until(min(porch.deadline, latest))
+            porch.expire(trio.current_time())
 
     async def _accept_batch(self, listening: socket.socket, porch: Porch | None) -> None:
         try:

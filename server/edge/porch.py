@@ -92,9 +92,13 @@ class Porch:
     def add(self, peer: AcceptedConnection, sock: socket.socket) -> None:
         """Take in a connection, and read from the non-blocking socket below it.
 
+        Most have asked already when they are accepted, and go straight to the door.
+
         Raises:
             OSError: if the system watches no more descriptors.
         """
+        if not self._read(peer, sock):
+            return
         descriptor = sock.fileno()
         self._epoll.register(descriptor, select.EPOLLIN)
         self._waiting[descriptor] = peer, sock
@@ -130,17 +134,18 @@ class Porch:
             else:
                 self._close(peer)
 
-    def _read(self, peer: AcceptedConnection, sock: socket.socket) -> None:
+    def _read(self, peer: AcceptedConnection, sock: socket.socket) -> bool:
+        """Read what has come; tell whether the connection stays for more."""
         try:
             data = sock.recv(self._head_bytes - len(peer.first))
         except BlockingIOError:
-            return
+            return True
         except OSError:
             data = b""
         if not data:
             self.remove(sock)
             self._close(peer)
-            return
+            return False
         before = len(peer.first)
         peer.first += data
         if (
@@ -150,3 +155,5 @@ class Porch:
         ):
             self.remove(sock)
             self._proceed(peer)
+            return False
+        return True
