@@ -44,8 +44,10 @@ async def test_the_index_says_what_is_here() -> None:
         "documentation": "/schema",
         "getHealth": "/health",
         "getIndex": "/",
+        "getLive": "/live",
         "getMetrics": "/metrics",
-        "getResults": "/rooms/{room_id}/results{?format}",
+        "getReady": "/ready",
+        "getResults": "/rooms/{room_id}/results{?key,format}",
         "openEstimationRoom": "/ws{?action,name,max_room_capacity,room_id}",
         "openapi": "/schema/openapi.json",
         "openapiYaml": "/schema/openapi.yaml",
@@ -134,7 +136,7 @@ async def test_every_counter_is_a_metric_with_a_text_of_its_own() -> None:
     for name in names:
         family = families[f"parley_{name}"]
         assert family.documentation == HELP[name]
-        assert [sample.value for sample in family.samples] == [0]
+        assert {sample.value for sample in family.samples} == {0}
 
 
 async def test_metrics_are_named_as_prometheus_recommends() -> None:

@@ -27,7 +27,7 @@ from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.harness import FakeMember
 from tests.server.http.world import ON_SQLITE, UNLIMITED, Person, World
-from tests.server.http_client import UP, Answer, connect
+from tests.server.http_client import UP, Answer, connect, endpoints
 from tests.server.memory_results import MemoryResults
 
 UNKNOWN = "cellar"
@@ -51,6 +51,7 @@ class ChatWorld(World):
             limits=limits,
             version="1.2.3",
             health=lambda: UP,
+            websockets=endpoints(),
             social=Social(
                 accounts=self.accounts,
                 database=database,

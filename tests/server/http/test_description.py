@@ -51,7 +51,7 @@ async def test_every_path_is_described(world: ChatWorld) -> None:
     document = await document_of(world)
 
     assert set(document["paths"]) == {
-        *("/", "/health", "/metrics"),
+        *("/", "/health", "/live", "/ready", "/metrics"),
         *("/register", "/login", "/logout", "/delete"),
         *("/users/me", "/users/{user_id}", "/follow", "/unfollow"),
         *("/users/{user_id}/followers", "/users/{user_id}/following", "/users/{user_id}/posts"),
@@ -117,11 +117,13 @@ async def test_every_websocket_endpoint_is_described(world: ChatWorld) -> None:
 
     estimation, chat = paths["/ws"]["get"], paths["/ws/joinRoom/{roomId}"]["get"]
     for operation in (estimation, chat):
-        assert {"101", "400", "426", "503"} <= set(operation["responses"])
+        assert {"101", "400", "403", "426", "503"} <= set(operation["responses"])
         assert "Sec-WebSocket-Accept" in operation["responses"]["101"]["headers"]
         assert {"Upgrade", "Connection"} <= set(operation["responses"]["426"]["headers"])
     assert tuple(each["name"] for each in estimation["parameters"]) == ESTIMATION.queries
-    assert {"401", "403", "404"} <= set(chat["responses"])
+    assert {"401", "404", "429"} <= set(chat["responses"])
+    assert "connect" in estimation["description"].lower()
+    assert "/ws?action=CREATE_ROOM" in estimation["description"]
 
 
 async def test_the_index_links_to_every_operation_with_its_query(world: ChatWorld) -> None:

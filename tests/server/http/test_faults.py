@@ -19,6 +19,7 @@ from tests.server.http_client import connect, make_server
         (b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "chunked"),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, 431, "large"),
         (b"GET / HTTP/2.0\r\nHost: t\r\n\r\n", 505, "only HTTP/1"),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: t\r\n\r\n", 501, "CONNECT"),
     ],
 )
 async def test_what_is_no_acceptable_http_is_answered_in_json(
