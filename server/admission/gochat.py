@@ -19,8 +19,8 @@ from server.auth.accounts import Accounts, Identity
 from server.auth.tokens import (
     CHALLENGE,
     COOKIE,
-    TOKEN_NEEDED,
-    TOKEN_REFUSED,
+    LOG_IN_AGAIN,
+    LOG_IN_FIRST,
     Revoked,
     bearer,
 )
@@ -29,7 +29,10 @@ from server.rooms.chat_directory import ChatRooms
 from server.rooms.room import Room
 from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
 
-HOW_TO_CONNECT: Final = f"{CHAT_PATH.format(roomId='ROOM')}, with the token of a login as the cookie or in Authorization"
+HOW_TO_CONNECT: Final = (
+    f"{CHAT_PATH.replace('{roomId}', 'ROOM')}, "
+    "with the token of a login as the cookie or in Authorization"
+)
 
 _RETRY: Final = {"Retry-After": "2"}
 _STATUS: Final = {
@@ -114,7 +117,7 @@ class ChatAdmission:
     async def _identify(self, upgrade: Upgrade) -> Identity:
         text = _token(upgrade)
         if not text:
-            raise _unauthorized(TOKEN_NEEDED)
+            raise _unauthorized(LOG_IN_FIRST)
         # What is revoked while the token is looked up may not be seen by that any more.
         revoked: list[Revoked] = []
         unsubscribe = self._accounts.revocations.subscribe(revoked.append)
@@ -124,7 +127,7 @@ class ChatAdmission:
                 raise NotAuthenticated
             return identity
         except NotAuthenticated:
-            raise _unauthorized(TOKEN_REFUSED) from None
+            raise _unauthorized(LOG_IN_AGAIN) from None
         except StoreUnavailable:
             raise _unavailable() from None
         finally:
@@ -134,7 +137,7 @@ class ChatAdmission:
         room = await self._find(upgrade)
         if visit.ended:
             self._rooms.let_sleep(room)
-            raise _unauthorized(TOKEN_REFUSED)
+            raise _unauthorized(LOG_IN_AGAIN)
         user = visit.identity.user
         try:
             visit.session = self._members.admit(

@@ -11,8 +11,8 @@ import attrs
 COOKIE: Final = "auth_token"
 """The name of the cookie in which browsers keep a token."""
 
-TOKEN_NEEDED: Final = "log in first: this needs a token"
-TOKEN_REFUSED: Final = "log in again: the token is not valid, or no longer"
+LOG_IN_FIRST: Final = "log in first: this needs a token"
+LOG_IN_AGAIN: Final = "log in again: the token is not valid, or no longer"
 """What is said to whoever shows no token, or none that is worth anything."""
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}

@@ -15,7 +15,7 @@ from server.auth.accounts import Accounts, Identity
 from server.auth.attempts import Attempts
 from server.auth.origin import OTHER_SITE, same_origin
 from server.auth.proxies import Proxies, Secure
-from server.auth.tokens import COOKIE, TOKEN_NEEDED, TOKEN_REFUSED, Token, bearer
+from server.auth.tokens import COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
 from server.http.errors import RequestFailed, too_many, unauthorized
 from server.http.parameters import unknown_parameter
 from server.store.records import User
@@ -66,11 +66,11 @@ class Access:
         cookie = connection.cookies.get(COOKIE)
         text = bearer(connection.headers.get("authorization", "")) or cookie
         if not text:
-            raise unauthorized(TOKEN_NEEDED)
+            raise unauthorized(LOG_IN_FIRST)
         try:
             identity = await self._accounts.identify(text)
         except NotAuthenticated:
-            raise unauthorized(TOKEN_REFUSED) from None
+            raise unauthorized(LOG_IN_AGAIN) from None
         connection.scope["user"] = identity.user
         connection.scope["auth"] = identity
         if identity.renewed and text == cookie:

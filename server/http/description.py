@@ -23,7 +23,8 @@ the path does not support its method. `HEAD` and `OPTIONS` are answered wherever
 
 Answers are not to be cached (`Cache-Control: no-store`), except for the files of this page.
 
-Lists are paged: `limit` is the size of a page, and the header `Link` leads to the next one.
+Lists are paged: `limit` is the size of a page, and the header `Link` leads to the next one. Only
+those of all chat rooms and of the people in one come whole.
 """
 
 TAGS: Final = {

@@ -143,7 +143,7 @@ def error_handlers() -> dict[int | type[Exception], Handler]:
 
     def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
         """Answer what was raised; log it if the fault is ours."""
-        if _is_ours(error):
+        if not isinstance(error, HTTPException) or _is_ours(error):
             # Not the query string, which may hold what should not be kept.
             log.error(
                 "request failed", method=request.method, path=request.url.path, exc_info=error
@@ -151,7 +151,6 @@ def error_handlers() -> dict[int | type[Exception], Handler]:
             return _answer(
                 HTTP_500_INTERNAL_SERVER_ERROR, {"error": "something went wrong on the server"}
             )
-        assert isinstance(error, HTTPException)
         if isinstance(error, MethodNotAllowedException):
             words = f"{request.method} is not allowed here; the header Allow lists what is"
             content = {"error": words}
@@ -183,10 +182,8 @@ def _answer_busy(_: Request[Any, Any, Any], __: Exception) -> Response[dict[str,
     return _later("too many people are logging in, try again in a moment", RETRY_SECONDS)
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_ours(error: HTTPException) -> bool:
     """Tell whether the fault is the server's."""
-    if not isinstance(error, HTTPException):
-        return True
     fatal = error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR
     return fatal and not isinstance(error, RequestFailed)
 

@@ -134,6 +134,7 @@ def make_server(
     limits: Limits | None = None,
     counters: Counters | None = None,
     echo: bool = False,
+    chat: bool = False,
 ) -> HttpServer:
     limits = limits or Limits()
     application = make_application(
@@ -142,7 +143,7 @@ def make_server(
         limits=limits,
         version="1.2.3",
         health=lambda: health,
-        websockets=endpoints(echo=echo, chat=False),
+        websockets=endpoints(echo=echo, chat=chat),
     )
     return HttpServer(application, limits)
 
