@@ -110,7 +110,7 @@ class Client:
         return rest
 
 
-async def nowhere(upgrade: Upgrade) -> None:
+async def nowhere(upgrade: Upgrade) -> None:  # noqa: ASYNC124 - a handler is asynchronous
     raise AssertionError("upgrades are not recognized here")
 
 
