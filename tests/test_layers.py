@@ -73,6 +73,7 @@ INSIDE: Final = {
         "limits",
         "bucket",
         "counters",
+        "malformed",
         "errors",
     ],
 }

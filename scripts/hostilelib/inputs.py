@@ -278,6 +278,7 @@ INPUTS: Final[tuple[Input, ...]] = (
     _target("GET /timeline?…", "GET", "/timeline?"),
     _target("GET /rooms/hostile/messages?before=", "GET", "/rooms/hostile/messages?before="),
     _target("GET /rooms/abcdef/results?format=", "GET", "/rooms/abcdef/results?format="),
+    _target("GET /rooms/abcdef/results?key=", "GET", "/rooms/abcdef/results?key="),
     _target("POST /follow?toFollowId=", "POST", "/follow?toFollowId="),
     _target("POST /unfollow?toUnfollowId=", "POST", "/unfollow?toUnfollowId="),
     *(_header(name) for name in (

@@ -10,7 +10,7 @@ import trio
 
 from server.admission.handshake import asks_for_websocket, judge_handshake, refuse
 from server.admission.routes import RouteTable, Upgrade, WebSocketRoute
-from server.auth.origin import same_origin
+from server.auth.origin import OTHER_SITE, same_origin
 from server.auth.sources import Sources
 from server.edge.accepted import AcceptedConnection
 from server.edge.places import Places
@@ -18,6 +18,7 @@ from server.edge.prefixed import PrefixedStream
 from server.support.counters import Counters
 from server.support.errors import HttpRejection
 from server.support.limits import Limits
+from server.support.malformed import ERROR_HEADERS, NO_CONNECT, head_too_large, why_malformed
 from server.support.rationed import RationedLog, shortened
 
 _RETRY: Final = {"Retry-After": "5"}
@@ -105,7 +106,7 @@ class Door:
         """Read until the head of a request is complete; ``None`` if nobody waits for an answer."""
         raw, peer.first = peer.first, b""
         largest = self._limits.head_bytes
-        if raw and (request := _parse(connection, raw)) is not None:
+        if raw and (request := _parse(connection, raw, largest)) is not None:
             return request, raw
         patience = trio.CancelScope(deadline=peer.since + self._limits.first_request_seconds)
         self._reading.add(patience)
@@ -116,12 +117,12 @@ class Door:
                     if not data:
                         return None, raw
                     raw += data
-                    request = _parse(connection, data)
+                    request = _parse(connection, data, largest)
                     if request is not None:
                         return request, raw
                 raise HttpRejection(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    f"the head of the request has more than {largest} bytes",
+                    head_too_large(largest),
                 )
         finally:
             self._reading.discard(patience)
@@ -141,7 +142,7 @@ class Door:
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", _RETRY
             )
         if request.method == b"CONNECT":
-            raise HttpRejection(HTTPStatus.NOT_IMPLEMENTED, "this server is no proxy: no CONNECT")
+            raise HttpRejection(HTTPStatus.NOT_IMPLEMENTED, NO_CONNECT)
         headers = list(request.headers)
         values: dict[bytes, list[bytes]] = {}
         for name, value in headers:
@@ -160,9 +161,7 @@ class Door:
         handshake = judge_handshake(request.method, request.http_version, values)
         # Browsers ask nobody before they open a WebSocket to another site, and send its cookies.
         if not same_origin(headers):
-            raise HttpRejection(
-                HTTPStatus.FORBIDDEN, "a page of another site may not open a WebSocket here"
-            )
+            raise HttpRejection(HTTPStatus.FORBIDDEN, OTHER_SITE)
         problem = self._places.move(peer, self._sources.of_request(peer.address, headers))
         if problem is not None:
             raise HttpRejection(HTTPStatus.SERVICE_UNAVAILABLE, problem, _RETRY)
@@ -200,10 +199,10 @@ class Door:
         response = h11.Response(
             status_code=turned.status,
             headers=[
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(body))),
-                ("Connection", "close"),
-                *turned.headers.items(),
+                *ERROR_HEADERS,
+                (b"Content-Length", b"%d" % len(body)),
+                (b"Connection", b"close"),
+                *((name.encode(), value.encode()) for name, value in turned.headers.items()),
             ],
             reason=turned.status.phrase,
         )
@@ -219,10 +218,12 @@ class Door:
                 pass
 
 
-def _parse(connection: h11.Connection, data: bytes) -> h11.Request | None:
+def _parse(connection: h11.Connection, data: bytes, largest: int) -> h11.Request | None:
     try:
         connection.receive_data(data)
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise HttpRejection(HTTPStatus(error.error_status_hint), str(error)) from None
+        raise HttpRejection(
+            HTTPStatus(error.error_status_hint), why_malformed(error, largest)
+        ) from None
     return event if isinstance(event, h11.Request) else None

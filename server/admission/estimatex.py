@@ -19,7 +19,7 @@ from protocol.messages import TicketResult
 from server.admission.allowances import Allowances
 from server.admission.handlers import Deaf, Echo
 from server.admission.members import Members
-from server.admission.routes import Upgrade, WebSocketRoute
+from server.admission.routes import ECHO_PATH, ESTIMATION_PATH, Upgrade, WebSocketRoute
 from server.edge.websocket import WebSocket
 from server.rooms.hub import Hub
 from server.rooms.room import Room
@@ -28,9 +28,10 @@ from server.support.limits import Limits
 from server.support.rationed import RationedLog
 
 HOW_TO_CONNECT: Final = (
-    "/ws?action=CREATE_ROOM&name=NAME or /ws?action=JOIN_ROOM&name=NAME&room_id=ID"
+    f"{ESTIMATION_PATH}?action=CREATE_ROOM&name=NAME or "
+    f"{ESTIMATION_PATH}?action=JOIN_ROOM&name=NAME&room_id=ID"
 )
-HOW_TO_ECHO: Final = "/ws/echo"
+HOW_TO_ECHO: Final = ECHO_PATH
 
 _ECHO_FRAMES: Final = 1_000_000  # conformance tests send what no client would
 _ECHO_BACKLOG: Final = 2  # largest messages in an echo's outbox
@@ -74,8 +75,8 @@ class Admission:
 
     def routes(self, *, echo: bool) -> list[WebSocketRoute]:
         """List the endpoints; the echo only if it is wanted."""
-        estimatex = WebSocketRoute(path="/ws", handler=self.estimatex, how=HOW_TO_CONNECT)
-        echoing = WebSocketRoute(path="/ws/echo", handler=self.echo, how=HOW_TO_ECHO)
+        estimatex = WebSocketRoute(path=ESTIMATION_PATH, handler=self.estimatex, how=HOW_TO_CONNECT)
+        echoing = WebSocketRoute(path=ECHO_PATH, handler=self.echo, how=HOW_TO_ECHO)
         return [estimatex, echoing] if echo else [estimatex]
 
     async def estimatex(self, upgrade: Upgrade) -> None:

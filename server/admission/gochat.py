@@ -13,20 +13,25 @@ from protocol.ids import RoomId
 from protocol.messages import ChatRecord, EnterChat
 from server.admission.allowances import Allowances
 from server.admission.members import Members
-from server.admission.routes import Upgrade, WebSocketRoute
+from server.admission.routes import CHAT_PATH, Upgrade, WebSocketRoute
 from server.admission.session import Session
-from server.auth.accounts import (
-    Accounts,
-    Identity,
+from server.auth.accounts import Accounts, Identity
+from server.auth.tokens import (
+    CHALLENGE,
+    COOKIE,
+    LOG_IN_AGAIN,
+    LOG_IN_FIRST,
+    Revoked,
+    bearer,
 )
-from server.auth.tokens import COOKIE, Revoked, bearer
 from server.edge.closing import Cause
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.room import Room
 from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
 
 HOW_TO_CONNECT: Final = (
-    "/ws/joinRoom/ROOM, with the token of a login as the cookie or in Authorization"
+    f"{CHAT_PATH.replace('{roomId}', 'ROOM')}, "
+    "with the token of a login as the cookie or in Authorization"
 )
 
 _RETRY: Final = {"Retry-After": "2"}
@@ -72,7 +77,7 @@ class ChatAdmission:
 
     def routes(self) -> list[WebSocketRoute]:
         """List the endpoints."""
-        return [WebSocketRoute(path="/ws/joinRoom/{roomId}", handler=self.join, how=HOW_TO_CONNECT)]
+        return [WebSocketRoute(path=CHAT_PATH, handler=self.join, how=HOW_TO_CONNECT)]
 
     async def join(self, upgrade: Upgrade) -> None:
         """Bring a connection into the room that the path names.
@@ -111,11 +116,8 @@ class ChatAdmission:
 
     async def _identify(self, upgrade: Upgrade) -> Identity:
         text = _token(upgrade)
-        challenge = {"WWW-Authenticate": "Bearer"}
         if not text:
-            raise HttpRejection(
-                HTTPStatus.UNAUTHORIZED, "log in first: this needs a token", challenge
-            )
+            raise _unauthorized(LOG_IN_FIRST)
         # What is revoked while the token is looked up may not be seen by that any more.
         revoked: list[Revoked] = []
         unsubscribe = self._accounts.revocations.subscribe(revoked.append)
@@ -125,8 +127,7 @@ class ChatAdmission:
                 raise NotAuthenticated
             return identity
         except NotAuthenticated:
-            message = "log in again: the token is not valid, or no longer"
-            raise HttpRejection(HTTPStatus.UNAUTHORIZED, message, challenge) from None
+            raise _unauthorized(LOG_IN_AGAIN) from None
         except StoreUnavailable:
             raise _unavailable() from None
         finally:
@@ -136,7 +137,7 @@ class ChatAdmission:
         room = await self._find(upgrade)
         if visit.ended:
             self._rooms.let_sleep(room)
-            raise HttpRejection(HTTPStatus.UNAUTHORIZED, "log in again: the token has been revoked")
+            raise _unauthorized(LOG_IN_AGAIN)
         user = visit.identity.user
         try:
             visit.session = self._members.admit(
@@ -185,6 +186,10 @@ def _rejection(refused: Refused) -> HttpRejection:
     status = _STATUS.get(refused.problem.code, HTTPStatus.BAD_REQUEST)
     headers = _RETRY if status in _TRY_AGAIN else None
     return HttpRejection(status, refused.problem.message, headers)
+
+
+def _unauthorized(message: str) -> HttpRejection:
+    return HttpRejection(HTTPStatus.UNAUTHORIZED, message, CHALLENGE)
 
 
 def _unavailable() -> HttpRejection:

@@ -9,6 +9,10 @@ import attrs
 
 from server.edge.accepted import AcceptedConnection
 
+ESTIMATION_PATH: Final = "/ws"
+ECHO_PATH: Final = "/ws/echo"
+CHAT_PATH: Final = "/ws/joinRoom/{roomId}"
+
 LONGEST_PARAMETER: Final = 1024
 """Bytes of one segment of a path, escaped, that may be a parameter; no room has so long an id."""
 

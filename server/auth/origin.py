@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+OTHER_SITE: Final = "a page of another site may not do this"
+"""What is said to whoever is refused for that."""
+
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?")
 _OURS: Final = {b"same-origin", b"none"}

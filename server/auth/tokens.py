@@ -11,6 +11,13 @@ import attrs
 COOKIE: Final = "auth_token"
 """The name of the cookie in which browsers keep a token."""
 
+LOG_IN_FIRST: Final = "log in first: this needs a token"
+LOG_IN_AGAIN: Final = "log in again: the token is not valid, or no longer"
+"""What is said to whoever shows no token, or none that is worth anything."""
+
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+"""The header of such a refusal (RFC 6750 section 3)."""
+
 TOKEN_BYTES: Final = 32
 """256 bits: nobody guesses one, so a plain digest of it is enough, without salt or stretching."""
 

@@ -13,9 +13,9 @@ from litestar.types import Scope
 
 from server.auth.accounts import Accounts, Identity
 from server.auth.attempts import Attempts
-from server.auth.origin import same_origin
+from server.auth.origin import OTHER_SITE, same_origin
 from server.auth.proxies import Proxies, Secure
-from server.auth.tokens import COOKIE, Token, bearer
+from server.auth.tokens import COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
 from server.http.errors import RequestFailed, too_many, unauthorized
 from server.http.parameters import unknown_parameter
 from server.store.records import User
@@ -66,11 +66,11 @@ class Access:
         cookie = connection.cookies.get(COOKIE)
         text = bearer(connection.headers.get("authorization", "")) or cookie
         if not text:
-            raise unauthorized("log in first: this needs a token")
+            raise unauthorized(LOG_IN_FIRST)
         try:
             identity = await self._accounts.identify(text)
         except NotAuthenticated:
-            raise unauthorized("log in again: the token is not valid, or no longer") from None
+            raise unauthorized(LOG_IN_AGAIN) from None
         connection.scope["user"] = identity.user
         connection.scope["auth"] = identity
         if identity.renewed and text == cookie:
@@ -191,7 +191,7 @@ async def refuse_other_origins(connection: Connection, handler: BaseRouteHandler
     if COOKIE not in connection.cookies and not handler.opt.get("sets_cookie"):
         return
     if not same_origin(connection.scope["headers"]):
-        raise RequestFailed(HTTP_403_FORBIDDEN, "a page of another site may not do this")
+        raise RequestFailed(HTTP_403_FORBIDDEN, OTHER_SITE)
 
 
 async def refuse_unknown_parameters(connection: Connection, handler: BaseRouteHandler) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 
 from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders
-from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components
@@ -18,7 +17,7 @@ from server.http.access import (
     renewed_cookie,
 )
 from server.http.bodies import StrictSchema
-from server.http.errors import answer_busy, answer_error, answer_unavailable
+from server.http.errors import error_handlers
 from server.http.routes.health import Health, health_handler, probe_handlers
 from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
@@ -29,7 +28,6 @@ from server.http.slices import LongAnswers
 from server.http.social import SECURITY, Social, social_handlers
 from server.store.results import ResultsStore
 from server.support.counters import Counters
-from server.support.errors import StoreUnavailable, TooManyPasswords
 from server.support.limits import Limits
 
 
@@ -72,12 +70,7 @@ def make_application(
         handlers,
         guards=[refuse_other_origins, refuse_unknown_parameters],
         before_send=[_finish_headers],
-        exception_handlers={
-            HTTPException: answer_error,
-            StoreUnavailable: answer_unavailable,
-            TooManyPasswords: answer_busy,
-            Exception: answer_error,
-        },
+        exception_handlers=error_handlers(),
         plugins=[StrictSchema()],
         logging_config=None,
         request_max_body_size=limits.body_bytes,

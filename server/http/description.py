@@ -3,7 +3,6 @@
 Headers of answers, WebSocket endpoints, groups of operations, and what is true of every answer.
 """
 
-import re
 from collections.abc import Iterator
 from copy import deepcopy
 from http import HTTPStatus
@@ -24,7 +23,8 @@ the path does not support its method. `HEAD` and `OPTIONS` are answered wherever
 
 Answers are not to be cached (`Cache-Control: no-store`), except for the files of this page.
 
-Lists are paged: `limit` is the size of a page, and the header `Link` leads to the next one.
+Lists are paged: `limit` is the size of a page, and the header `Link` leads to the next one. Only
+those of all chat rooms and of the people in one come whole.
 """
 
 TAGS: Final = {
@@ -135,17 +135,12 @@ def operations(document: Json) -> Iterator[Json]:
 def _add_sockets(paths: Json) -> None:
     """Describe the WebSocket endpoints in place of what Litestar answers at their paths."""
     for socket in SOCKETS:
-        if socket.needs not in paths:
+        if socket.path not in paths:
             continue
-        shape = _shape(socket.path)
-        for path in [path for path in paths if _shape(path) == shape]:
-            del paths[path]
-        paths[socket.path] = {"get": deepcopy(socket.operation)}
-
-
-def _shape(path: str) -> str:
-    """Leave the names of parameters out of a path."""
-    return re.sub(r"\{[^}]*\}", "{}", path)
+        how = paths[socket.path]["get"]["description"]
+        operation = deepcopy(socket.operation)
+        operation["description"] = f"{how}\n\n{operation['description']}"
+        paths[socket.path] = {"get": operation}
 
 
 def _add_headers(operation: Json) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import attrs
@@ -26,8 +27,10 @@ from litestar.status_codes import (
 
 from protocol.errors import ParleyError
 from server.auth.passwords import RETRY_SECONDS
+from server.auth.tokens import CHALLENGE
 from server.http.parameters import expectation
-from server.support.observe import get_logger
+from server.support.errors import StoreUnavailable, TooManyPasswords
+from server.support.rationed import RationedLog
 
 DATABASE_RETRY_SECONDS: Final = 5
 
@@ -37,7 +40,7 @@ _MISSING: Final = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 MEANINGS: Final = {
     HTTP_400_BAD_REQUEST: "The body is not JSON, or a parameter is wrong or unknown",
-    HTTP_401_UNAUTHORIZED: "There is no token, or it is not valid",
+    HTTP_401_UNAUTHORIZED: "The token is missing or invalid",
     HTTP_403_FORBIDDEN: "A page of another site asks, or what is to change is not yours",
     HTTP_404_NOT_FOUND: "There is no such thing",
     HTTP_408_REQUEST_TIMEOUT: "The body did not come in time",
@@ -46,7 +49,7 @@ MEANINGS: Final = {
     HTTP_415_UNSUPPORTED_MEDIA_TYPE: "The body is not declared as application/json",
     HTTP_422_UNPROCESSABLE_ENTITY: "A field is missing, unknown, of a wrong type or out of range",
     HTTP_429_TOO_MANY_REQUESTS: "Too many attempts, or too much at once; see Retry-After",
-    HTTP_503_SERVICE_UNAVAILABLE: "For a moment, this cannot be done; see Retry-After",
+    HTTP_503_SERVICE_UNAVAILABLE: "Temporarily unavailable; see Retry-After",
 }
 
 
@@ -86,7 +89,7 @@ class NotHere(RequestFailed):
 
 def unauthorized(message: str) -> RequestFailed:
     """Make the refusal of a request without a valid token (RFC 6750 section 3)."""
-    return RequestFailed(HTTP_401_UNAUTHORIZED, message, headers={"WWW-Authenticate": "Bearer"})
+    return RequestFailed(HTTP_401_UNAUTHORIZED, message, headers=CHALLENGE)
 
 
 def not_here(what: str) -> NotHere:
@@ -130,36 +133,59 @@ def responses(
     }
 
 
-def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
-    """Answer what a handler, or the way to it, raised; log it if the fault is ours."""
-    if not isinstance(error, HTTPException) or (
-        error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR and not isinstance(error, RequestFailed)
-    ):
-        # Not the query string, which may hold what should not be kept.
-        get_logger("http").error(
-            "request failed", method=request.method, path=request.url.path, exc_info=error
+Handler = Callable[[Request[Any, Any, Any], Any], Response[dict[str, str]]]
+
+
+def error_handlers() -> dict[int | type[Exception], Handler]:
+    """Make the handlers of whatever is raised by a handler, or on the way to it."""
+    # Anybody can ask for what fails, as often and at as long a path as they like.
+    log = RationedLog("http")
+
+    def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+        """Answer what was raised; log it if the fault is ours."""
+        if not isinstance(error, HTTPException) or _is_ours(error):
+            # Not the query string, which may hold what should not be kept.
+            log.error(
+                "request failed", method=request.method, path=request.url.path, exc_info=error
+            )
+            return _answer(
+                HTTP_500_INTERNAL_SERVER_ERROR, {"error": "something went wrong on the server"}
+            )
+        if isinstance(error, MethodNotAllowedException):
+            words = f"{request.method} is not allowed here; the header Allow lists what is"
+            content = {"error": words}
+        elif isinstance(error, NotFoundException):
+            content = {"error": "there is nothing at this path, see / for what there is"}
+        else:
+            content = _describe(request, error)
+        return _answer(error.status_code, content, error.headers)
+
+    def answer_unavailable(
+        request: Request[Any, Any, Any], _: Exception
+    ) -> Response[dict[str, str]]:
+        """Answer that the store is gone; it says so in the log itself."""
+        log.warning("no database", method=request.method, path=request.url.path)
+        return _later(
+            "the database is not available, try again in a moment", DATABASE_RETRY_SECONDS
         )
-        return _answer(
-            HTTP_500_INTERNAL_SERVER_ERROR, {"error": "something went wrong on the server"}
-        )
-    if isinstance(error, MethodNotAllowedException):
-        content = {"error": f"{request.method} is not allowed here; the header Allow lists what is"}
-    elif isinstance(error, NotFoundException):
-        content = {"error": "there is nothing at this path, see / for what there is"}
-    else:
-        content = _describe(request, error)
-    return _answer(error.status_code, content, error.headers)
+
+    return {
+        HTTPException: answer_error,
+        StoreUnavailable: answer_unavailable,
+        TooManyPasswords: _answer_busy,
+        Exception: answer_error,
+    }
 
 
-def answer_unavailable(request: Request[Any, Any, Any], _: Exception) -> Response[dict[str, str]]:
-    """Answer that the store is gone; it says so in the log itself."""
-    get_logger("http").warning("no database", method=request.method, path=request.url.path)
-    return _later("the database is not available, try again in a moment", DATABASE_RETRY_SECONDS)
-
-
-def answer_busy(_: Request[Any, Any, Any], __: Exception) -> Response[dict[str, str]]:
+def _answer_busy(_: Request[Any, Any, Any], __: Exception) -> Response[dict[str, str]]:
     """Answer that too many passwords are waiting to be judged."""
     return _later("too many people are logging in, try again in a moment", RETRY_SECONDS)
+
+
+def _is_ours(error: HTTPException) -> bool:
+    """Tell whether the fault is the server's."""
+    fatal = error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR
+    return fatal and not isinstance(error, RequestFailed)
 
 
 def _later(message: str, seconds: int) -> Response[dict[str, str]]:

@@ -6,24 +6,31 @@ from typing import Any, Final
 import h11
 import orjson
 
-_EMPTY: Final = (b"content-length", b"0")
+from server.support.malformed import ERROR_HEADERS, why_malformed
 
-_SENTENCES: Final = {
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the head of the request is too large",
-    HTTPStatus.NOT_IMPLEMENTED: "of the transfer codings only chunked is supported",
-    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "only HTTP/1.0 and HTTP/1.1 are supported",
-}
-_QUOTED: Final = ": bytearray("
-"""How h11 goes on where it quotes the peer, which is not echoed."""
+_EMPTY: Final = (b"content-length", b"0")
 
 
 class ExplainingConnection(h11.Connection):
-    """An HTTP/1 connection whose bare errors say what was wrong.
+    """The server's side of an HTTP/1 connection, whose bare errors say what was wrong.
 
     Hypercorn answers what it cannot read with a status and an empty body.
     """
 
-    _why: str | None = None
+    def __init__(self, head_bytes: int) -> None:
+        """Refuse heads of more than ``head_bytes``."""
+        super().__init__(h11.SERVER, max_incomplete_event_size=head_bytes)
+        self._head_bytes = head_bytes
+        self._why = ""
+        self._bare = False  # answers have no content: the request is a HEAD
+
+    def judge(self, request: h11.Request) -> h11.Request:
+        """Give the request that Hypercorn is to see; for subclasses.
+
+        Raises:
+            Unsupported: if it is to be refused.
+        """
+        return request
 
     def next_event(self) -> Any:
         """Read the next event; remember why if there is none.
@@ -32,10 +39,23 @@ class ExplainingConnection(h11.Connection):
             h11.RemoteProtocolError: if the peer breaks the protocol.
         """
         try:
-            return super().next_event()
+            event = super().next_event()
+            if not isinstance(event, h11.Request):
+                return event
+            self._bare = event.method == b"HEAD"
+            return self.judge(event)
         except h11.RemoteProtocolError as error:
-            self._why = str(error)
+            self._why = self._why or why_malformed(error, self._head_bytes)
             raise
+
+    def start_next_cycle(self) -> None:
+        """Be ready for the next request.
+
+        Raises:
+            h11.LocalProtocolError: if this one has not come to its end.
+        """
+        super().start_next_cycle()
+        self._bare = False
 
     def send(self, event: h11.Event) -> Any:
         """Make the bytes of an event, and with a bare error those of its body.
@@ -49,19 +69,12 @@ class ExplainingConnection(h11.Connection):
             or _EMPTY not in list(event.headers)
         ):
             return super().send(event)
-        body = orjson.dumps({"error": self._sentence(HTTPStatus(event.status_code))})
+        why = self._why or HTTPStatus(event.status_code).phrase.lower()
+        body = orjson.dumps({"error": why})
         headers = [
             *(each for each in event.headers if each != _EMPTY),
             (b"content-length", b"%d" % len(body)),
-            (b"content-type", b"application/json"),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
+            *ERROR_HEADERS,
         ]
-        head = super().send(h11.Response(status_code=event.status_code, headers=headers))
-        return (head or b"") + (super().send(h11.Data(data=body)) or b"")
-
-    def _sentence(self, status: HTTPStatus) -> str:
-        if status in _SENTENCES:
-            return _SENTENCES[status]
-        why = (self._why or status.phrase).partition(_QUOTED)[0]
-        return f"the request is not valid HTTP: {why[0].lower()}{why[1:]}"
+        head = super().send(h11.Response(status_code=event.status_code, headers=headers)) or b""
+        return head if self._bare else head + (super().send(h11.Data(data=body)) or b"")

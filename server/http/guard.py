@@ -23,6 +23,7 @@ from hypercorn.typing import (
 
 from protocol.limits import KIB, MIB
 from server.http.body_budget import BodyBudget, Full, Share
+from server.support.malformed import ERROR_HEADERS
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application; the types that Litestar and Hypercorn have for it do not fit together."""
@@ -161,9 +162,8 @@ class RequestGuard:
                 "type": "http.response.start",
                 "status": refused.status,
                 "headers": [
-                    (b"content-type", b"application/json"),
+                    *ERROR_HEADERS,
                     (b"content-length", b"%d" % len(content)),
-                    (b"x-content-type-options", b"nosniff"),
                     (b"connection", b"close"),
                     *([(b"retry-after", b"%d" % RETRY_SECONDS)] if refused.later else []),
                 ],

@@ -1,6 +1,5 @@
 """Paged lists: where a page begins, how long it is, and the link to the next one."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -12,8 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
 from protocol.limits import KIB
-from server.store.cursors import Cursor, RoomCursor
-from server.store.records import ChatRoom
+from server.store.cursors import Cursor
 
 MOST: Final = 100
 """The largest page, in entries: of posts, some 250 KB."""
@@ -31,7 +29,6 @@ ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 """The ids of chat rooms, which can stand in a path as they are; "." and ".." would be resolved."""
 
 # When a room was created, in seconds, and its id.
-_ROOM_PLACE: Final = r"^([0-9]{1,10}\.[0-9]{1,9})_([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63})$"
 
 PAGE_CHARACTERS: Final = 64 * KIB
 """The length of all texts of a page together: at most 384 KiB of JSON, however many are long."""
@@ -50,13 +47,6 @@ Before = Annotated[
     QueryParameter(
         description="Where the page begins; given by the Link header of the previous page",
         schema_extra={"pattern": _CURSOR},
-    ),
-]
-BeforeRoom = Annotated[
-    str | None,
-    QueryParameter(
-        description="Where the page begins; given by the Link header of the previous page",
-        schema_extra={"pattern": _ROOM_PLACE},
     ),
 ]
 Id = Annotated[
@@ -124,25 +114,6 @@ def cut(
     shown = found[: asked.limit]
     headers["Link"] = next_page(request, asked.limit, shown[-1].cursor.encode())
     return shown, headers
-
-
-def page_of_rooms(before: str | None) -> RoomCursor | None:
-    """Read where a page of chat rooms begins.
-
-    Raises:
-        ValidationException: if ``before`` is not what :func:`after_room` has made.
-    """
-    if before is None:
-        return None
-    found = re.fullmatch(_ROOM_PLACE, before)
-    if found is None:
-        raise _not_ours()
-    return RoomCursor(float(found[1]), found[2])
-
-
-def after_room(room: ChatRoom) -> str:
-    """Write where the page after ``room`` begins."""
-    return f"{room.created_at:.9f}_{room.id}"
 
 
 def fitting(texts: Iterable[str], limit: int) -> int:

@@ -4,7 +4,6 @@ import logging
 from typing import Any, Final
 
 import h11
-import orjson
 import trio
 from hypercorn.config import Config
 from hypercorn.logging import Logger
@@ -19,15 +18,15 @@ from server.http.faults import ExplainingConnection
 from server.http.guard import BODY_SECONDS, Application, RequestGuard
 from server.http.stream import BoundedStream
 from server.support.limits import Limits
+from server.support.malformed import NO_CONNECT, ONLY_HTTP_1, Unsupported
 from server.support.observe import get_logger
 from server.support.rationed import shortened
 
 KEEP_ALIVE_SECONDS: Final = 5.0
 """From one answer to the end of the next request's head; short, as a new connection is cheap."""
 
-NO_CONNECT: Final = "this server is no proxy: there is no CONNECT"
-
 _SPOKEN: Final = (b"1.0", b"1.1")
+_CLOSE: Final = (b"connection", b"close")
 
 
 class HttpServer:
@@ -136,9 +135,7 @@ class _Http1Server(TCPServer):
     @protocol.setter
     def protocol(self, wrapper: ProtocolWrapper) -> None:
         # Set by run() before it reads anything.
-        wrapper.protocol.connection = _Http1Connection(
-            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
-        )
+        wrapper.protocol.connection = _Http1Connection(self.config.h11_max_incomplete_size)
         self._protocol = wrapper
 
 
@@ -154,61 +151,29 @@ class _Http1Connection(ExplainingConnection):
     section 6.1).
     """
 
-    _problem = ""
-    """What is wrong with the request that Hypercorn is about to refuse; by itself it says nothing.
-    """
-    _bare = False
-    """Answers to it have no content: it is a HEAD."""
     _last = False
     """The connection ends with its answer."""
 
-    def next_event(self) -> Any:
-        try:
-            return self._judged(super().next_event())
-        except h11.RemoteProtocolError as error:
-            self._problem = str(error)
-            raise
-
-    def _judged(self, event: Any) -> Any:
-        if not isinstance(event, h11.Request):
-            return event
-        self._bare = event.method == b"HEAD"
-        if event.http_version not in _SPOKEN:
-            raise h11.RemoteProtocolError("not HTTP/1", error_status_hint=505)
-        if event.method == b"CONNECT":
-            raise h11.RemoteProtocolError(NO_CONNECT, error_status_hint=501)
-        names = {name for name, _ in event.headers}
+    def judge(self, request: h11.Request) -> h11.Request:
+        if request.http_version not in _SPOKEN:
+            raise Unsupported(ONLY_HTTP_1, error_status_hint=505)
+        if request.method == b"CONNECT":
+            raise Unsupported(NO_CONNECT, error_status_hint=501)
+        names = {name for name, _ in request.headers}
         if b"content-length" in names and b"transfer-encoding" in names:
             self._last = True
         return h11.Request(
-            method=event.method,
-            target=_origin_form(event.target),
-            headers=[(name, value) for name, value in event.headers if name != b"upgrade"],
-            http_version=event.http_version,
+            method=request.method,
+            target=_origin_form(request.target),
+            headers=[(name, value) for name, value in request.headers if name != b"upgrade"],
+            http_version=request.http_version,
         )
 
     def send(self, event: Any) -> Any:
-        if not isinstance(event, h11.Response):
-            return super().send(event)
-        if self._problem:
-            return self._refusal(event)
-        if self._last:
-            headers = [*event.headers, (b"connection", b"close")]
+        if self._last and isinstance(event, h11.Response) and _CLOSE not in list(event.headers):
+            headers = [*event.headers, _CLOSE]
             event = h11.Response(status_code=event.status_code, headers=headers)
         return super().send(event)
-
-    def _refusal(self, event: h11.Response) -> bytes:
-        """Make Hypercorn's answer to what is no request, with words in it."""
-        body = orjson.dumps({"error": self._problem})
-        theirs = [each for each in event.headers if each[0] != b"content-length"]
-        ours = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"x-content-type-options", b"nosniff"),
-        ]
-        response = h11.Response(status_code=event.status_code, headers=[*theirs, *ours])
-        head = super().send(response) or b""
-        return head if self._bare else head + (super().send(h11.Data(data=body)) or b"")
 
 
 def _origin_form(target: bytes) -> bytes:

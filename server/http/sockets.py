@@ -5,6 +5,7 @@ from typing import Any, Final
 import attrs
 
 from protocol.limits import NAME_LENGTH, SMALLEST_CAPACITY
+from server.admission.routes import CHAT_PATH, ECHO_PATH, ESTIMATION_PATH
 
 _FAILURE: Final = {"$ref": "#/components/schemas/Failure"}
 
@@ -14,8 +15,7 @@ class Socket:
     """One endpoint; ``GET`` with an upgrade opens it (RFC 6455 section 4.1)."""
 
     path: str
-    needs: str
-    """The path of a handler that exists whenever the endpoint does."""
+    """As in the server's table of endpoints, which tells whether it exists and how to connect."""
     operation: dict[str, Any]
     queries: tuple[str, ...] = ()
 
@@ -41,6 +41,7 @@ def _answers(**more: dict[str, Any]) -> dict[str, Any]:
             },
         },
         "400": _answer("The request is not a valid WebSocket handshake (RFC 6455 section 4.2.1)"),
+        "403": _answer("The request comes from a page of another site"),
         "426": _answer(
             "The request does not ask for a WebSocket, or not for version 13",
             "Sec-WebSocket-Version",
@@ -62,8 +63,7 @@ def _query(name: str, description: str, *, required: bool = False, **schema: Any
 
 
 ESTIMATION: Final = Socket(
-    path="/ws",
-    needs="/ws",
+    path=ESTIMATION_PATH,
     queries=("action", "name", "max_room_capacity", "room_id"),
     operation={
         "operationId": "openEstimationRoom",
@@ -113,8 +113,7 @@ ESTIMATION: Final = Socket(
 )
 
 CHAT: Final = Socket(
-    path="/ws/joinRoom/{roomId}",
-    needs="/ws/createRoom",
+    path=CHAT_PATH,
     operation={
         "operationId": "joinChatRoom",
         "tags": ["chat", "websocket"],
@@ -136,16 +135,15 @@ CHAT: Final = Socket(
             }
         ],
         "responses": _answers(
-            http_401=_answer("There is no token, or it is not valid"),
-            http_403=_answer("The request comes from a page of another site"),
+            http_401=_answer("The token is missing or invalid"),
             http_404=_answer("There is no such room"),
+            http_429=_answer("Too many seats, or too many guesses at rooms, for one address"),
         ),
     },
 )
 
 ECHO: Final = Socket(
-    path="/ws/echo",
-    needs="/ws/echo",
+    path=ECHO_PATH,
     operation={
         "operationId": "openEcho",
         "tags": ["websocket"],

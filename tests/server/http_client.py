@@ -9,8 +9,14 @@ import h11
 import trio
 import trio.testing
 
-from server.admission.estimatex import HOW_TO_CONNECT
-from server.admission.routes import Upgrade, WebSocketRoute
+from server.admission import estimatex, gochat
+from server.admission.routes import (
+    CHAT_PATH,
+    ECHO_PATH,
+    ESTIMATION_PATH,
+    Upgrade,
+    WebSocketRoute,
+)
 from server.http.application import make_application
 from server.http.routes.health import Health
 from server.http.serve import HttpServer
@@ -104,14 +110,21 @@ class Client:
         return rest
 
 
-async def nowhere(upgrade: Upgrade) -> None:
+async def nowhere(upgrade: Upgrade) -> None:  # noqa: ASYNC124 - a handler is asynchronous
     raise AssertionError("upgrades are not recognized here")
 
 
 ENDPOINTS: Final = [
-    WebSocketRoute(path=path, handler=nowhere, how=HOW_TO_CONNECT)
-    for path in ("/ws", "/ws/echo", "/ws/joinRoom/{roomId}")
+    WebSocketRoute(path=ESTIMATION_PATH, handler=nowhere, how=estimatex.HOW_TO_CONNECT),
+    WebSocketRoute(path=ECHO_PATH, handler=nowhere, how=estimatex.HOW_TO_ECHO),
+    WebSocketRoute(path=CHAT_PATH, handler=nowhere, how=gochat.HOW_TO_CONNECT),
 ]
+
+
+def endpoints(*, echo: bool = False, chat: bool = True) -> list[WebSocketRoute]:
+    """The WebSocket endpoints, for those who ask without an upgrade."""
+    left_out = {*(() if echo else (ECHO_PATH,)), *(() if chat else (CHAT_PATH,))}
+    return [each for each in ENDPOINTS if each.path not in left_out]
 
 
 def make_server(
@@ -121,6 +134,7 @@ def make_server(
     limits: Limits | None = None,
     counters: Counters | None = None,
     echo: bool = False,
+    chat: bool = False,
 ) -> HttpServer:
     limits = limits or Limits()
     application = make_application(
@@ -129,7 +143,7 @@ def make_server(
         limits=limits,
         version="1.2.3",
         health=lambda: health,
-        websockets=[each for each in ENDPOINTS if echo or "echo" not in each.path],
+        websockets=endpoints(echo=echo, chat=chat),
     )
     return HttpServer(application, limits)
 

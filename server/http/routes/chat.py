@@ -215,7 +215,7 @@ def _changing(
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
     )
     async def delete_room(request: Asking, room_id: _RoomId) -> None:
-        """Delete a room of one's own with all that was said; who is in it is sent away."""
+        """Delete your room and its messages; everyone in it is disconnected."""
         own_id = request.user.id
 
         def check(conn: Connection) -> None:

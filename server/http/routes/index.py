@@ -61,7 +61,7 @@ def links(app: Litestar) -> dict[str, str]:
             if handler.operation_id is not None:
                 found[str(handler.operation_id)] = route.path_format + _query(handler)
     for socket in SOCKETS:
-        if socket.needs in paths:
+        if socket.path in paths:
             query = "{?" + ",".join(socket.queries) + "}" if socket.queries else ""
             found[socket.operation["operationId"]] = socket.path + query
     return dict(sorted(found.items()))

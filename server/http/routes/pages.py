@@ -35,7 +35,7 @@ def upgrade_handler(route: WebSocketRoute) -> HTTPRouteHandler:
     @get(
         _PARAMETER.sub(r"{\1:str}", route.path),
         summary="The WebSocket endpoint",
-        description=f"{how[0].upper()}{how[1:]}. Anything else is answered 426.",
+        description=f"Connect with a WebSocket client to {route.how}.",
         tags=["websocket"],
         status_code=HTTP_426_UPGRADE_REQUIRED,
         responses=responses,

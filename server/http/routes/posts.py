@@ -90,7 +90,7 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
     )
     async def remove_post(request: Asking, post_id: Id) -> None:
-        """Remove a post of one's own."""
+        """Delete one of your posts."""
         own_id = request.user.id
 
         def work(conn: Connection) -> None:
@@ -154,7 +154,7 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
     async def timeline(
         request: Asking, limit: Limit = USUAL, before: Before = None
     ) -> Response[list[PublicPost]]:
-        """One's own posts and those of whom one follows, the latest first; see ``Link``."""
+        """Your posts and those of the people you follow, latest first; see ``Link``."""
         asked, own_id = page(limit, before), request.user.id
         found = await database.run(
             lambda conn: posts.timeline(conn, own_id, before=asked.before, limit=asked.fetch)

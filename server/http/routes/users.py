@@ -47,7 +47,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         ),
     )
     async def follow(request: Asking, toFollowId: Annotated[int, _ID]) -> Done:  # noqa: N803
-        """See a user's posts in one's timeline; following twice is the same as once."""
+        """Add a user's posts to your timeline; repeating it changes nothing."""
         own_id = request.user.id
         if toFollowId == own_id:
             raise RequestFailed(HTTP_409_CONFLICT, "must be somebody else", field="toFollowId")
@@ -71,7 +71,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         request: Asking,
         toUnfollowId: Annotated[int, _ID],  # noqa: N803
     ) -> Done:
-        """Stop seeing a user's posts; unfollowing twice is the same as once."""
+        """Remove a user's posts from your timeline; repeating it changes nothing."""
         own_id = request.user.id
         try:
             await database.run(

@@ -81,6 +81,9 @@ class Standing:
         first, *lines = head.split(b"\r\n")
         headers = {k.lower(): v for k, _, v in (line.partition(b": ") for line in lines)}
         assert headers[b"connection"] == b"close"
+        assert headers[b"content-type"] == b"application/json"
+        assert headers[b"cache-control"] == b"no-store"
+        assert headers[b"x-content-type-options"] == b"nosniff"
         await self.done.wait()
         if body:
             assert int(headers[b"content-length"]) == len(body)
@@ -279,6 +282,9 @@ def changed(old: bytes, new: bytes) -> bytes:
         (changed(b"Host: localhost", b"Host: a\r\nOrigin: null"), 403, "another site"),
         (changed(b"Host: localhost", b"Host: a\r\nSec-Fetch-Site: cross-site"), 403, "another"),
         (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n" + GET, 501, "CONNECT"),
+        (b"\x00\xff garbage\r\n\r\n", 400, "not valid HTTP: illegal request line"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "not valid HTTP: missing mandatory Host"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n", 501, "chunked"),
     ],
 )
 async def test_a_bad_request_is_answered_with_what_is_wrong(
@@ -290,6 +296,7 @@ async def test_a_bad_request_is_answered_with_what_is_wrong(
             found, headers, error = await it.answer()
             assert found == status
             assert word in error
+            assert "bytearray" not in error
             assert it.counters.connections_refused == 1
             assert it.upgrades == []
             if status == 405:

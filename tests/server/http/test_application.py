@@ -11,6 +11,7 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from protocol.ids import RoomId
 from server.edge.closing import Cause
@@ -19,6 +20,7 @@ from server.http.routes.metrics import HELP
 from server.store.recording import RoomResults
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.support.rationed import LINES_AT_ONCE, LONGEST
 from tests.server.http_client import Answer, connect, make_server
 from tests.server.memory_results import MemoryResults
 
@@ -44,8 +46,10 @@ async def test_the_index_says_what_is_here() -> None:
         "documentation": "/schema",
         "getHealth": "/health",
         "getIndex": "/",
+        "getLive": "/live",
         "getMetrics": "/metrics",
-        "getResults": "/rooms/{room_id}/results{?format}",
+        "getReady": "/ready",
+        "getResults": "/rooms/{room_id}/results{?key,format}",
         "openEstimationRoom": "/ws{?action,name,max_room_capacity,room_id}",
         "openapi": "/schema/openapi.json",
         "openapiYaml": "/schema/openapi.yaml",
@@ -134,7 +138,7 @@ async def test_every_counter_is_a_metric_with_a_text_of_its_own() -> None:
     for name in names:
         family = families[f"parley_{name}"]
         assert family.documentation == HELP[name]
-        assert [sample.value for sample in family.samples] == [0]
+        assert {sample.value for sample in family.samples} == {0}
 
 
 async def test_metrics_are_named_as_prometheus_recommends() -> None:
@@ -157,7 +161,7 @@ async def test_a_websocket_endpoint_without_upgrade_is_426_and_says_how() -> Non
 
 
 async def test_the_way_into_a_chat_room_without_upgrade_is_426_too() -> None:
-    answer = await ask(make_server(), "/ws/joinRoom/lobby")
+    answer = await ask(make_server(chat=True), "/ws/joinRoom/lobby")
 
     assert answer.status == 426
     assert answer.headers["upgrade"] == "websocket"
@@ -239,6 +243,20 @@ async def test_a_fault_of_ours_is_a_bare_500_and_one_logged_error() -> None:
     assert errors[0]["path"] == f"/rooms/{ROOM}/results"
 
 
+async def test_a_flood_of_faults_is_a_few_short_lines(autojump_clock: MockClock) -> None:
+    server = make_server(BrokenStore(), limits=Limits(lookup_limit=0))
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            client = connect(nursery, server)
+            for _ in range(LINES_AT_ONCE + 5):
+                assert (await client.ask(f"/rooms/{'x' * 5000}/results")).status == 500
+            await client.stream.aclose()
+
+    errors = [entry for entry in logs if entry["log_level"] == "error"]
+    assert len(errors) == LINES_AT_ONCE
+    assert all(len(entry["path"]) < LONGEST + 50 for entry in errors)
+
+
 async def test_requests_are_logged_at_debug_only() -> None:
     with capture_logs() as logs:
         await ask(make_server(), "/health")
@@ -253,7 +271,7 @@ async def test_a_server_without_accounts_has_none_in_its_document() -> None:
 
     assert set(document["paths"]) == {
         *("/", "/health", "/live", "/metrics", "/ready", "/rooms/{room_id}/results"),
-        *("/ws", "/ws/echo", "/ws/joinRoom/{roomId}"),
+        *("/ws", "/ws/echo"),
     }
 
 

@@ -19,6 +19,7 @@ from server.http.routes.chat import chat_handlers
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.chat_directory import ChatRooms
+from server.rooms.chat_log import GATHER_SECONDS
 from server.store.database import Database
 from server.store.schema import chat_rooms
 from server.store.writer import Writer
@@ -27,7 +28,7 @@ from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from tests.server.harness import FakeMember
 from tests.server.http.world import ON_SQLITE, UNLIMITED, Person, World
-from tests.server.http_client import UP, Answer, connect
+from tests.server.http_client import UP, Answer, connect, endpoints
 from tests.server.memory_results import MemoryResults
 
 UNKNOWN = "cellar"
@@ -51,6 +52,7 @@ class ChatWorld(World):
             limits=limits,
             version="1.2.3",
             health=lambda: UP,
+            websockets=endpoints(),
             social=Social(
                 accounts=self.accounts,
                 database=database,
@@ -90,6 +92,12 @@ class ChatWorld(World):
             room.inbox.put(member.id, Say(text))
         room.inbox.settle()
         await trio.testing.wait_all_tasks_blocked()
+
+    async def written(self) -> None:
+        """Wait until all that was said is in the database."""
+        await trio.sleep(GATHER_SECONDS)
+        await trio.testing.wait_all_tasks_blocked()
+        await self.writer.flush()
 
 
 @pytest.fixture
@@ -436,7 +444,7 @@ async def test_names_are_those_of_now_and_who_is_gone_has_none(world: ChatWorld)
     first, second = await world.enter(ada, bob, names=["ada", "bob"])
     await world.say(first, "from ada")
     await world.say(second, "from bob")
-    await world.get(ada, "/rooms/lobby/messages")
+    await world.written()
     change = await world.ask("PATCH", "/users/me", {"username": "Robert"}, token=bob.token)
     assert change.status == 200
     assert (await world.ask("DELETE", "/delete", token=ada.token)).status == 204

@@ -51,7 +51,7 @@ async def test_every_path_is_described(world: ChatWorld) -> None:
     document = await document_of(world)
 
     assert set(document["paths"]) == {
-        *("/", "/health", "/metrics"),
+        *("/", "/health", "/live", "/ready", "/metrics"),
         *("/register", "/login", "/logout", "/delete"),
         *("/users/me", "/users/{user_id}", "/follow", "/unfollow"),
         *("/users/{user_id}/followers", "/users/{user_id}/following", "/users/{user_id}/posts"),
@@ -117,11 +117,13 @@ async def test_every_websocket_endpoint_is_described(world: ChatWorld) -> None:
 
     estimation, chat = paths["/ws"]["get"], paths["/ws/joinRoom/{roomId}"]["get"]
     for operation in (estimation, chat):
-        assert {"101", "400", "426", "503"} <= set(operation["responses"])
+        assert {"101", "400", "403", "426", "503"} <= set(operation["responses"])
         assert "Sec-WebSocket-Accept" in operation["responses"]["101"]["headers"]
         assert {"Upgrade", "Connection"} <= set(operation["responses"]["426"]["headers"])
     assert tuple(each["name"] for each in estimation["parameters"]) == ESTIMATION.queries
-    assert {"401", "403", "404"} <= set(chat["responses"])
+    assert {"401", "404", "429"} <= set(chat["responses"])
+    assert "connect" in estimation["description"].lower()
+    assert "/ws?action=CREATE_ROOM" in estimation["description"]
 
 
 async def test_the_index_links_to_every_operation_with_its_query(world: ChatWorld) -> None:
@@ -138,16 +140,19 @@ async def test_the_index_links_to_every_operation_with_its_query(world: ChatWorl
         assert (await world.ask("GET", target)).status == 200
 
 
-async def test_every_list_is_bounded(world: ChatWorld) -> None:
-    bounded_otherwise = {"listPeopleInChatRoom": "by the seats of a room"}
+async def test_every_list_has_pages_or_a_reason_for_none(world: ChatWorld) -> None:
+    without_pages = {
+        "listPeopleInChatRoom": "bounded by the seats of a room",
+        "listChatRooms": "sent slice by slice",
+    }
     paged = set()
     for _, _, operation in operations(await document_of(world)):
         content = operation["responses"].get("200", {}).get("content", {})
         if content.get("application/json", {}).get("schema", {}).get("type") != "array":
             continue
-        limits = [each for each in operation["parameters"] if each["name"] == "limit"]
-        if operation["operationId"] in bounded_otherwise:
+        if operation["operationId"] in without_pages:
             continue
+        limits = [each for each in operation["parameters"] if each["name"] == "limit"]
         assert [each["schema"]["maximum"] for each in limits] == [100], operation["operationId"]
         assert "Link" in operation["responses"]["200"]["headers"]
         paged.add(operation["operationId"])

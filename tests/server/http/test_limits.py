@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from server.auth.attempts import ADDRESS_TIMES, REQUEST_TIMES
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
+from server.settings.config import Settings
 from server.settings.readers import networks
 from server.store.database import Database
 from tests.server.http.world import ON_SQLITE, PASSWORD, UNLIMITED, CountingHasher, World
@@ -18,6 +19,9 @@ from tests.server.http_client import Answer
 pytestmark = ON_SQLITE
 
 PROXIES = Proxies(networks("192.0.2.0/24"))  # the client of these tests is 192.0.2.1
+USUAL = attrs.evolve(
+    UNLIMITED, login_limit=Settings().login_limit, register_limit=Settings().register_limit
+)
 HOME, OFFICE, ELSEWHERE = "198.51.100.7", "198.51.100.8", "203.0.113.9"
 
 
@@ -55,7 +59,7 @@ async def test_guessing_one_password_from_one_address_is_limited(database: Datab
 async def test_wrong_passwords_for_one_keep_no_colleague_behind_the_same_address_out(
     database: Database,
 ) -> None:
-    world = World(database, rules=attrs.evolve(UNLIMITED, proxies=PROXIES))
+    world = World(database, rules=attrs.evolve(USUAL, proxies=PROXIES))
     for name in ("ada", "bob"):
         await register(world, name, HOME)
     await register(world, "eve", OFFICE)
@@ -67,7 +71,7 @@ async def test_wrong_passwords_for_one_keep_no_colleague_behind_the_same_address
 
 
 async def test_a_colleague_who_is_new_to_the_address_gets_in_as_well(database: Database) -> None:
-    world = World(database, rules=attrs.evolve(UNLIMITED, proxies=PROXIES))
+    world = World(database, rules=attrs.evolve(USUAL, proxies=PROXIES))
     for name in ("ada", "eve"):
         await register(world, name, HOME)
 
@@ -153,7 +157,7 @@ async def test_guessing_the_old_password_is_limited_as_well(database: Database) 
 
 
 async def test_forty_people_behind_one_address_can_register(database: Database) -> None:
-    world = World(database, rules=attrs.evolve(UNLIMITED, proxies=PROXIES))
+    world = World(database, rules=attrs.evolve(USUAL, proxies=PROXIES))
 
     answers = [(await register(world, f"user{n}", OFFICE)).status for n in range(61)]
 

@@ -42,37 +42,6 @@ async def pages(world: ChatWorld, person: Person, target: str) -> list[Any]:
     return found
 
 
-async def test_rooms_come_page_by_page_those_of_one_moment_too(world: ChatWorld) -> None:
-    ada = await world.register("ada")
-    moments = [START + number // 3 * 1e-6 for number in range(205)]
-    ids = [f"{number:03}.~_-" for number in range(205)]
-
-    def create(conn: Connection) -> None:
-        for id_, now in zip(ids, moments, strict=True):
-            chat.create_room(conn, id=id_, name=id_, creator_id=ada.id, now=now)
-
-    await world.database.run(create, write=True)
-
-    for limit, sizes in (("", [100, 100, 5]), ("?limit=60", [60, 60, 60, 25])):
-        found = await pages(world, ada, f"/ws/getRooms{limit}")
-        assert [len(page) for page in found] == sizes
-        assert [room["id"] for page in found for room in page] == ids[::-1]
-
-
-@pytest.mark.parametrize(
-    "before", ["x", "1_a", "1.5_", "1.5_a/b", "1e5_a", "1.5_.", "nan_a", "-1.0_a"]
-)
-async def test_a_place_among_rooms_that_is_none_of_ours_is_refused(
-    world: ChatWorld, before: str
-) -> None:
-    ada = await world.register("ada")
-
-    answer = await world.ask("GET", f"/ws/getRooms?before={before}", token=ada.token)
-
-    assert answer.status == 400
-    assert answer.json["field"] == "before"
-
-
 async def test_a_page_of_long_messages_is_shorter(world: ChatWorld) -> None:
     ada = await world.register("ada")
     await world.create(ada)

@@ -16,9 +16,9 @@ pytestmark = ON_SQLITE
         ("/timeline?limit=", "limit", "must be an integer from 1 to 100"),
         ("/timeline?limit=" + "9" * 5000, "limit", "must be an integer from 1 to 100"),
         ("/users/0", "user_id", "must be an integer from 1 to 9007199254740991"),
-        ("/timeline?before=x", "before", "must be taken from the Link header of the page before"),
+        ("/timeline?before=x", "before", "must be taken from the Link header of the previous page"),
         ("/timeline?before=x&before=y", "before",
-         "must be taken from the Link header of the page before"),
+         "must be taken from the Link header of the previous page"),
     ],
 )  # fmt: skip
 async def test_a_wrong_parameter_is_told_in_plain_words(

@@ -139,7 +139,7 @@ async def test_an_unknown_format_is_400_and_names_the_field(store: MemoryResults
     answer = await ask(make_server(store), path(format="xml"))
 
     assert answer.status == 400
-    assert answer.json == {"error": "format: must be json or csv", "field": "format"}
+    assert answer.json == {"error": "format must be json or csv", "field": "format"}
 
 
 async def test_results_as_csv_come_as_a_file(store: MemoryResults) -> None:

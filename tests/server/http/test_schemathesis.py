@@ -23,8 +23,8 @@ ENDS_THE_TOKEN = ("/delete", "/logout")
 UPGRADES = """
 [[operations]]
 include-path-regex = "^/ws(/joinRoom/.*)?$"
-checks.positive_data_acceptance.expected-statuses = [404, 426]
-checks.negative_data_rejection.expected-statuses = [404, 426]
+checks.positive_data_acceptance.expected-statuses = [426]
+checks.negative_data_rejection.expected-statuses = [426]
 checks.ignored_auth.enabled = false
 """
 

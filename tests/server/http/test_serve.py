@@ -252,7 +252,9 @@ async def test_what_is_refused_before_it_is_a_request_is_said_in_words(
 
     head, _, body = rest.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 505 ")
-    assert body == (b"" if method == "HEAD" else b'{"error":"not HTTP/1"}')
+    assert body == (
+        b"" if method == "HEAD" else b'{"error":"only HTTP/1.0 and HTTP/1.1 are supported"}'
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.server.http.test_chat_routes import ChatWorld
 from tests.server.http.world import ON_SQLITE
 
 OPEN = {
-    *("getIndex", "getHealth", "getMetrics"),
+    *("getIndex", "getHealth", "getLive", "getReady", "getMetrics"),
     *("registerAccount", "logIn"),
     *("getResults", "openEstimationRoom"),
 }
@@ -91,6 +91,8 @@ async def test_the_open_operations_ask_nobody_who_they_are(whole: ChatWorld) -> 
     assert statuses == {
         "getIndex": 200,
         "getHealth": 200,
+        "getLive": 200,
+        "getReady": 200,
         "getMetrics": 200,
         "getResults": 404,
         "registerAccount": 400,

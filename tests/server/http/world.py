@@ -19,7 +19,7 @@ from server.http.social import Social
 from server.store.database import Database
 from server.support.counters import Counters
 from server.support.limits import Limits
-from tests.server.http_client import UP, Answer, connect
+from tests.server.http_client import UP, Answer, connect, endpoints
 from tests.server.memory_results import MemoryResults
 
 PASSWORD = "correct horse battery"
@@ -82,6 +82,7 @@ class World:
             limits=limits,
             version="1.2.3",
             health=lambda: UP,
+            websockets=endpoints(),
             social=Social(accounts=self.accounts, database=database, rules=rules),
         )
         self.server = HttpServer(self.application, limits)
