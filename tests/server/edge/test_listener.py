@@ -295,6 +295,7 @@ async def read_all(stream: trio.SocketStream) -> bytes:
 
 async def test_who_says_nothing_has_no_task() -> None:
     async with listening() as it:
+        await settled()
         before = tasks()
         streams = [await it.dial(b"") for _ in range(5)]
         await until(lambda: it.counters.connections_accepted == 5)
