@@ -102,8 +102,10 @@ class Fanout:
         for dialect, frames in self._shared.items():
             frame = dialect.encode(event) or _DECLINED
             frames.append(frame)
-            self.collected += len(frame)
-            longest = max(longest, len(frame))
+            size = len(frame)
+            if size > longest:  # faster than max(), and this is the busiest line of a room
+                longest = size
+        self.collected += longest
         self.told += longest
         self._spoken += 1
 

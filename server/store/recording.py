@@ -152,18 +152,19 @@ class Recording:
 
     def _remember(self, number: int, result: TicketResult) -> None:
         """Keep a round in memory; what is too much, this room's oldest rounds make good."""
+        memory, size = self._memory, _bytes_of(result)
         self._latest[number] = result
-        self._taken += _bytes_of(result)
-        self._memory.taken += _bytes_of(result)
-        while self._latest and (
-            self._taken > self._memory.room_bytes or self._memory.taken > self._memory.all_bytes
-        ):
+        self._taken += size
+        memory.taken += size
+        while self._taken > memory.room_bytes or memory.taken > memory.all_bytes:
+            if not self._latest:
+                break
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        result = self._latest.pop(next(iter(self._latest)))
-        self._taken -= _bytes_of(result)
-        self._memory.taken -= _bytes_of(result)
+        size = _bytes_of(self._latest.pop(next(iter(self._latest))))
+        self._taken -= size
+        self._memory.taken -= size
 
     def _settled(self, number: int | None, written: bool) -> None:
         """Take note that a write has come to its end."""

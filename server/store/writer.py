@@ -30,6 +30,7 @@ BATCH_SECONDS: Final = 0.06
 
 # What is being written cannot give way any more, so it must leave most of the room.
 _BATCH_PART: Final = 16
+_CROWDED_PART: Final = 16  # of the bound; from there on those who wait have shares
 _FIRST_REST: Final = 0.1  # seconds after the database was gone, doubling
 _LONGEST_REST: Final = 2.0
 
@@ -80,7 +81,9 @@ class Writer:
         self._most = most
         self._counters = counters or Counters()
         self._items: OrderedDict[int, _Item] = OrderedDict()  # oldest first
-        self._shares: Shares[_Item] = Shares()  # of those that are not being written
+        # Of those that are not being written; kept only once more waits than a database that
+        # keeps up leaves waiting, since it costs as much as all the rest of a put.
+        self._shares: Shares[_Item] | None = None
         self._load = 0
         self._taken = 0  # items ever
         self._flushes: deque[tuple[int, trio.Event]] = deque()
@@ -157,7 +160,7 @@ class Writer:
     def _put(self, item: _Item) -> bool:
         while self._load + item.load > self._most:
             self._note_full()
-            victim = self._shares.give_way(item)
+            victim = self._sharing().give_way(item)
             if victim is None:
                 self._counters.writes_dropped += 1
                 return False
@@ -165,13 +168,25 @@ class Writer:
         self._taken += 1
         item.number = self._taken
         self._items[item.number] = item
-        self._shares.add(item)
+        if self._shares is not None:
+            self._shares.add(item)
+        elif self._load > self._most // _CROWDED_PART:
+            self._sharing()
         self._load += item.load
         self._counters.writes_waiting_current = len(self._items)
         self._any.set()
         if len(self._items) >= BATCH_ITEMS:
             self._now.set()
         return True
+
+    def _sharing(self) -> Shares[_Item]:
+        """Give the shares of what waits, and keep them from now on until nothing waits."""
+        if self._shares is None:
+            self._shares = Shares()
+            for item in self._items.values():
+                if not item.begun:
+                    self._shares.add(item)
+        return self._shares
 
     def _note_full(self) -> None:
         if not self._full:
@@ -192,6 +207,7 @@ class Writer:
             self._now = trio.Event()
             if not self._items:
                 self._any = trio.Event()
+                self._shares = None
 
     async def flush(self) -> None:
         """Wait until all that was put before is written or given up."""
@@ -229,7 +245,8 @@ class Writer:
         for item in batch:
             if not item.begun:  # by a run that was cancelled
                 item.begun = True
-                self._shares.remove_oldest(item)
+                if self._shares is not None:
+                    self._shares.remove_oldest(item)
         return batch
 
     async def _write_all(self, items: Sequence[_Item]) -> None:
