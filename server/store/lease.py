@@ -29,7 +29,7 @@ DRAIN_SECONDS: Final = 60.0
 """Longest wait for an owner that drains, or for another process to migrate, in seconds."""
 
 _LOOK_SECONDS: Final = 0.1  # between two looks at the lock and the owner's row
-_HELD_SECONDS: Final = 3.0  # a locked database is refused then, even if no beat was seen
+_HELD_SECONDS: Final = 1.5  # a locked database is refused then, even if no beat was seen
 _RELEASE_SECONDS: Final = 3.0
 
 

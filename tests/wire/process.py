@@ -5,6 +5,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
+_FOLDER: Final = tempfile.TemporaryDirectory(prefix="parley-tests-")
 _TROUBLE: Final = ("Traceback", ": failed", "ResourceWarning", "never awaited")
 
 
@@ -81,9 +83,14 @@ def _limited(descriptors: int | None) -> list[str]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Make an environment without settings of ours, but for ``extra``."""
+    """Make an environment without settings of ours, but for ``extra``.
+
+    A server that is told of no database makes one in a folder that is deleted in the end, and
+    not in the working directory.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    return ours | dict(extra or {})
+    unused = {"PARLEY_DATABASE_URL": f"sqlite:///{_FOLDER.name}/parley.db"}
+    return ours | unused | dict(extra or {})
 
 
 @contextmanager
