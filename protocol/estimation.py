@@ -84,6 +84,9 @@ from protocol.messages import (
     Welcome,
 )
 
+_VOTES_PER_SEAT: Final = 4
+"""Votes of one round that are kept for each seat: those of members who voted and left included."""
+
 
 class Phase(Enum):
     """What the room is waiting for."""
@@ -324,11 +327,17 @@ class Estimation:
             cards = " ".join(self._deck.cards)
             return _refuse(member, ErrorCode.NOT_IN_DECK, "vote", cards=cards)
         self._votes[member] = Vote(member, seat.name, command.vote)
+        if len(self._votes) > _VOTES_PER_SEAT * self.capacity:
+            self._forget_a_vote()
         self._waited_for.discard(member)
         effects: _Effects = [TellAll(VoteCast(seat.name, self._ticket))]
         if not self._waited_for:
             effects += self._judge_round()
         return effects
+
+    def _forget_a_vote(self) -> None:
+        """Drop the oldest vote of somebody who has left: come and go as they may, a round ends."""
+        del self._votes[next(key for key in self._votes if key not in self._seats)]
 
     def _reveal(self, command: RevealVotes, member: MemberId, now: float) -> _Effects:
         refusal = self._refuse_but_admin(member, "reveal")

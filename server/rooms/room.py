@@ -223,14 +223,14 @@ class Room(Generic[Recorded]):
     async def _serve(self) -> None:
         """Apply whatever comes, and flush once per turn; runs until cancelled."""
         apply = self._rules.apply
-        fanout = self._fanout
+        fanout, portion = self._fanout, self._portion
         while True:
             batch = await self.inbox.take(_TURN_COMMANDS)
             now = self._clock()
             for member, command in batch:
                 for effect in apply(command, member, now):
                     self._carry_out(effect)
-                if fanout.told >= self._portion:
+                if fanout.told >= portion:
                     await self._rest()
                     now = self._clock()
                 elif fanout.collected >= _FLUSH_BYTES:

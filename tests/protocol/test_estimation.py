@@ -13,7 +13,7 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.dialects.base import Dialect
 from protocol.dialects.estimatex import ESTIMATEX
 from protocol.dialects.gochat import GOCHAT
-from protocol.effects import Disconnect, End, Own, Record, SetTimer, Sleep, Tell
+from protocol.effects import Disconnect, End, Own, Record, SetTimer, Sleep, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem
 from protocol.estimation import TRANSITIONS, Estimation, Phase, Trigger
 from protocol.ids import MemberId
@@ -1004,3 +1004,25 @@ def test_every_refusal_can_be_worded_without_a_stop(dialect: Dialect) -> None:
         assert " " in words
         assert not words.endswith(".")
         assert "{" not in words
+
+
+def test_votes_of_those_who_come_vote_and_go_are_bounded() -> None:
+    rules = Estimation(ROOM, 2)
+    ann = MemberId("ann")
+    rules.apply(Enter("Ann"), ann, 0.0)
+    rules.apply(Announce(ROOM), ann, 0.0)
+    rules.apply(BeginVoting(ONE), ann, 0.0)
+    rules.apply(CastVote(ONE, "3"), ann, 0.0)
+    for number in range(100):
+        guest = MemberId(str(number))
+        rules.apply(Enter("Guest"), guest, 0.0)
+        rules.apply(Announce(ROOM), guest, 0.0)
+        rules.apply(CastVote(ONE, "5"), guest, 0.0)
+        rules.apply(Leave(), guest, 0.0)
+
+    told = rules.apply(RevealVotes(ONE), ann, 0.0)[0]
+
+    assert isinstance(told, TellAll)
+    assert isinstance(told.event, VotesRevealed)
+    voters = [vote.member_id for vote in told.event.votes]
+    assert voters == ["ann", *(str(number) for number in range(93, 100))]
