@@ -19,7 +19,7 @@ from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
 from server.auth.sources import Sources
-from server.auth.tokens import DAY, Revoked, TokenLifetime
+from server.auth.tokens import Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
 from server.edge.listener import Listener, open_sockets
 from server.edge.places import Places
@@ -43,6 +43,7 @@ from server.store.results import DatabaseResults
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import CannotListen, Ousted
+from server.support.limits import DAY
 from server.support.observe import get_logger
 from server.support.rlimit import raise_limit
 from server.support.stopping import exit_code
@@ -229,7 +230,6 @@ class _Frontend:
         )
         routes = RouteTable([*self.admission.routes(echo=settings.echo), *chat_admission.routes()])
         ground.accounts.revocations.subscribe(self._revoke)
-        proxies = Proxies(settings.trusted_proxy)
         answers = LongAnswers(limits, proxies)
         application = make_application(
             store=ground.results,
@@ -244,8 +244,8 @@ class _Frontend:
                 rules=AccessRules(
                     proxies=proxies,
                     secure_cookies=settings.secure_cookies,
-                    login_limit=settings.login_limit,
-                    register_limit=settings.register_limit,
+                    login_limit=limits.login_limit,
+                    register_limit=limits.register_limit,
                 ),
                 more=chat_handlers(
                     database, self.chat, answers=answers, most_rooms=limits.rooms_per_account

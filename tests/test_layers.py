@@ -1,4 +1,4 @@
-"""Who may import whom, and who may catch everything: the rules of design.md, by ``ast``.
+"""Who may import whom, and who may catch everything: the rules of server/README.md, by ``ast``.
 
 A rule is a function from one module's syntax tree to its violations, so that each can be shown
 to find one.

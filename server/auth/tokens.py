@@ -8,6 +8,8 @@ from typing import Final
 
 import attrs
 
+from server.support.limits import DAY
+
 COOKIE: Final = "auth_token"
 """The name of the cookie in which browsers keep a token."""
 
@@ -23,7 +25,6 @@ TOKEN_BYTES: Final = 32
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
-DAY: Final = 86_400.0
 LIFETIME: Final = 30 * DAY
 RENEWED_BEFORE: Final = 0.5
 """The share of its lifetime below which the use of a token renews it."""

@@ -30,7 +30,7 @@ any [1]  reset, fail()                    BROKEN
 =======  ===============================  =======  =============================================
 
 [1] TALKING or IGNORED. Any other move is a defect and raises
-:class:`~server.support.errors.IllegalMove`.
+:class:`~protocol.errors.IllegalMove`.
 """
 
 import socket
@@ -40,12 +40,12 @@ from typing import Final, Protocol
 
 import trio
 
+from protocol.errors import IllegalMove
 from protocol.frames import Excess, Splitter
 from server.edge.closing import Cause
 from server.edge.outbox import Outbox
 from server.edge.poller import Poller
 from server.support.bucket import TokenBucket
-from server.support.errors import IllegalMove
 from server.support.limits import Limits
 
 READ_BYTES: Final = 64 * 1024
@@ -348,12 +348,12 @@ class Lane(trio.abc.Stream):
 
     def _move_peer(self, state: Peer) -> None:
         if state not in _PEER_MOVES[self._peer]:
-            raise IllegalMove(self._peer.name, state.name)
+            raise IllegalMove(self._peer, state)
         self._peer = state
 
     def _move_guest(self, state: Guest) -> None:
         if state not in _GUEST_MOVES[self._guest]:
-            raise IllegalMove(self._guest.name, state.name)
+            raise IllegalMove(self._guest, state)
         self._guest = state
 
     def _check_seated(self) -> None:

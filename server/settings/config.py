@@ -5,8 +5,8 @@ from typing import Literal
 import attrs
 
 from server.auth.proxies import Network, Secure
-from server.auth.tokens import DAY, LIFETIME
-from server.support.limits import Limits
+from server.auth.tokens import LIFETIME
+from server.support.limits import DAY, Limits
 from server.support.observe import Format, Level
 
 Command = Literal["serve", "db upgrade", "db current", "db backup"]
@@ -28,10 +28,6 @@ class Settings:
     echo: bool = False
     """Serve the diagnostic route ``/ws/echo``."""
     database_url: str = "sqlite:///parley.db"
-    login_limit: int = 10
-    """Wrong passwords a minute for one address and account; 0 for no limit."""
-    register_limit: int = 60
-    """Registrations in 30 minutes for each address; 0 for no limit."""
     token_days: float = LIFETIME / DAY
     """Days after its last use at which a login ends."""
     secure_cookies: Secure = "auto"

@@ -177,7 +177,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("max_message_fragments", "message_fragments",
          "frames of one WebSocket message; more close with 1008", "FRAMES", whole(1, _MANY)),
         ("max_echo_message_bytes", "echo_message_bytes",
-         "the same on /ws/echo", "BYTES", _MESSAGE),
+         "largest message on /ws/echo", "BYTES", _MESSAGE),
         ("inbound_rate", "inbound_rate",
          "messages a second that a member may send for ever", "MESSAGES", number(0, 1e6)),
         ("inbound_burst", "inbound_burst",
@@ -251,15 +251,18 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("max_long_answers_per_address", "long_answers_per_address",
          "the same to one address; above it they are answered 429", "ANSWERS", whole(1, _MANY)),
     ),
-    *_settings(
+    *_limits(
         Group.ACCOUNTS,
-        ("login_limit",
+        ("login_limit", "login_limit",
          "wrong passwords a minute, for one address and account; three times as many for one "
          "account from new addresses, ten times for one address; 0 for no limit",
          "ATTEMPTS", whole(0, _MANY)),
-        ("register_limit",
+        ("register_limit", "register_limit",
          "registrations in 30 minutes, for each address; 0 for no limit",
          "ATTEMPTS", whole(0, _MANY)),
+    ),
+    *_settings(
+        Group.ACCOUNTS,
         ("token_days", "days after its last use at which a login ends", "DAYS", number(0, 3650)),
         ("secure_cookies",
          "whether browsers send the cookie by HTTPS alone: on, off, or auto, which is on "

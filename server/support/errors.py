@@ -21,7 +21,6 @@
     │   ├── Taken                    somebody else has what must be unique
     │   ├── TooMany                  an account has as many of these as it may have
     │   └── Missing                  what this would refer to does not exist
-    ├── IllegalMove                  a state was to follow one that it cannot: a defect of ours
     ├── CannotListen                 the server's address is taken, not ours, or not known
     └── BadValue                     a setting cannot be meant; also a ValueError
 """
@@ -134,11 +133,3 @@ class CannotListen(ParleyError):
 
 class BadValue(ParleyError, ValueError):
     """A setting that cannot be meant; the message says, in one line, what can."""
-
-
-class IllegalMove(ParleyError):
-    """A state was to follow one that it cannot follow; always a defect of the server."""
-
-    def __init__(self, state: str, wanted: str) -> None:
-        """Name the state that is, and the one that was to be next."""
-        super().__init__(f"{wanted} cannot follow {state}")

@@ -15,6 +15,9 @@ from protocol.limits import (
     SEATS_PER_ACCOUNT,
 )
 
+DAY: Final = 86_400.0
+"""Seconds."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 THIS_MACHINE: Final[tuple[Network, ...]] = (
@@ -49,7 +52,7 @@ class Limits:
     """Frames of one inbound WebSocket message; more close with 1008."""
 
     echo_message_bytes: int = 16 * MIB
-    """The same on the diagnostic route ``/ws/echo``."""
+    """Bytes in one message on the diagnostic route ``/ws/echo``."""
 
     inbound_rate: float = 20.0
     """Messages a second that a member may send for ever."""
@@ -100,11 +103,23 @@ class Limits:
     """Seats that the creator of a room may ask for."""
 
     rooms: int = 10_000
+    """Live estimation rooms, and as many chat rooms that are awake; a further one is refused."""
+
     rounds: int = ROUNDS
     """Rounds that are revealed in one estimation room; then no vote begins in it."""
 
     rooms_per_account: int = 100
     """Chat rooms that one account may have."""
+
+    seats_per_account: int = SEATS_PER_ACCOUNT
+    """Connections of one account in one chat room; a further one is closed with 1008."""
+
+    chat_bytes_rate: float = CHAT_BYTES_RATE
+    """Bytes a second, as JSON, that a member of a chat room may make each of the others receive;
+    what is above it is refused."""
+
+    chat_bytes_burst: int = CHAT_BYTES_BURST
+    """The same at once, by a member that was quiet."""
 
     results_days: float = 365.0
     """How long results are kept after the end of their room; 0 for ever."""
@@ -116,7 +131,14 @@ class Limits:
     """The same of one room: its latest rounds."""
 
     lookup_limit: int = 60
-    """Look-ups of rooms that fail, a minute and address; 0 for no limit."""
+    """Look-ups of results that fail or need no key, and guesses at rooms that do not exist: each a
+    minute and address; 0 for no limit."""
+
+    login_limit: int = 10
+    """Wrong passwords a minute for one address and account; 0 for no limit."""
+
+    register_limit: int = 60
+    """Registrations in 30 minutes for each address; 0 for no limit."""
 
     long_answers: int = 64
     """HTTP answers above 64 KiB that are being sent at once."""
@@ -125,6 +147,8 @@ class Limits:
     """The same to one address."""
 
     connections: int = 20_000
+    """Open connections of any kind, if the system allows as many open files; above it one without
+    a seat in a room gives way, or the new one is answered 503."""
 
     address_connections: int = 600
     """Open connections of one address; of IPv6, of one network of 64 bits. All that follow here
@@ -151,15 +175,6 @@ class Limits:
 
     shutdown_delay: float = 0.0
     """Seconds from the first stop signal to the end of accepting, for load balancers to notice."""
-    seats_per_account: int = SEATS_PER_ACCOUNT
-    """Connections of one account in one chat room; a further one is closed with 1008."""
-
-    chat_bytes_rate: float = CHAT_BYTES_RATE
-    """Bytes a second, as JSON, that a member of a chat room may make each of the others receive;
-    what is above it is refused."""
-
-    chat_bytes_burst: int = CHAT_BYTES_BURST
-    """The same at once, by a member that was quiet."""
 
     drain_seconds: float = 30.0
     """Seconds from there to the end of the process; for the last writes, never less than 1."""

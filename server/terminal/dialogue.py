@@ -121,7 +121,7 @@ class Dialogue:
                     self.asked = None
             case "REVEAL_VOTES_PROMPT":
                 self._ask(Asked.REVEAL)
-                return Turn(show=("Press Enter to turn the cards over, or change your vote.",))
+                return Turn(show=("Press Enter to reveal the votes, or change your vote.",))
             case "VOTES_REVEALED":
                 self._ticket = self.asked = None
                 return Turn(show=_result(ticket, data.get("client_vote_choice_map")))

@@ -78,8 +78,7 @@ async def test_no_input_does_more_than_a_fixed_work_for_any_text(
         host="127.0.0.1",
         port=0,
         database_url=f"sqlite:///{tmp_path}/parley.db",
-        login_limit=0,
-        register_limit=0,
+        limits=Limits(login_limit=0, register_limit=0),
     )
     counter = Counter()
     steps: dict[str, int] = {}

@@ -1,7 +1,6 @@
 """Tokens: made at random, kept as digests, alive while used, and ended for all to hear."""
 
 from server.auth.tokens import (
-    DAY,
     Revocations,
     Revoked,
     TokenLifetime,
@@ -9,6 +8,7 @@ from server.auth.tokens import (
     looks_like_token,
     make_token,
 )
+from server.support.limits import DAY
 
 
 def test_a_token_is_256_random_bits_of_text_that_needs_no_quotes() -> None:

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from protocol.errors import IllegalMove
 from protocol.frames import encode_close, encode_text
 from server.edge.closing import Cause
 from server.edge.lane import Lane
 from server.edge.outbox import Outbox
-from server.support.errors import IllegalMove
 from server.support.limits import Limits
 from tests.server.harness import (
     BINARY,
@@ -383,20 +383,20 @@ async def test_a_defect_in_taking_what_came_is_told_and_breaks_the_lane(
 
 async def test_trio_websocket_is_called_in_once_and_step_by_step(autojump_clock: MockClock) -> None:
     async with laid("socket") as it:
-        with pytest.raises(IllegalMove, match="SEATED cannot follow ABSENT"):
+        with pytest.raises(IllegalMove, match="nothing leads from ABSENT by SEATED"):
             it.lane.shaken_hands()
         it.lane.shake_hands(b"GET")
-        with pytest.raises(IllegalMove, match="SEATED cannot follow GREETED"):
+        with pytest.raises(IllegalMove, match="nothing leads from GREETED by SEATED"):
             it.lane.shaken_hands()
-        with pytest.raises(IllegalMove, match="GREETED cannot follow GREETED"):
+        with pytest.raises(IllegalMove, match="nothing leads from GREETED by GREETED"):
             it.lane.shake_hands(b"GET")
         await it.lane.receive_some()
         it.lane.shaken_hands()
-        with pytest.raises(IllegalMove, match="SEATED cannot follow SEATED"):
+        with pytest.raises(IllegalMove, match="nothing leads from SEATED by SEATED"):
             it.lane.shaken_hands()
         await it.lane.aclose()
         await it.lane.aclose()
-        with pytest.raises(IllegalMove, match="GREETED cannot follow GONE"):
+        with pytest.raises(IllegalMove, match="nothing leads from GONE by GREETED"):
             it.lane.shake_hands(b"GET")
 
 

@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from server.auth.attempts import ADDRESS_TIMES, REQUEST_TIMES
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
-from server.settings.config import Settings
 from server.settings.readers import networks
 from server.store.database import Database
+from server.support.limits import Limits
 from tests.server.http.world import ON_SQLITE, PASSWORD, UNLIMITED, CountingHasher, World
 from tests.server.http_client import Answer
 
@@ -20,7 +20,7 @@ pytestmark = ON_SQLITE
 
 PROXIES = Proxies(networks("192.0.2.0/24"))  # the client of these tests is 192.0.2.1
 USUAL = attrs.evolve(
-    UNLIMITED, login_limit=Settings().login_limit, register_limit=Settings().register_limit
+    UNLIMITED, login_limit=Limits().login_limit, register_limit=Limits().register_limit
 )
 HOME, OFFICE, ELSEWHERE = "198.51.100.7", "198.51.100.8", "203.0.113.9"
 

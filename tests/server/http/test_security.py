@@ -9,10 +9,11 @@ import trio
 from structlog.testing import capture_logs
 
 from server.auth.proxies import Proxies
-from server.auth.tokens import COOKIE, DAY, Revoked, TokenLifetime, digest_of
+from server.auth.tokens import COOKIE, Revoked, TokenLifetime, digest_of
 from server.http.access import AccessRules
 from server.settings.readers import networks
 from server.store.database import Database
+from server.support.limits import DAY
 from tests.server.http.world import (
     ON_SQLITE,
     PASSWORD,
