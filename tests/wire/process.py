@@ -1,7 +1,9 @@
 """The real server as a child process: started, watched from outside, stopped with a signal."""
 
+import atexit
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,8 @@ ROOT: Final = Path(__file__).parents[2]
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
-_FOLDER: Final = tempfile.TemporaryDirectory(prefix="parley-tests-")
+_FOLDER: Final = tempfile.mkdtemp(prefix="parley-tests-")
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 _TROUBLE: Final = ("Traceback", ": failed", "ResourceWarning", "never awaited")
 
 
@@ -89,7 +92,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     not in the working directory.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    unused = {"PARLEY_DATABASE_URL": f"sqlite:///{_FOLDER.name}/parley.db"}
+    unused = {"PARLEY_DATABASE_URL": f"sqlite:///{_FOLDER}/parley.db"}
     return ours | unused | dict(extra or {})
 
 

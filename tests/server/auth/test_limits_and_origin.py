@@ -284,7 +284,8 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 )
 def test_what_the_pattern_allows_is_an_address_and_has_a_key(address: str) -> None:
     assert clean_email(address) == unicodedata.normalize("NFC", address)
-    assert email_key(email_key(address)) == email_key(address)
+    key = email_key(address)
+    assert len(key) > EMAIL_LENGTH or email_key(key) == key  # some letters are longer in lower case
 
 
 def test_normalising_brings_in_nothing_that_the_pattern_refuses() -> None:
