@@ -345,6 +345,7 @@ async def test_of_rounds_that_are_lost_a_bit_each_is_kept(database: Database) ->
     assert room.written(0, 16_000) == 8000
     assert (room.written(0, 1), room.written(1, 2), room.written(7, 10)) == (1, 0, 1)
     assert room.written(5, 5) == 0
+    assert (await find(results, A, room.key)).rounds == 16_000
 
 
 async def test_writing_twice_changes_nothing(database: Database) -> None:
