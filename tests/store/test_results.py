@@ -319,14 +319,14 @@ async def test_what_gives_way_while_something_is_put_is_dropped_and_nothing_is_l
 class Losing(Writer):
     """Which loses every second row, and has written the others before it is asked to."""
 
-    put = 0
+    rows = 0
 
     def put_row(self, *_: Any, settled: Callable[[bool], None] | None = None, **__: Any) -> bool:
         assert settled is not None
-        self.put += 1
-        if self.put % 2:
+        self.rows += 1
+        if self.rows % 2:
             settled(True)
-        return bool(self.put % 2)
+        return bool(self.rows % 2)
 
 
 async def test_of_rounds_that_are_lost_a_bit_each_is_kept(database: Database) -> None:
