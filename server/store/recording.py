@@ -76,7 +76,8 @@ class Recording:
     _forget: Callable[["Recording"], None]
     _closed_at: float | None = None
     _count: int = 0  # rounds revealed, also those that were dropped
-    _dropped: set[int] = attrs.Factory(set)
+    _dropped: int = 0
+    """Which rounds were lost: a bit for each, since a long outage may take every one."""
     _waiting: dict[int, TicketResult] = attrs.Factory(dict)
     """By number: rounds that are not in the database yet."""
     _latest: dict[int, TicketResult] = attrs.Factory(dict)
@@ -110,7 +111,7 @@ class Recording:
         while self._latest:
             self._forget_oldest()
         # A room of which nothing was kept leaves nothing.
-        if len(self._dropped) < self._count:
+        if self._dropped.bit_count() < self._count:
             settled = partial(self._settled, None)
             self._unwritten += 1
             row = (self.session, at)
@@ -148,7 +149,9 @@ class Recording:
 
     def written(self, start: int, stop: int) -> int:
         """Count the rounds that are in the database."""
-        return sum(number not in self._dropped for number in range(start, stop))
+        length = max(0, stop - start)
+        dropped = self._dropped >> start & (1 << length) - 1
+        return length - dropped.bit_count()
 
     def _remember(self, number: int, result: TicketResult) -> None:
         """Keep a round in memory; what is too much, this room's oldest rounds make good."""
@@ -172,7 +175,7 @@ class Recording:
         if number is not None:
             del self._waiting[number]
             if not written:
-                self._dropped.add(number)
+                self._dropped |= 1 << number
         self._leave()
 
     def _leave(self) -> None:

@@ -1,5 +1,6 @@
 """Results of rooms that last."""
 
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -313,6 +314,38 @@ async def test_what_gives_way_while_something_is_put_is_dropped_and_nothing_is_l
         writer.waiting(False)
 
     assert await results.find(A, room.key) is None
+
+
+class Losing(Writer):
+    """Which loses every second row, and has written the others before it is asked to."""
+
+    rows = 0
+
+    def put_row(self, *_: Any, settled: Callable[[bool], None] | None = None, **__: Any) -> bool:
+        assert settled is not None
+        self.rows += 1
+        if self.rows % 2:
+            settled(True)
+        return bool(self.rows % 2)
+
+
+async def test_of_rounds_that_are_lost_a_bit_each_is_kept(database: Database) -> None:
+    results = DatabaseResults(database, Losing(database), room_bytes=0)
+    room = results.open(A, 1.0)
+    result = ticket("T")
+    tracemalloc.start()
+    try:
+        for _ in range(16_000):
+            room.record(A, result)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 16_000 / 8 + 1000
+    assert room.written(0, 16_000) == 8000
+    assert (room.written(0, 1), room.written(1, 2), room.written(7, 10)) == (1, 0, 1)
+    assert room.written(5, 5) == 0
+    assert (await find(results, A, room.key)).rounds == 16_000
 
 
 async def test_writing_twice_changes_nothing(database: Database) -> None:
