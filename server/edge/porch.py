@@ -19,7 +19,7 @@ class Porch:
     """Holds connections until the head of their first request is complete, or cannot become so.
 
     One epoll for all; a connection here costs its socket, an :class:`AcceptedConnection` and what
-    has come of the head, some 1 000 bytes together. A connection leaves the porch for the door
+    has come of the head, some 800 bytes together. A connection leaves the porch for the door
     with ``first`` filled when its head is complete, too long or evidently none.
     """
 
