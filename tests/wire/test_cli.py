@@ -278,10 +278,12 @@ def starting(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """Start a server; give it as soon as it takes signals, which is before it does anything."""
     database = f"sqlite:///{tmp_path / 'parley.db'}"
     options = ("--host", "127.0.0.1", "--port", "0", "--database-url", database)
+    # Measuring coverage takes SIGTERM as well, and earlier: then ours could not be told from it.
+    environ = {key: text for key, text in environment().items() if key[:9] != "COVERAGE_"}
     with subprocess.Popen(
         command(*options),
         cwd=ROOT,
-        env=environment(),
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
