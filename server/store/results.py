@@ -16,10 +16,10 @@ from server.store.recording import PAGE_VOTES, Memory, Page, Recording, RoomResu
 from server.store.writer import Writer
 from server.support.errors import StoreUnavailable
 
-ROOM_BYTES: Final = 128 * KIB
+ROOM_BYTES: Final = 16 * KIB
 """What one room's latest rounds may take in memory while it lives."""
 
-ALL_BYTES: Final = 64 * MIB
+ALL_BYTES: Final = 16 * MIB
 """The same of all rooms together."""
 
 KEY_BYTES: Final = 16

@@ -311,9 +311,10 @@ class Writer:
         else:
             self._counters.writes_dropped += 1
         self._counters.writes_waiting_current = len(self._items)
-        oldest = next(iter(self._items), self._taken + 1)
-        while self._flushes and self._flushes[0][0] < oldest:
-            self._flushes.popleft()[1].set()
+        if self._flushes:
+            oldest = next(iter(self._items), self._taken + 1)
+            while self._flushes and self._flushes[0][0] < oldest:
+                self._flushes.popleft()[1].set()
         if item.settled is not None:
             item.settled(written)
 

@@ -124,10 +124,10 @@ class Limits:
     results_days: float = 365.0
     """How long results are kept after the end of their room; 0 for ever."""
 
-    results_bytes: int = 64 * MIB
+    results_bytes: int = 16 * MIB
     """Results of live rooms that are in memory, to be read while the database is gone."""
 
-    room_results_bytes: int = 128 * KIB
+    room_results_bytes: int = 16 * KIB
     """The same of one room: its latest rounds."""
 
     lookup_limit: int = 60
