@@ -15,7 +15,7 @@ from server.settings.config import Settings
 from server.store.backup import back_up
 from server.store.database import Database
 from server.store.housekeeping import upgrade
-from server.support.errors import CannotListen, DatabaseUnusable, Ousted
+from server.support.errors import CannotListen, DatabaseUnusable, Ousted, first_of
 from server.support.observe import configure_logging, get_logger
 from server.support.rlimit import raise_limit
 from server.support.tuning import tune
@@ -43,9 +43,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         code = work(settings)
     except* (CannotListen, DatabaseUnusable, Ousted) as failed:
-        code = _complain(str(_first(failed)), _UNUSABLE)
+        code = _complain(str(first_of(failed)), _UNUSABLE)
     except* OSError as failed:
-        code = _complain(_words(_first(failed)), 1)
+        code = _complain(_words(first_of(failed)), 1)
     return code
 
 
@@ -95,13 +95,6 @@ def _announce(settings: Settings, url: str) -> None:
         print(f"parley: listening on {url}", flush=True)  # noqa: T201 - the one line on stdout
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from None
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _words(error: BaseException) -> str:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Final, Protocol
 
 from protocol.ids import RoomId
-from protocol.limits import KIB, MIB
 from protocol.messages import TicketResult
 from server.store import estimations
 from server.store.database import Database
@@ -15,12 +14,9 @@ from server.store.estimations import Session
 from server.store.recording import PAGE_VOTES, Memory, Page, Recording, RoomResults
 from server.store.writer import Writer
 from server.support.errors import StoreUnavailable
+from server.support.limits import Limits
 
-ROOM_BYTES: Final = 16 * KIB
-"""What one room's latest rounds may take in memory while it lives."""
-
-ALL_BYTES: Final = 16 * MIB
-"""The same of all rooms together."""
+_LIMITS: Final = Limits()
 
 KEY_BYTES: Final = 16
 """128 bits: nobody guesses them."""
@@ -77,8 +73,8 @@ class DatabaseResults:
         database: Database,
         writer: Writer,
         *,
-        room_bytes: int = ROOM_BYTES,
-        all_bytes: int = ALL_BYTES,
+        room_bytes: int = _LIMITS.room_results_bytes,
+        all_bytes: int = _LIMITS.results_bytes,
     ) -> None:
         """Read from ``database``, and let ``writer`` write into it.
 

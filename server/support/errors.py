@@ -133,3 +133,11 @@ class CannotListen(ParleyError):
 
 class BadValue(ParleyError, ValueError):
     """A setting that cannot be meant; the message says, in one line, what can."""
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Find the first error in a group that is no group itself."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -18,6 +18,7 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
+from server.support.errors import first_of
 from server.support.stopping import SIGNALS, exit_code
 from server.terminal.arguments import Plan, parse
 from server.terminal.dialogue import Dialogue, Turn
@@ -118,13 +119,13 @@ async def take_part(plan: Plan, terminal: Terminal, patience: Patience = _PATIEN
     except* ConnectionRejected as group:
         why = f"{plan.server} takes nobody: {_rejection(group)}"
     except* HandshakeError as group:
-        why = f"{plan.server} is no Parley: {_leaf(group).__cause__ or 'no valid answer'}"
+        why = f"{plan.server} is no Parley: {first_of(group).__cause__ or 'no valid answer'}"
     except* trio.TooSlowError:
         why = f"{plan.server} does not answer within {patience.connect:g} seconds"
     except* OSError as group:
-        why = f"cannot reach {plan.server}: {_leaf(group)}"
+        why = f"cannot reach {plan.server}: {first_of(group)}"
     except* trio.BrokenResourceError as group:
-        why = f"cannot talk to {plan.server}: {_leaf(group).__cause__ or 'the connection broke'}"
+        why = f"cannot talk to {plan.server}: {first_of(group).__cause__ or 'the connection broke'}"
     if why:
         terminal.complain(" ".join(why.split()))
     return code
@@ -153,15 +154,8 @@ async def _visit(plan: Plan, terminal: Terminal, patience: Patience) -> int:
     return code
 
 
-def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def _rejection(group: BaseExceptionGroup[BaseException]) -> str:
-    error = _leaf(group)
+    error = first_of(group)
     if not isinstance(error, ConnectionRejected):  # pragma: no cover - it was caught as one
         return str(error)
     return f"status {error.status_code} {(error.body or b'')[:200].decode('utf-8', 'replace')}"
