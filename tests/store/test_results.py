@@ -333,15 +333,19 @@ async def test_of_rounds_that_are_lost_a_bit_each_is_kept(database: Database) ->
     results = DatabaseResults(database, Losing(database), room_bytes=0)
     room = results.open(A, 1.0)
     result = ticket("T")
+    # Coverage remembers each line when it first runs; that is not the room's memory.
+    for _ in range(4):
+        room.record(A, result)
     tracemalloc.start()
     try:
-        for _ in range(16_000):
+        for _ in range(15_996):
             room.record(A, result)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert kept < 16_000 / 8 + 1000
+    # A bit for each is 2 000 bytes, a byte 16 000, an object 400 000 at least.
+    assert kept < 16_000 / 2
     assert room.written(0, 16_000) == 8000
     assert (room.written(0, 1), room.written(1, 2), room.written(7, 10)) == (1, 0, 1)
     assert room.written(5, 5) == 0
