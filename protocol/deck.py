@@ -7,6 +7,8 @@ from typing import Final
 
 HALF: Final = "½"  # U+00BD, as printed on planning poker cards
 
+_KINDS: Final = {"?": "unsure", "coffee": "break", "☕": "break"}
+
 # Bounded, so that no card costs more to read than to print; 1e9 is no estimate.
 _NUMBER = re.compile(r"[0-9]{1,9}(?:[./][0-9]{1,9})?")
 
@@ -27,6 +29,13 @@ def card_value(card: str) -> float | None:
         return float(Fraction(card))
     except ZeroDivisionError:
         return None
+
+
+def card_kind(card: str) -> str:
+    """Say what a card is for: ``estimate``, ``unsure`` or ``break``."""
+    if card_value(card) is not None:
+        return "estimate"
+    return _KINDS.get(card.casefold(), "estimate")
 
 
 class Deck:

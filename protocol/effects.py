@@ -43,8 +43,23 @@ class Subscribe:
 
 
 @attrs.frozen
+class Greet:
+    """Tell this member what it needs to know first: the room, or what it has missed of it.
+
+    It hears what is told to it or to the audience from here on, and nothing from before.
+    """
+
+    member: MemberId
+    seq: int | None
+    """The number of the last change that it knows; ``None`` if it knows nothing."""
+
+
+@attrs.frozen
 class Disconnect:
-    """Close this member's connection; its :class:`~protocol.messages.Leave` follows."""
+    """Part from this member, and its connection if it has one.
+
+    Its :class:`~protocol.messages.Leave` follows.
+    """
 
     member: MemberId
     code: CloseCode
@@ -100,6 +115,7 @@ Effect = (
     | TellAll
     | TellOthers
     | Subscribe
+    | Greet
     | Disconnect
     | Own
     | SetTimer

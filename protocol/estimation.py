@@ -15,6 +15,8 @@ VOTING       RevealVotes (admin) [2]     READY       VotesRevealed to all, then 
 VOTED        RevealVotes (admin)         READY       VotesRevealed to all, TicketPrompt to admin,
                                                      AwaitingTicket to the others
 any          Leave of the admin          ENDED       End
+any          CloseRoom of the admin      ENDED       End
+any          TimeUp, with no seat taken  ENDED       End
 ===========  ==========================  ==========  =========================================
 
 [1] Another ticket, while there is no vote on the one before: it was mistyped, or thought better of.
@@ -22,26 +24,44 @@ any          Leave of the admin          ENDED       End
 [2] Early, so that somebody who is away from the keyboard cannot hold up the team; there must
 be one vote at the least.
 
-The *admin* is the first to enter, and the room's owner: the room ends with its connection.
+The *admin* is the room's owner, with whom it ends: the first to enter or, in a room that was
+opened without a connection, the last to show its key.
 
-*Present* is who has announced itself and not left; only they are the audience, vote, and count
-for completion. A vote may be changed until the reveal, also in VOTED. A member that comes
-while a vote is running is asked to vote and counts from then on. Whoever voted and left is
-still listed in the reveal.
+There are two kinds of members. Those that :class:`~protocol.messages.Enter` are in the room with
+their connection and no longer; they announce themselves. Those that
+:class:`~protocol.lasting.Join` are announced at once and outlive their connection: without one they
+are *away*, for the room's grace. Only for these are changes numbered (``protocol.changes``), from
+the first of them on, and both kinds are told of everything, each in its own events.
+
+*Present* is who has announced itself and not left, whether away or not; only they are the
+audience, vote, and count for completion, unless they are spectators. A vote may be changed until
+the reveal, also in VOTED. A member that comes while a vote is running is asked to vote and counts
+from then on. Whoever voted and left is still listed in the reveal.
 """
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
-import attrs
-
+from protocol import estimation_state
+from protocol.answers import Answer, Answers
+from protocol.changes import (
+    Begun,
+    CameBack,
+    Joined,
+    Left,
+    OwnerChanged,
+    Revealed,
+    Snapshot,
+    Voted,
+    WentAway,
+)
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.effects import (
     ClearTimer,
     Disconnect,
-    Effect,
     End,
+    Greet,
     Own,
     Record,
     SetTimer,
@@ -52,8 +72,25 @@ from protocol.effects import (
     TellOthers,
 )
 from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem
+from protocol.estimation_state import Phase as Phase
+from protocol.estimation_state import Seat, State
 from protocol.ids import MemberId, RoomId
-from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
+from protocol.lasting import (
+    NOBODY,
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Depart,
+    Detach,
+    Join,
+    Numbered,
+    Request,
+    Restart,
+    Return,
+    RevealRound,
+    Role,
+)
+from protocol.limits import ANNOUNCE_SECONDS, COMEBACK_SECONDS, EMPTY_SECONDS, ROUNDS
 from protocol.messages import (
     ADMIN_LEFT,
     Announce,
@@ -83,24 +120,15 @@ from protocol.messages import (
     VotingCompleted,
     Welcome,
 )
+from protocol.picture import Picture, Shown, ShownVote, Stage, abilities
+from protocol.refusals import Effects, refusal_in, refuse, tell_answer, turn_away
+from protocol.statistics import summarize
+
+NOBODY_CAME: Final = "nobody has come"
+CLOSED: Final = "its owner has ended it"
 
 _VOTES_PER_SEAT: Final = 4
 """Votes of one round that are kept for each seat: those of members who voted and left included."""
-
-
-class Phase(Enum):
-    """What the room is waiting for."""
-
-    GATHERING = auto()
-    """Members; the admin has not been prompted yet."""
-    READY = auto()
-    """A ticket from the admin, who has been prompted once for it."""
-    VOTING = auto()
-    """Votes."""
-    VOTED = auto()
-    """The admin's word to reveal, for which it has been prompted once."""
-    ENDED = auto()
-    """Nothing any more."""
 
 
 class Trigger(Enum):
@@ -124,15 +152,6 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
     **{(phase, Trigger.END): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }
 
-_Effects = list[Effect[TicketResult]]
-
-
-@attrs.define
-class _Seat:
-    name: str
-    admin: bool
-    announced: bool = False
-
 
 class Estimation:
     """One estimation room.
@@ -147,273 +166,596 @@ class Estimation:
         capacity: int,
         *,
         deck: Deck = DEFAULT_DECK,
+        name: str = "",
+        grace_seconds: float = 0.0,
+        opened_at: float = 0.0,
+        keyed: bool = False,
         announce_seconds: float = ANNOUNCE_SECONDS,
         results_key: str = "",
         most_rounds: int = ROUNDS,
     ) -> None:
-        """Open a room; the first to enter is its admin.
+        """Open a room.
 
         Args:
             room_id: the room's id, as members must name it.
             capacity: the number of seats.
             deck: the cards that may be voted with.
+            name: what people call the room.
+            grace_seconds: the seconds for which a member that joins keeps its seat without a
+                connection.
+            opened_at: when the room was opened, in seconds by its clock.
+            keyed: whether the owner is who shows a key, and not who enters first.
             announce_seconds: the seconds that a member may take from its seat to its announcement.
             results_key: told to every member: it opens the room's results.
             most_rounds: rounds that can be revealed; after them no vote begins.
         """
-        self.room_id = room_id
-        self.capacity = capacity
+        self._state = State(
+            room_id=room_id,
+            capacity=capacity,
+            cards=deck.cards,
+            name=name,
+            grace_seconds=grace_seconds,
+            opened_at=opened_at,
+            keyed=keyed,
+            numbering=keyed,
+            rounds_left=most_rounds,
+        )
         self._deck = deck
         self._announce_seconds = announce_seconds
         self._results_key = results_key
-        self._rounds_left = most_rounds
-        self._phase = Phase.GATHERING
-        self._seats: dict[MemberId, _Seat] = {}
-        self._admin: MemberId | None = None
-        self._announced = 0
-        self._told_full = False
-        # The round: these mean something in VOTING and VOTED only.
-        self._ticket = TicketId("")
-        self._votes: dict[MemberId, Vote] = {}
-        self._waited_for: set[MemberId] = set()  # present and without a vote
-        self._began = 0.0
+
+    @classmethod
+    def restore(
+        cls,
+        plain: dict[str, Any],
+        *,
+        announce_seconds: float = ANNOUNCE_SECONDS,
+        results_key: str = "",
+    ) -> "Estimation":
+        """Make the room that gave this as its :meth:`snapshot`.
+
+        Raises:
+            ValueError: if it is of a version that is not understood.
+            ClassValidationError: if it is something else altogether.
+        """
+        state = estimation_state.from_plain(plain)
+        room = cls(
+            state.room_id,
+            state.capacity,
+            announce_seconds=announce_seconds,
+            results_key=results_key,
+        )
+        room._state = state
+        room._deck = state.deck
+        return room
+
+    def snapshot(self) -> dict[str, Any]:
+        """Give all that the room knows as plain data, secret votes included, for JSON."""
+        return estimation_state.to_plain(self._state)
+
+    @property
+    def room_id(self) -> RoomId:
+        """The room's id."""
+        return self._state.room_id
+
+    @property
+    def capacity(self) -> int:
+        """The number of seats."""
+        return self._state.capacity
 
     @property
     def phase(self) -> Phase:
         """What the room is waiting for."""
-        return self._phase
+        return self._state.phase
 
-    def apply(self, command: Command, member: MemberId, now: float) -> _Effects:
+    @property
+    def seq(self) -> int:
+        """The number of the last change."""
+        return self._state.seq
+
+    @property
+    def generation(self) -> int:
+        """How often the room has been restarted."""
+        return len(self._state.generations) - 1
+
+    @property
+    def lasting_members(self) -> Mapping[MemberId, Seat]:
+        """The members that outlive their connections, for whoever makes tasks for them again."""
+        return {member: seat for member, seat in self._state.seats.items() if seat.lasting}
+
+    @property
+    def owner(self) -> MemberId | None:
+        """The member with whom the room ends, if it has come yet."""
+        return self._state.admin
+
+    def picture(self) -> Picture:
+        """Show the room as everybody in it may see it."""
+        return estimation_state.picture(self._state)
+
+    def snapshot_for(self, member: MemberId) -> Snapshot:
+        """Show the room as one member may see it."""
+        shown = self.picture()
+        return Snapshot(shown, estimation_state.mine(self._state, shown, member))
+
+    def apply(self, command: Command, member: MemberId, now: float) -> Effects:
         """Apply one command.
 
         Args:
             command: the thing asked for; commands of other kinds of rooms do nothing.
             member: the one who asks.
-            now: the monotonic time in seconds.
+            now: the time by the room's clock in seconds, which never goes back.
 
         Returns:
             What is to be done, in order; empty once the room has ended.
         """
-        if self._phase is Phase.ENDED:
+        if self._state.phase is Phase.ENDED:
             return []
         match command:  # the most frequent first
             case CastVote():
                 return self._cast(command, member)
-            case BeginVoting():
-                return self._begin(command, member, now)
+            case Numbered():
+                return self._answer(command, member, now)
+            case BeginVoting(ticket_id):
+                return self._begin(ticket_id, member, now)
             case RevealVotes():
-                return self._reveal(command, member, now)
+                return self._reveal_ticket(command, member, now)
             case Enter():
-                return self._enter(command, member)
+                return self._enter(command, member, now)
             case Announce():
                 return self._announce(command, member)
+            case Join():
+                return self._join(command, member, now)
+            case Detach():
+                return self._detach(member, now)
+            case Return():
+                return self._return(command, member, now)
             case Leave():
                 return self._leave(member)
             case TimeUp():
-                return self._time_up(member)
+                return self._time_up(member, now)
             case Reject():
                 return self._reject(command, member)
+            case Restart():
+                return self._restart(now)
             case _:
                 return []
 
     # --- coming and going -------------------------------------------------------------------
 
-    def _enter(self, command: Enter, member: MemberId) -> _Effects:
-        if len(self._seats) >= self.capacity:
-            return _turn_away(
-                member, ErrorCode.ROOM_FULL, room_id=self.room_id, capacity=self.capacity
-            )
+    def _enter(self, command: Enter, member: MemberId, now: float) -> Effects:
+        state = self._state
+        if len(state.seats) >= state.capacity:
+            return self._turn_away_full(member)
         timer = SetTimer(member, self._announce_seconds)
-        if self._admin is not None:
-            self._seats[member] = _Seat(command.name, admin=False)
+        if state.admin is not None or state.keyed:
+            state.seats[member] = Seat(command.name, admin=False, since=now)
             return [timer]
-        self._seats[member] = _Seat(command.name, admin=True)
-        self._admin = member
-        return [Own(member, ADMIN_LEFT), timer, Tell(member, RoomCreated(self.room_id))]
+        state.seats[member] = Seat(command.name, admin=True, since=now)
+        state.admin, state.owned = member, True
+        return [Own(member, ADMIN_LEFT), timer, Tell(member, RoomCreated(state.room_id))]
 
-    def _announce(self, command: Announce, member: MemberId) -> _Effects:
-        seat = self._seats.get(member)
+    def _announce(self, command: Announce, member: MemberId) -> Effects:
+        state = self._state
+        seat = state.seats.get(member)
         if seat is None:
             return []
-        if command.room_id != self.room_id:
-            return _refuse(
+        if command.room_id != state.room_id:
+            return refuse(
                 member,
                 ErrorCode.WRONG_ROOM,
                 "room_id",
-                room_id=self.room_id,
+                room_id=state.room_id,
                 given=command.room_id,
             )
         if seat.announced:
-            return _refuse(member, ErrorCode.ANNOUNCED_TWICE)
-        seat.announced = True
-        self._announced += 1
-        effects: _Effects = [
+            return refuse(member, ErrorCode.ANNOUNCED_TWICE)
+        effects: Effects = [
             ClearTimer(member),
-            Tell(member, Welcome(self.room_id, self._results_key)),
+            Tell(member, Welcome(state.room_id, self._results_key)),
             *(
                 Tell(member, MemberPresent(other.name, other.admin))
-                for key, other in self._seats.items()
-                if other.announced and key != member
+                for other in state.seats.values()
+                if other.announced
             ),
             Subscribe(member),
-            TellAll(MemberJoined(seat.name, seat.admin)),
+            *self._appear(member, seat),
         ]
-        if self._phase is Phase.VOTING:
-            self._waited_for.add(member)
-            effects.append(Tell(member, VoteRequested(self._ticket)))
+        if state.phase is Phase.VOTING:
+            effects.append(Tell(member, VoteRequested(state.ticket)))
         return effects + self._judge_capacity()
 
-    def _leave(self, member: MemberId) -> _Effects:
-        seat = self._seats.pop(member, None)
+    def _join(self, command: Join, member: MemberId, now: float) -> Effects:
+        state = self._state
+        if len(state.seats) >= state.capacity:
+            return self._turn_away_full(member)
+        owns = command.owner and state.keyed
+        first = owns and state.admin is None
+        seat = Seat(
+            command.name,
+            admin=first,
+            role=command.role,
+            lasting=True,
+            since=now,
+            account=command.account,
+        )
+        state.numbering = True
+        state.seats[member] = seat
+        effects = [ClearTimer(NOBODY), *self._appear(member, seat)]
+        if first:
+            state.admin, state.owned = member, True
+            effects.append(Own(member, ADMIN_LEFT))
+        elif owns:
+            effects += self._hand_over(member, seat)
+        effects += [Greet(member, None), Subscribe(member)]
+        return effects + self._judge_capacity()
+
+    def _appear(self, member: MemberId, seat: Seat) -> Effects:
+        """Let a member be present from now on, and tell the audience."""
+        state = self._state
+        seat.announced = True
+        state.announced += 1
+        waited_for = state.phase is Phase.VOTING and seat.role is Role.VOTER
+        if waited_for:
+            state.waited_for.add(member)
+        effects: Effects = [TellAll(MemberJoined(seat.name, seat.admin))]
+        if state.numbering:
+            shown = estimation_state.seated(member, seat, voted=False)
+            effects.append(TellAll(Joined(self._next(), shown, waited_for)))
+        return effects
+
+    def _hand_over(self, member: MemberId, seat: Seat) -> Effects:
+        """Make a member the owner in place of the one before."""
+        state = self._state
+        before = state.seats.get(state.admin) if state.admin is not None else None
+        if before is not None:
+            before.admin = False
+        seat.admin = True
+        state.admin = member
+        return [Own(member, ADMIN_LEFT), TellAll(OwnerChanged(self._next(), member))]
+
+    def _detach(self, member: MemberId, now: float) -> Effects:
+        state = self._state
+        seat = state.seats.get(member)
+        if seat is None or not seat.lasting or not seat.here:
+            return []
+        if not state.grace_seconds:
+            return self._leave(member, expired=True)
+        seat.here, seat.since = False, now
+        return [
+            SetTimer(member, state.grace_seconds),
+            TellAll(WentAway(self._next(), member, now)),
+        ]
+
+    def _return(self, command: Return, member: MemberId, now: float) -> Effects:
+        seat = self._state.seats.get(member)
+        if seat is None or not seat.lasting:
+            problem = Problem(ErrorCode.WRONG_KEY)
+            return [Disconnect(member, CloseCode.NORMAL, problem)]
+        effects: Effects = []
+        if not seat.here:
+            seat.here, seat.since = True, now
+            effects += [ClearTimer(member), TellAll(CameBack(self._next(), member, now))]
+        return [*effects, Greet(member, self._known(command)), Subscribe(member)]
+
+    def _known(self, command: Return) -> int | None:
+        """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
+        generations, seq = self._state.generations, command.seq
+        following = command.generation + 1
+        if seq is None or seq > self._state.seq or not 0 < following <= len(generations):
+            return None
+        if following < len(generations) and seq > generations[following]:
+            return None
+        return seq
+
+    def _leave(self, member: MemberId, *, expired: bool = False) -> Effects:
+        state = self._state
+        seat = state.seats.pop(member, None)
         if seat is None:
             # Where nobody has ever entered, nobody knows the room's id.
-            return [Sleep()] if self._admin is None else []
-        if member == self._admin:
+            return [Sleep()] if state.admin is None and not state.keyed else []
+        if member == state.admin:
             self._move(Trigger.END)
             return [End(ADMIN_LEFT)]
-        effects: _Effects = [ClearTimer(member)]
+        effects: Effects = [ClearTimer(member)]
         if seat.announced:
-            self._announced -= 1
-            self._waited_for.discard(member)
+            state.announced -= 1
+            state.waited_for.discard(member)
             effects.append(TellAll(MemberLeft(seat.name)))
-        return effects + self._judge_round()
-
-    def _time_up(self, member: MemberId) -> _Effects:
-        seat = self._seats.get(member)
-        if seat is None or seat.announced:
-            return []
-        effects = _turn_away(member, ErrorCode.ANNOUNCED_TOO_LATE, seconds=self._announce_seconds)
-        return effects + self._leave(member)
-
-    def _judge_capacity(self) -> _Effects:
-        """Say once that every seat is taken and announced, and prompt if nothing else did."""
-        if self._told_full or self._announced < self.capacity:
-            return []
-        self._told_full = True
-        effects: _Effects = [TellAll(CapacityReached(self.capacity))]
-        if self._phase is Phase.GATHERING:
-            self._move(Trigger.FULL)
-            effects.append(self._tell_admin(TicketPrompt(first=True)))
+        completed = self._judge_round()
+        if seat.announced and state.numbering:
+            complete = state.phase is Phase.VOTED
+            effects.append(TellAll(Left(self._next(), member, expired, complete)))
+        effects += completed
+        if not state.seats and state.keyed:
+            # Who has only looked in must not end what its owner has yet to come to.
+            patience = state.grace_seconds if state.owned else EMPTY_SECONDS
+            effects.append(SetTimer(NOBODY, patience))
         return effects
+
+    def _time_up(self, member: MemberId, now: float) -> Effects:
+        state = self._state
+        if member == NOBODY:
+            if state.seats:
+                return []
+            self._move(Trigger.END)
+            return [End(NOBODY_CAME)]
+        seat = state.seats.get(member)
+        if seat is None:
+            return []
+        if not seat.announced:
+            effects = turn_away(
+                member, ErrorCode.ANNOUNCED_TOO_LATE, seconds=self._announce_seconds
+            )
+            return effects + self._leave(member)
+        if seat.here:
+            return []
+        goodbye = Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT))
+        return (
+            [*self._leave(member, expired=True), goodbye]
+            if member != state.admin
+            else (self._leave(member, expired=True))
+        )
+
+    def _restart(self, now: float) -> Effects:
+        """Let everybody be away, those whose connection was their membership for good."""
+        state = self._state
+        state.generations.append(state.seq)
+        effects: Effects = []
+        for member, seat in list(state.seats.items()):
+            if not seat.lasting:
+                effects += self._leave(member)
+                continue
+            left = state.grace_seconds
+            if seat.here:
+                seat.here, seat.since = False, now
+                effects.append(TellAll(WentAway(self._next(), member, now)))
+            else:
+                left -= now - seat.since
+            patience = max(left, min(COMEBACK_SECONDS, state.grace_seconds))
+            effects.append(SetTimer(member, patience))
+        if not state.seats and state.phase is not Phase.ENDED:
+            effects.append(SetTimer(NOBODY, EMPTY_SECONDS))
+        if state.admin is not None:
+            effects.append(Own(state.admin, ADMIN_LEFT))
+        return effects
+
+    def _judge_capacity(self) -> Effects:
+        """Say once that every seat is taken and announced, and prompt if nothing else did."""
+        state = self._state
+        if state.told_full or state.announced < state.capacity:
+            return []
+        state.told_full = True
+        effects: Effects = [TellAll(CapacityReached(state.capacity))]
+        if state.phase is Phase.GATHERING and state.admin is not None:
+            self._move(Trigger.FULL)
+            effects.append(Tell(state.admin, TicketPrompt(first=True)))
+        return effects
+
+    # --- numbered requests ------------------------------------------------------------------
+
+    def _answer(self, command: Numbered, member: MemberId, now: float) -> Effects:
+        """Carry out a request once, and answer it, whenever it is asked."""
+        seat = self._state.seats.get(member)
+        if seat is None:
+            return []
+        if seat.answers is None:
+            seat.answers = Answers()
+        answer = seat.answers.find(command.ref)
+        if answer is not None:
+            return [tell_answer(member, answer)]
+        effects = self._carry_out(command.request, member, seat, now)
+        answer = Answer(command.ref, self._state.seq, refusal_in(effects, member))
+        seat.answers.remember(answer)
+        if answer.problem is not None:
+            return [tell_answer(member, answer)]
+        if isinstance(command.request, Depart):
+            goodbye = Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT))
+            ended = any(isinstance(effect, End) for effect in effects)
+            return [tell_answer(member, answer), *effects, *([] if ended else [goodbye])]
+        if isinstance(command.request, CloseRoom):
+            return [tell_answer(member, answer), *effects]
+        effects.append(tell_answer(member, answer))
+        return effects
+
+    def _carry_out(self, request: Request, member: MemberId, seat: Seat, now: float) -> Effects:
+        match request:
+            case CastCard(number, card):
+                return self._cast_card(number, card, member, seat)
+            case BeginRound(ticket):
+                return self._begin(TicketId(ticket), member, now)
+            case RevealRound(number):
+                return self._reveal_round(number, member, now)
+            case CloseRoom():
+                return self._refuse_but_admin(member, "close") or self._close()
+            case Depart():
+                return self._leave(member)
+
+    def _close(self) -> Effects:
+        self._move(Trigger.END)
+        return [End(CLOSED)]
 
     # --- rounds -----------------------------------------------------------------------------
 
-    def _begin(self, command: BeginVoting, member: MemberId, now: float) -> _Effects:
+    def _begin(self, ticket: TicketId, member: MemberId, now: float) -> Effects:
+        state = self._state
         refusal = self._refuse_but_admin(member, "begin")
         if refusal:
             return refusal
-        if (self._phase, Trigger.BEGIN) not in TRANSITIONS or self._votes:
-            return _refuse(member, ErrorCode.VOTE_RUNNING, ticket_id=self._ticket)
-        if self._phase is Phase.VOTING and command.ticket_id == self._ticket:
-            return _refuse(member, ErrorCode.BEGUN_TWICE, ticket_id=self._ticket)
-        if not self._rounds_left:
-            return _refuse(member, ErrorCode.TOO_MANY_ROUNDS)
+        if (state.phase, Trigger.BEGIN) not in TRANSITIONS or state.votes:
+            return refuse(member, ErrorCode.VOTE_RUNNING, ticket_id=state.ticket)
+        if state.phase is Phase.VOTING and ticket == state.ticket:
+            return refuse(member, ErrorCode.BEGUN_TWICE, ticket_id=state.ticket)
+        if not state.rounds_left:
+            return refuse(member, ErrorCode.TOO_MANY_ROUNDS)
         self._move(Trigger.BEGIN)
-        self._ticket = command.ticket_id
-        self._votes = {}
-        self._waited_for = {key for key, seat in self._seats.items() if seat.announced}
-        self._began = now
-        return [TellAll(VoteRequested(self._ticket))]
+        state.round += 1
+        state.ticket = ticket
+        state.votes = {}
+        state.waited_for = {
+            key for key, seat in state.seats.items() if seat.announced and seat.role is Role.VOTER
+        }
+        state.began = now
+        effects: Effects = [TellAll(VoteRequested(ticket))]
+        if state.numbering:
+            may = abilities(Stage.VOTING, votes=False)
+            waiting = estimation_state.waiting_for(state)
+            begun = Begun(self._next(), state.round, ticket, now, waiting, may)
+            effects.append(TellAll(begun))
+        return effects
 
-    def _cast(self, command: CastVote, member: MemberId) -> _Effects:
-        seat = self._seats.get(member)
+    def _cast(self, command: CastVote, member: MemberId) -> Effects:
+        state = self._state
+        seat = state.seats.get(member)
         if seat is None or not seat.announced:
             return self._refuse_unannounced(member)
-        if (self._phase, Trigger.REVEAL) not in TRANSITIONS:
-            return _refuse(member, ErrorCode.NO_VOTE_RUNNING)
-        if command.ticket_id != self._ticket:
+        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+            return refuse(member, ErrorCode.NO_VOTE_RUNNING)
+        if command.ticket_id != state.ticket:
             return self._refuse_ticket(member, command.ticket_id)
         if command.vote not in self._deck:
-            cards = " ".join(self._deck.cards)
-            return _refuse(member, ErrorCode.NOT_IN_DECK, "vote", cards=cards)
-        self._votes[member] = Vote(member, seat.name, command.vote)
-        if len(self._votes) > _VOTES_PER_SEAT * self.capacity:
+            return self._refuse_card(member, "vote")
+        return self._put_down(command.vote, member, seat)
+
+    def _cast_card(self, number: int, card: str, member: MemberId, seat: Seat) -> Effects:
+        if seat.role is not Role.VOTER:
+            return refuse(member, ErrorCode.SPECTATOR)
+        refusal = self._refuse_round(number, member)
+        if refusal:
+            return refusal
+        if card not in self._deck:
+            return self._refuse_card(member, "card")
+        return self._put_down(card, member, seat)
+
+    def _put_down(self, card: str, member: MemberId, seat: Seat) -> Effects:
+        state = self._state
+        first = not state.votes
+        state.votes[member] = Vote(member, seat.name, card)
+        if len(state.votes) > _VOTES_PER_SEAT * state.capacity:
             self._forget_a_vote()
-        self._waited_for.discard(member)
-        effects: _Effects = [TellAll(VoteCast(seat.name, self._ticket))]
-        if not self._waited_for:
-            effects += self._judge_round()
-        return effects
+        state.waited_for.discard(member)
+        effects: Effects = [TellAll(VoteCast(seat.name, state.ticket))]
+        completed = [] if state.waited_for else self._judge_round()
+        if state.numbering:
+            may = abilities(Stage.VOTING, votes=True) if first else None
+            complete = state.phase is Phase.VOTED
+            effects.append(TellAll(Voted(self._next(), member, complete, may)))
+        return effects + completed
 
     def _forget_a_vote(self) -> None:
         """Drop the oldest vote of somebody who has left: come and go as they may, a round ends."""
-        del self._votes[next(key for key in self._votes if key not in self._seats)]
+        votes = self._state.votes
+        del votes[next(key for key in votes if key not in self._state.seats)]
 
-    def _reveal(self, command: RevealVotes, member: MemberId, now: float) -> _Effects:
+    def _reveal_ticket(self, command: RevealVotes, member: MemberId, now: float) -> Effects:
+        state = self._state
         refusal = self._refuse_but_admin(member, "reveal")
         if refusal:
             return refusal
-        if (self._phase, Trigger.REVEAL) not in TRANSITIONS:
-            return _refuse(member, ErrorCode.NO_VOTE_RUNNING)
-        if command.ticket_id != self._ticket:
+        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+            return refuse(member, ErrorCode.NO_VOTE_RUNNING)
+        if command.ticket_id != state.ticket:
             return self._refuse_ticket(member, command.ticket_id)
-        if not self._votes:
-            return _refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=self._ticket)
+        return self._reveal(member, now)
+
+    def _reveal_round(self, number: int, member: MemberId, now: float) -> Effects:
+        refusal = self._refuse_but_admin(member, "reveal") or self._refuse_round(number, member)
+        return refusal or self._reveal(member, now)
+
+    def _reveal(self, member: MemberId, now: float) -> Effects:
+        state = self._state
+        if not state.votes:
+            return refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=state.ticket)
         self._move(Trigger.REVEAL)
-        self._rounds_left -= 1
-        votes = tuple(self._votes.values())
-        self._votes, self._waited_for = {}, set()
-        return [
-            TellAll(VotesRevealed(self._ticket, votes)),
-            Record(TicketResult(self._ticket, votes, now - self._began)),
+        state.rounds_left -= 1
+        votes = tuple(state.votes.values())
+        state.votes, state.waited_for = {}, set()
+        seconds = now - state.began
+        effects: Effects = [TellAll(VotesRevealed(state.ticket, votes))]
+        if state.numbering:
+            state.shown = Shown(
+                state.round,
+                state.ticket,
+                tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
+                summarize(vote.value for vote in votes),
+                seconds,
+            )
+            may = abilities(Stage.REVEALED, votes=False)
+            effects.append(TellAll(Revealed(self._next(), state.shown, may)))
+        effects += [
+            Record(TicketResult(state.ticket, votes, seconds)),
             self._tell_admin(TicketPrompt(first=False)),
             TellOthers(member, AwaitingTicket()),
         ]
+        return effects
 
-    def _judge_round(self) -> _Effects:
+    def _judge_round(self) -> Effects:
         """Complete the round if nobody who is present is waited for."""
-        if self._phase is not Phase.VOTING or self._waited_for or not self._votes:
+        state = self._state
+        if state.phase is not Phase.VOTING or state.waited_for or not state.votes:
             return []
         self._move(Trigger.COMPLETE)
         return [
-            TellAll(VotingCompleted(self._ticket)),
-            self._tell_admin(RevealPrompt(self._ticket)),
+            TellAll(VotingCompleted(state.ticket)),
+            self._tell_admin(RevealPrompt(state.ticket)),
         ]
 
     # --- refusals ---------------------------------------------------------------------------
 
-    def _reject(self, command: Reject, member: MemberId) -> _Effects:
-        effects: _Effects = [Tell(member, Refusal(command.problem))]
+    def _reject(self, command: Reject, member: MemberId) -> Effects:
+        effects: Effects = [Tell(member, Refusal(command.problem))]
         if command.final:
             struck_out = Problem(ErrorCode.STRUCK_OUT)
             effects.append(Disconnect(member, CloseCode.POLICY, struck_out))
         return effects
 
-    def _refuse_but_admin(self, member: MemberId, deed: str) -> _Effects:
-        if member != self._admin:
-            return _refuse(member, ErrorCode.NOT_ADMIN, deed=deed)
-        if not self._seats[member].announced:
+    def _refuse_but_admin(self, member: MemberId, deed: str) -> Effects:
+        state = self._state
+        if member != state.admin:
+            return refuse(member, ErrorCode.NOT_ADMIN, deed=deed)
+        if not state.seats[member].announced:
             return self._refuse_unannounced(member)
         return []
 
-    def _refuse_unannounced(self, member: MemberId) -> _Effects:
-        return _refuse(member, ErrorCode.NOT_ANNOUNCED)
+    def _refuse_unannounced(self, member: MemberId) -> Effects:
+        return refuse(member, ErrorCode.NOT_ANNOUNCED)
 
-    def _refuse_ticket(self, member: MemberId, given: TicketId) -> _Effects:
-        return _refuse(
-            member, ErrorCode.WRONG_TICKET, "ticket_id", ticket_id=self._ticket, given=given
+    def _refuse_ticket(self, member: MemberId, given: TicketId) -> Effects:
+        ticket_id = self._state.ticket
+        return refuse(member, ErrorCode.WRONG_TICKET, "ticket_id", ticket_id=ticket_id, given=given)
+
+    def _refuse_round(self, given: int, member: MemberId) -> Effects:
+        state = self._state
+        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+            return refuse(member, ErrorCode.NO_VOTE_RUNNING)
+        if given != state.round:
+            return refuse(member, ErrorCode.WRONG_ROUND, "round", round=state.round, given=given)
+        return []
+
+    def _refuse_card(self, member: MemberId, field: str) -> Effects:
+        return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=" ".join(self._deck.cards))
+
+    def _turn_away_full(self, member: MemberId) -> Effects:
+        state = self._state
+        return turn_away(
+            member, ErrorCode.ROOM_FULL, room_id=state.room_id, capacity=state.capacity
         )
 
     # --- small change -----------------------------------------------------------------------
 
     def _move(self, trigger: Trigger) -> None:
+        state = self._state
         try:
-            self._phase = TRANSITIONS[self._phase, trigger]
+            state.phase = TRANSITIONS[state.phase, trigger]
         except KeyError:
-            raise IllegalMove(self._phase, trigger) from None
+            raise IllegalMove(state.phase, trigger) from None
+
+    def _next(self) -> int:
+        """Give the number of the change that has just been made."""
+        self._state.seq += 1
+        return self._state.seq
 
     def _tell_admin(self, event: TicketPrompt | RevealPrompt) -> Tell:
-        if self._admin is None:
+        admin = self._state.admin
+        if admin is None:
             raise AssertionError("nobody is prompted before the admin has entered")
-        return Tell(self._admin, event)
-
-
-def _refuse(
-    member: MemberId, code: ErrorCode, field: str | None = None, **values: str | int | float
-) -> _Effects:
-    return [Tell(member, Refusal(Problem(code, field=field, values=values)))]
-
-
-def _turn_away(member: MemberId, code: ErrorCode, **values: str | int | float) -> _Effects:
-    problem = Problem(code, values=values)
-    return [Tell(member, Refusal(problem)), Disconnect(member, CloseCode.NORMAL, problem)]
+        return Tell(admin, event)

@@ -34,3 +34,15 @@ ROUNDS: Final = 2_000
 
 ANNOUNCE_SECONDS: Final = 10.0
 """From taking a seat to announcing oneself in the room; then the seat is given up."""
+
+GRACE_SECONDS: Final = 60.0
+"""For which a member without a connection keeps its seat, where the room's creator says nothing."""
+
+LONGEST_GRACE_SECONDS: Final = 600.0
+"""What a creator may ask for."""
+
+EMPTY_SECONDS: Final = 600.0
+"""For which a room that was opened without a connection waits for somebody to come."""
+
+COMEBACK_SECONDS: Final = 30.0
+"""For which at least everybody keeps its seat after the server has come back."""

@@ -4,8 +4,10 @@ from typing import Final, NewType
 
 import attrs
 
+from protocol.changes import Notice
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
+from protocol.lasting import LastingCommand
 
 TicketId = NewType("TicketId", str)
 """What is estimated: 1 to 100 characters, trimmed, without control characters."""
@@ -115,6 +117,7 @@ Command = (
     | Leave
     | TimeUp
     | Reject
+    | LastingCommand
 )
 
 # --- events ---------------------------------------------------------------------------------
@@ -290,7 +293,7 @@ EstimationEvent = (
 
 ChatEvent = ChatMessage | PersonJoined | PersonLeft | Refusal | RoomClosed
 
-Event = EstimationEvent | ChatEvent
+Event = EstimationEvent | ChatEvent | Notice
 
 # --- what is recorded -----------------------------------------------------------------------
 

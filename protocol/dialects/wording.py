@@ -5,7 +5,7 @@ from typing import Final
 
 from protocol.errors import ErrorCode, Problem
 
-_DEEDS: Final = {"begin": "begin a vote", "reveal": "reveal the votes"}
+_DEEDS: Final = {"begin": "begin a vote", "reveal": "reveal the votes", "close": "end the room"}
 
 SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.STRUCK_OUT: "too many refused messages",
@@ -30,6 +30,13 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.TOO_MUCH: "too much at once: {rate:g} bytes a second are passed on for long",
     ErrorCode.NOT_NOW: "the room takes no messages for the moment; try again later",
     ErrorCode.ROOM_FULL: "room {room_id} is full, all {capacity} seats taken",
+    ErrorCode.WRONG_ROUND: "the vote is in round {round}, not in round {given}",
+    ErrorCode.SPECTATOR: "who only watches does not vote",
+    ErrorCode.FORGOTTEN: "request {ref} was answered so long ago that the answer is forgotten",
+    ErrorCode.LEFT: "you have left the room",
+    ErrorCode.REPLACED: "another connection has taken this one's place",
+    ErrorCode.WRONG_KEY: "this key is not one of this room",
+    ErrorCode.ROOM_ENDED: "the room is over",
     ErrorCode.TOO_MANY_SEATS: "you are in this room {seats} times already",
 }
 """A sentence for each code that the rules refuse with, without a final stop, around its values."""

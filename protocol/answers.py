@@ -1,0 +1,48 @@
+"""What one member's numbered requests were answered, so that none takes effect twice."""
+
+from typing import Final
+
+import attrs
+
+from protocol.errors import ErrorCode, Problem
+
+REMEMBERED: Final = 64
+"""The latest answers of a member that can be given again; no client may wait for more at once."""
+
+
+@attrs.frozen
+class Answer:
+    """How a request was answered."""
+
+    ref: int
+    seq: int
+    """The room's number at which it took effect."""
+    problem: Problem | None = None
+    """Why it was refused, if it was."""
+
+
+@attrs.define
+class Answers:
+    """The latest answers to one member, by growing numbers."""
+
+    given: list[Answer] = attrs.Factory(list)
+    """Ascending; the last one tells which number was the highest."""
+
+    def find(self, ref: int) -> Answer | None:
+        """Give the answer to a request that has been answered; ``None`` if it is a new one.
+
+        One that is so old that its answer is forgotten gets a refusal which says so.
+        """
+        given = self.given
+        if not given or ref > given[-1].ref:
+            return None
+        for answer in reversed(given):
+            if answer.ref == ref:
+                return answer
+        return Answer(ref, 0, Problem(ErrorCode.FORGOTTEN, values={"ref": ref}))
+
+    def remember(self, answer: Answer) -> None:
+        """Take note of an answer, in place of the oldest one."""
+        self.given.append(answer)
+        if len(self.given) > REMEMBERED:
+            del self.given[0]

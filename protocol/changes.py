@@ -1,0 +1,148 @@
+"""What happens in an estimation room, numbered, and what a member is told beside it.
+
+Each command changes a room by one change at the most; the changes are numbered from 1 on without
+gaps, and :func:`protocol.fold.fold` over the picture at one number gives the picture at the next.
+"""
+
+import attrs
+
+from protocol.errors import Problem
+from protocol.ids import MemberId
+from protocol.picture import May, Mine, Picture, Seated, Shown
+
+# --- changes, to everybody --------------------------------------------------------------------
+
+
+@attrs.frozen
+class Joined:
+    """Somebody has come."""
+
+    seq: int
+    member: Seated
+    waited_for: bool
+    """Its vote is waited for in the round that is running."""
+
+
+@attrs.frozen
+class Left:
+    """Somebody is gone for good."""
+
+    seq: int
+    member: MemberId
+    expired: bool
+    """It had been away for longer than its grace."""
+    complete: bool
+    """Whether nobody is waited for any more in the round that is running."""
+
+
+@attrs.frozen
+class WentAway:
+    """Somebody has no connection any more, and keeps its seat for its grace."""
+
+    seq: int
+    member: MemberId
+    since: float
+
+
+@attrs.frozen
+class CameBack:
+    """Somebody has a connection again."""
+
+    seq: int
+    member: MemberId
+    since: float
+
+
+@attrs.frozen
+class OwnerChanged:
+    """Somebody else owns the room."""
+
+    seq: int
+    member: MemberId
+
+
+@attrs.frozen
+class Begun:
+    """A round begins."""
+
+    seq: int
+    number: int
+    ticket: str
+    began_at: float
+    waiting_for: tuple[MemberId, ...]
+    may: May
+
+
+@attrs.frozen
+class Voted:
+    """Somebody has put down or changed a card; never which."""
+
+    seq: int
+    member: MemberId
+    complete: bool
+    """Whether nobody is waited for any more."""
+    may: May | None
+    """What may be asked for now, if this vote has changed it."""
+
+
+@attrs.frozen
+class Revealed:
+    """The cards are turned over."""
+
+    seq: int
+    shown: Shown
+    may: May
+
+
+Change = Joined | Left | WentAway | CameBack | OwnerChanged | Begun | Voted | Revealed
+
+PAGE_TURNING = (Begun, Revealed, OwnerChanged)
+"""Changes that are told only once they are on record."""
+
+# --- to one member ----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Ack:
+    """A request has been carried out; there is one answer to each."""
+
+    ref: int
+    seq: int
+    """The number of the change that it made, or of the last one before if it made none."""
+
+
+@attrs.frozen
+class Failure:
+    """A request has been refused, and changed nothing; there is one answer to each."""
+
+    ref: int
+    problem: Problem
+
+
+@attrs.frozen
+class Snapshot:
+    """The whole room, as one member may see it."""
+
+    picture: Picture
+    mine: Mine
+
+
+# --- beside the changes -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class Saved:
+    """All that happened up to this number is on record, and outlives the server."""
+
+    seq: int
+
+
+@attrs.frozen
+class Digest:
+    """What the server's own picture is at a number, for those who check their folding."""
+
+    seq: int
+    digest: str
+
+
+Notice = Change | Ack | Failure | Snapshot | Saved | Digest

@@ -1,0 +1,197 @@
+"""All that an estimation room knows, as data: what is stored of it, and what is shown of it."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final
+
+import attrs
+
+from protocol.answers import Answers
+from protocol.codec import CONVERTER
+from protocol.deck import DEFAULT_DECK, Deck, card_kind, card_value
+from protocol.ids import MemberId, RoomId
+from protocol.lasting import Role
+from protocol.limits import ROUNDS
+from protocol.messages import TicketId, Vote
+from protocol.picture import (
+    Card,
+    Mine,
+    Picture,
+    Running,
+    Seated,
+    Shown,
+    Stage,
+    abilities,
+    may_do,
+)
+
+_NO_TICKET: Final = TicketId("")
+
+STATE_VERSION: Final = 1
+"""Of the form in which rooms are stored; another one is not understood."""
+
+
+class Phase(Enum):
+    """What the room is waiting for."""
+
+    GATHERING = "gathering"
+    """Members; the admin has not been prompted yet."""
+    READY = "ready"
+    """A ticket from the admin, who has been prompted once for it."""
+    VOTING = "voting"
+    """Votes."""
+    VOTED = "voted"
+    """The admin's word to reveal, for which it has been prompted once."""
+    ENDED = "ended"
+    """Nothing any more."""
+
+
+@attrs.define
+class Seat:
+    """A member that has a place in the room."""
+
+    name: str
+    admin: bool
+    announced: bool = False
+    role: Role = Role.VOTER
+    lasting: bool = False
+    """Whether it outlives its connection."""
+    here: bool = True
+    since: float = 0.0
+    """When it came, went away or came back, in seconds by the room's clock."""
+    account: int | None = None
+    answers: Answers | None = None
+    """To its numbered requests; ``None`` before the first one."""
+
+
+@attrs.define(kw_only=True)
+class State:
+    """An estimation room, whole."""
+
+    room_id: RoomId
+    capacity: int
+    cards: tuple[str, ...] = DEFAULT_DECK.cards
+    name: str = ""
+    grace_seconds: float = 0.0
+    opened_at: float = 0.0
+    keyed: bool = False
+    """The owner is who shows a key; otherwise, who enters first."""
+    owned: bool = False
+    """The room has had an owner."""
+    rounds_left: int = ROUNDS
+    phase: Phase = Phase.GATHERING
+    seats: dict[MemberId, Seat] = attrs.Factory(dict)
+    admin: MemberId | None = None
+    announced: int = 0
+    told_full: bool = False
+    numbering: bool = False
+    """Changes are numbered: somebody is here, or was, whose dialect needs it."""
+    seq: int = 0
+    """Of the last change."""
+    generations: list[int] = attrs.Factory(lambda: [0])
+    """For each time that the room has been started, the number of the last change before: of an
+    earlier generation, what came after that number has never been."""
+    # The round: the ticket, votes and times mean something in VOTING and VOTED only.
+    round: int = 0
+    ticket: TicketId = _NO_TICKET
+    votes: dict[MemberId, Vote] = attrs.Factory(dict)
+    waited_for: set[MemberId] = attrs.Factory(set)
+    """Present, voters and without a vote."""
+    began: float = 0.0
+    shown: Shown | None = None
+    """The last round that was revealed, where changes are numbered."""
+
+    @property
+    def deck(self) -> Deck:
+        """The cards that may be voted with."""
+        return Deck(self.cards)
+
+
+def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
+    """Show a member as everybody may see it."""
+    return Seated(
+        member,
+        seat.name,
+        seat.role,
+        seat.admin,
+        seat.here,
+        seat.since,
+        voted,
+        seat.account is not None,
+    )
+
+
+def stage(state: State) -> Stage:
+    """Say what the room shows."""
+    if state.phase in {Phase.VOTING, Phase.VOTED}:
+        return Stage.VOTING
+    return Stage.WAITING if state.shown is None else Stage.REVEALED
+
+
+def waiting_for(state: State) -> tuple[MemberId, ...]:
+    """List whose votes are waited for, in the order of their seats."""
+    return tuple(member for member in state.seats if member in state.waited_for)
+
+
+def picture(state: State) -> Picture:
+    """Show the room as everybody may see it."""
+    now = stage(state)
+    running = None
+    if now is Stage.VOTING:
+        running = Running(
+            state.round,
+            state.ticket,
+            state.began,
+            state.phase is Phase.VOTED,
+            waiting_for(state),
+        )
+    return Picture(
+        seq=state.seq,
+        room_id=state.room_id,
+        name=state.name,
+        capacity=state.capacity,
+        cards=shown_cards(state.cards),
+        grace_seconds=state.grace_seconds,
+        opened_at=state.opened_at,
+        stage=now,
+        members=tuple(
+            seated(member, seat, voted=running is not None and member in state.votes)
+            for member, seat in state.seats.items()
+            if seat.announced
+        ),
+        round=running,
+        shown=state.shown,
+        may=abilities(now, votes=running is not None and bool(state.votes)),
+    )
+
+
+def mine(state: State, shown: Picture, member: MemberId) -> Mine:
+    """Say what only this member may know."""
+    vote = state.votes.get(member) if shown.round is not None else None
+    return Mine(member, None if vote is None else vote.value, may_do(shown, member))
+
+
+def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
+    """Show the cards of a deck."""
+    return tuple(Card(label, card_value(label), card_kind(label)) for label in cards)
+
+
+def to_plain(state: State) -> dict[str, Any]:
+    """Give a room as plain data, which JSON can hold."""
+    plain: dict[str, Any] = CONVERTER.unstructure(state)
+    plain["version"] = STATE_VERSION
+    return plain
+
+
+def from_plain(plain: dict[str, Any]) -> State:
+    """Read what :func:`to_plain` gave.
+
+    Raises:
+        ValueError: if it is of another version.
+        ClassValidationError: if it is something else altogether.
+    """
+    data = dict(plain)
+    version = data.pop("version", None)
+    if version != STATE_VERSION:
+        raise ValueError(f"a room of version {version} is not understood")
+    return CONVERTER.structure(data, State)

@@ -1,0 +1,143 @@
+"""What a change does to a picture of an estimation room: the one definition, for both sides."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from protocol.changes import (
+    Begun,
+    CameBack,
+    Change,
+    Joined,
+    Left,
+    OwnerChanged,
+    Revealed,
+    Voted,
+    WentAway,
+)
+from protocol.codec import CONVERTER
+from protocol.errors import ParleyError
+from protocol.ids import MemberId
+from protocol.picture import Picture, Running, Seated, Stage
+
+DIGEST_LENGTH: Final = 32
+"""Hexadecimal digits."""
+
+
+class OutOfOrder(ParleyError):
+    """A change does not follow the picture: one is missing, or it has been seen already."""
+
+
+def fold(picture: Picture, change: Change) -> Picture:
+    """Give the picture after a change.
+
+    Raises:
+        OutOfOrder: if the change is not the next one.
+    """
+    if change.seq != picture.seq + 1:
+        raise OutOfOrder(f"after {picture.seq} comes {picture.seq + 1}, not {change.seq}")
+    return attrs.evolve(_FOLDS[type(change)](picture, change), seq=change.seq)
+
+
+def digest(picture: Picture) -> str:
+    """Give what two equal pictures have in common, and two different ones do not."""
+    data = orjson.dumps(CONVERTER.unstructure(picture), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(data).hexdigest()[:DIGEST_LENGTH]
+
+
+def _joined(picture: Picture, change: Joined) -> Picture:
+    running = picture.round
+    if running is not None and change.waited_for:
+        waiting = (*running.waiting_for, change.member.id)
+        running = attrs.evolve(running, waiting_for=waiting)
+    return attrs.evolve(picture, members=(*picture.members, change.member), round=running)
+
+
+def _left(picture: Picture, change: Left) -> Picture:
+    members = tuple(each for each in picture.members if each.id != change.member)
+    running = _no_longer_waiting(picture.round, change.member, complete=change.complete)
+    return attrs.evolve(picture, members=members, round=running)
+
+
+def _went_away(picture: Picture, change: WentAway) -> Picture:
+    return _changed(picture, change.member, here=False, since=change.since)
+
+
+def _came_back(picture: Picture, change: CameBack) -> Picture:
+    return _changed(picture, change.member, here=True, since=change.since)
+
+
+def _owner_changed(picture: Picture, change: OwnerChanged) -> Picture:
+    members = tuple(attrs.evolve(each, owner=each.id == change.member) for each in picture.members)
+    return attrs.evolve(picture, members=members)
+
+
+def _begun(picture: Picture, change: Begun) -> Picture:
+    return attrs.evolve(
+        picture,
+        stage=Stage.VOTING,
+        members=_nobody_voted(picture.members),
+        round=Running(
+            change.number,
+            change.ticket,
+            change.began_at,
+            complete=False,
+            waiting_for=change.waiting_for,
+        ),
+        may=change.may,
+    )
+
+
+def _voted(picture: Picture, change: Voted) -> Picture:
+    after = _changed(picture, change.member, voted=True)
+    return attrs.evolve(
+        after,
+        round=_no_longer_waiting(picture.round, change.member, complete=change.complete),
+        may=change.may or picture.may,
+    )
+
+
+def _revealed(picture: Picture, change: Revealed) -> Picture:
+    return attrs.evolve(
+        picture,
+        stage=Stage.REVEALED,
+        members=_nobody_voted(picture.members),
+        round=None,
+        shown=change.shown,
+        may=change.may,
+    )
+
+
+_FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
+    Joined: _joined,
+    Left: _left,
+    WentAway: _went_away,
+    CameBack: _came_back,
+    OwnerChanged: _owner_changed,
+    Begun: _begun,
+    Voted: _voted,
+    Revealed: _revealed,
+}
+
+
+def _changed(picture: Picture, member: MemberId, **what: Any) -> Picture:
+    members = tuple(
+        attrs.evolve(each, **what) if each.id == member else each for each in picture.members
+    )
+    return attrs.evolve(picture, members=members)
+
+
+def _nobody_voted(members: tuple[Seated, ...]) -> tuple[Seated, ...]:
+    return tuple(attrs.evolve(each, voted=False) if each.voted else each for each in members)
+
+
+def _no_longer_waiting(
+    running: Running | None, member: MemberId, *, complete: bool
+) -> Running | None:
+    if running is None:
+        return None
+    waiting = tuple(each for each in running.waiting_for if each != member)
+    return attrs.evolve(running, waiting_for=waiting, complete=complete)

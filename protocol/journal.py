@@ -1,0 +1,97 @@
+"""What a room's log holds: commands with their members and times, as JSON and back.
+
+Replaying them over a snapshot gives the room as it was, since the rules are a function of these.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from protocol import lasting
+from protocol.codec import CONVERTER
+from protocol.errors import ParleyError
+from protocol.ids import MemberId
+from protocol.messages import (
+    Announce,
+    BeginVoting,
+    CastVote,
+    Command,
+    Enter,
+    Leave,
+    RevealVotes,
+    TimeUp,
+)
+
+
+class Unreadable(ParleyError):
+    """A log or a snapshot is not what this version has written."""
+
+
+@attrs.frozen
+class Entry:
+    """A command that was applied."""
+
+    at: float
+    """The time that the rules were given, in Unix seconds."""
+    member: MemberId
+    command: Command
+
+
+_REQUESTS: Final[dict[str, type]] = {
+    "begin": lasting.BeginRound,
+    "vote": lasting.CastCard,
+    "reveal": lasting.RevealRound,
+    "close": lasting.CloseRoom,
+    "leave": lasting.Depart,
+}
+_COMMANDS: Final[dict[str, type]] = {
+    "Join": lasting.Join,
+    "Detach": lasting.Detach,
+    "Return": lasting.Return,
+    "Restart": lasting.Restart,
+    "Enter": Enter,
+    "Announce": Announce,
+    "BeginVoting": BeginVoting,
+    "CastVote": CastVote,
+    "RevealVotes": RevealVotes,
+    "Leave": Leave,
+    "TimeUp": TimeUp,
+}
+_NAMES: Final = {kind: name for name, kind in (_REQUESTS | _COMMANDS).items()}
+LOGGED: Final = frozenset({lasting.Numbered, *_COMMANDS.values()})
+"""The commands that may change an estimation room; others need not be in its log."""
+
+
+def write_entries(entries: Iterable[Entry]) -> bytes:
+    """Give entries as JSON: a list of ``[at, member, name, fields]``, with ``ref`` if numbered."""
+    return orjson.dumps([_plain(each) for each in entries])
+
+
+def read_entries(data: bytes) -> list[Entry]:
+    """Read what :func:`write_entries` gave.
+
+    Raises:
+        Unreadable: if it is something else.
+    """
+    try:
+        return [_entry(*each) for each in orjson.loads(data)]
+    except Exception as error:
+        raise Unreadable(f"a log cannot be read: {error!r}") from error
+
+
+def _plain(entry: Entry) -> list[Any]:
+    command = entry.command
+    if isinstance(command, lasting.Numbered):
+        request = command.request
+        fields = CONVERTER.unstructure(request)
+        return [entry.at, entry.member, _NAMES[type(request)], fields, command.ref]
+    return [entry.at, entry.member, _NAMES[type(command)], CONVERTER.unstructure(command)]
+
+
+def _entry(at: float, member: str, name: str, fields: Any, ref: int | None = None) -> Entry:
+    if ref is not None:
+        request: lasting.Request = CONVERTER.structure(fields, _REQUESTS[name])
+        return Entry(at, MemberId(member), lasting.Numbered(ref, request))
+    return Entry(at, MemberId(member), CONVERTER.structure(fields, _COMMANDS[name]))

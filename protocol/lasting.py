@@ -1,0 +1,102 @@
+"""What members that outlive their connections ask for, numbered, so that nothing is done twice.
+
+Everything here is a command of estimation rooms; those of chat rooms are in ``protocol.talking``.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from protocol.ids import MemberId
+
+NOBODY: Final = MemberId("")
+"""The room itself, where a command or a timer needs a member."""
+
+
+class Role(StrEnum):
+    """What a member of an estimation room is there for."""
+
+    VOTER = "voter"
+    SPECTATOR = "spectator"
+    """Watches, and is never waited for."""
+
+
+@attrs.frozen(kw_only=True)
+class Join:
+    """A member takes a seat and is in the room at once; its connection may change from then on."""
+
+    name: str
+    role: Role = Role.VOTER
+    owner: bool = False
+    """It has shown the owner's key, and owns the room from now on."""
+    account: int | None = None
+    """Of whom it is, if it is signed in."""
+
+
+@attrs.frozen
+class Detach:
+    """A member's connection has ended: it is away, and its grace begins."""
+
+
+@attrs.frozen
+class Return:
+    """A member has a connection again, which knows the room's changes up to a number."""
+
+    seq: int | None = None
+    """The number; ``None`` if it knows nothing of this room."""
+    generation: int = 0
+    """In which generation of the room the change of that number was."""
+
+
+@attrs.frozen
+class Restart:
+    """The server has come back: nobody has a connection any more."""
+
+
+@attrs.frozen
+class BeginRound:
+    """The owner opens a vote."""
+
+    ticket: str
+
+
+@attrs.frozen
+class CastCard:
+    """A member puts down, or changes, its card in a certain round."""
+
+    round: int
+    card: str
+
+
+@attrs.frozen
+class RevealRound:
+    """The owner turns the cards of a certain round over."""
+
+    round: int
+
+
+@attrs.frozen
+class CloseRoom:
+    """The owner ends the room for everybody."""
+
+
+@attrs.frozen
+class Depart:
+    """A member leaves for good."""
+
+
+Request = BeginRound | CastCard | RevealRound | CloseRoom | Depart
+"""What a member of an estimation room may ask for."""
+
+
+@attrs.frozen
+class Numbered:
+    """A request with its number, by which it is answered once and takes effect once."""
+
+    ref: int
+    """From 1 on, growing, of this member's own choice."""
+    request: Request
+
+
+LastingCommand = Join | Detach | Return | Restart | Numbered

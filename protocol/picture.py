@@ -1,0 +1,154 @@
+"""What anybody in an estimation room may know of it: a picture, at one sequence number.
+
+Nothing in it is secret: of a vote that is not revealed it says only that there is one. What only
+one member may know, its own card, is beside it, in :class:`Mine`.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from protocol.ids import MemberId, RoomId
+from protocol.lasting import Role
+from protocol.statistics import Summary
+
+
+class Stage(StrEnum):
+    """What the room shows."""
+
+    WAITING = "waiting"
+    """Nothing has been voted on yet."""
+    VOTING = "voting"
+    REVEALED = "revealed"
+    """The cards of the last round."""
+
+
+@attrs.frozen
+class Card:
+    """A card of the deck."""
+
+    label: str
+    value: float | None
+    """Points; ``None`` if it is no number."""
+    kind: str
+    """``estimate``, ``unsure`` or ``break``."""
+
+
+@attrs.frozen
+class Seated:
+    """A member, as everybody sees it."""
+
+    id: MemberId
+    name: str
+    role: Role
+    owner: bool
+    here: bool
+    """Whether it has a connection now."""
+    since: float
+    """Unix time in seconds from which on it has been here, or away."""
+    voted: bool
+    """In the round that is running."""
+    signed_in: bool
+
+
+@attrs.frozen
+class Running:
+    """The round that is running."""
+
+    number: int
+    ticket: str
+    began_at: float
+    """Unix time in seconds."""
+    complete: bool
+    """Nobody is waited for any more."""
+    waiting_for: tuple[MemberId, ...]
+
+
+@attrs.frozen
+class ShownVote:
+    """A card that has been turned over."""
+
+    member: MemberId
+    name: str
+    card: str
+
+
+@attrs.frozen
+class Shown:
+    """A round that has been revealed."""
+
+    number: int
+    ticket: str
+    votes: tuple[ShownVote, ...]
+    statistics: Summary
+    seconds: float
+    """From its beginning to its reveal."""
+
+
+@attrs.frozen
+class May:
+    """What may be asked for now; a member may do what any group allows to which it belongs."""
+
+    everybody: tuple[str, ...]
+    voters: tuple[str, ...]
+    owner: tuple[str, ...]
+
+
+def abilities(stage: Stage, *, votes: bool) -> May:
+    """Say what may be asked for in a stage; ``votes`` says whether there are any in the round."""
+    return _ABILITIES[stage is Stage.VOTING, votes]
+
+
+_LEAVE: Final = ("leave",)
+_ABILITIES: Final = {
+    (False, False): May(_LEAVE, (), ("begin", "close")),
+    (False, True): May(_LEAVE, (), ("begin", "close")),
+    (True, False): May(_LEAVE, ("vote",), ("begin", "close")),
+    (True, True): May(_LEAVE, ("vote",), ("reveal", "close")),
+}
+
+
+@attrs.frozen
+class Picture:
+    """A room at a sequence number."""
+
+    seq: int
+    """Of the last change that is in it; 0 before any."""
+    room_id: RoomId
+    name: str
+    """What people call the room; may be empty."""
+    capacity: int
+    cards: tuple[Card, ...]
+    grace_seconds: float
+    """How long a member without a connection keeps its seat."""
+    opened_at: float
+    """Unix time in seconds."""
+    stage: Stage
+    members: tuple[Seated, ...]
+    """In the order in which they came."""
+    round: Running | None
+    """In the stage of voting only."""
+    shown: Shown | None
+    """The last round that was revealed, also while the next one runs."""
+    may: May
+
+
+@attrs.frozen
+class Mine:
+    """What only one member knows, and what it may do."""
+
+    member: MemberId
+    card: str | None
+    """Its own card in the round that is running."""
+    may: tuple[str, ...]
+
+
+def may_do(picture: Picture, member: MemberId) -> tuple[str, ...]:
+    """Say what a member may ask for now, by the groups to which it belongs; nothing if gone."""
+    for each in picture.members:
+        if each.id == member:
+            voters = picture.may.voters if each.role is Role.VOTER else ()
+            owner = picture.may.owner if each.owner else ()
+            return (*picture.may.everybody, *voters, *owner)
+    return ()
