@@ -11,9 +11,8 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, is_room_id
+from protocol.ids import RoomId, TicketId, is_room_id
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
-from protocol.messages import TicketId
 from protocol.text import clean_line as clean_line
 
 T = TypeVar("T")
@@ -62,6 +61,9 @@ def _make_converter() -> OrjsonConverter:
 
 CONVERTER: Final = _make_converter()
 """Structures what comes from outside; registering more on it is for this file alone."""
+
+LENIENT: Final = CONVERTER.copy(forbid_extra_keys=False)
+"""The same, for clients: they ignore what a newer server says beside what they know."""
 
 
 def loads(text: str) -> Any:

@@ -562,7 +562,7 @@ class Estimation:
             case CastCard(number, card):
                 return self._cast_card(number, card, member, seat)
             case BeginRound(ticket):
-                return self._begin(TicketId(ticket), member, now)
+                return self._begin(ticket, member, now)
             case RevealRound(number):
                 return self._reveal_round(number, member, now)
             case CloseRoom():

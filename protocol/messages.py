@@ -1,16 +1,14 @@
 """What members say to rooms (commands) and what rooms say to them (events)."""
 
-from typing import Final, NewType
+from typing import Final
 
 import attrs
 
 from protocol.changes import Notice
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
+from protocol.ids import TicketId as TicketId
 from protocol.lasting import LastingCommand
-
-TicketId = NewType("TicketId", str)
-"""What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
 ADMIN_LEFT: Final = "the admin has left"
 """Why most rooms end."""

@@ -105,6 +105,7 @@ WEBSOCKET: Final = {"server/edge/websocket.py", "server/terminal/client.py"}
 
 CATCHES_ALL: Final = {
     "protocol/codec.py": "cattrs raises many kinds on data of a wrong shape",
+    "protocol/dialects/parley_v1.py": "cattrs, as above, on what a server says",
     "protocol/journal.py": "a log of a wrong shape fails in many kinds; all are one error",
     "server/admission/estimatex.py": "closes the peer, then raises again",
     "server/store/writer.py": "logs and leaves out one write that fails; the others are written",
