@@ -7,6 +7,7 @@ gaps, and :func:`protocol.fold.fold` over the picture at one number gives the pi
 import attrs
 
 from protocol.errors import Problem
+from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.picture import May, Mine, Picture, Seated, Shown
 
@@ -145,4 +146,4 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest
+Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong

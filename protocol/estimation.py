@@ -74,6 +74,7 @@ from protocol.effects import (
 from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import (
     NOBODY,
@@ -84,6 +85,7 @@ from protocol.lasting import (
     Detach,
     Join,
     Numbered,
+    Ping,
     Request,
     Restart,
     Return,
@@ -317,6 +319,8 @@ class Estimation:
                 return self._reject(command, member)
             case Restart():
                 return self._restart(now)
+            case Ping():
+                return [Tell(member, Pong(now))]
             case _:
                 return []
 

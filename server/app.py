@@ -1,6 +1,7 @@
 """The composition root: the one file that knows all others, and the order in which they end."""
 
 import contextlib
+import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,10 +15,12 @@ from server.admission.door import Door
 from server.admission.estimatex import Admission
 from server.admission.gochat import ChatAdmission
 from server.admission.members import Members
+from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
+from server.auth.seats import SECRET_BYTES, SeatKeys
 from server.auth.sources import Sources
 from server.auth.tokens import Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
@@ -228,7 +231,23 @@ class _Frontend:
         chat_admission = ChatAdmission(
             accounts=ground.accounts, rooms=self.chat, members=members, allowances=allowances
         )
-        routes = RouteTable([*self.admission.routes(echo=settings.echo), *chat_admission.routes()])
+        self.parley = ParleyAdmission(
+            rooms=self.hub,
+            members=members,
+            allowances=allowances,
+            accounts=ground.accounts,
+            keys=SeatKeys(secrets.token_bytes(SECRET_BYTES)),
+            limits=limits,
+            counters=counters,
+            release=version("parley-server"),
+        )
+        routes = RouteTable(
+            [
+                *self.admission.routes(echo=settings.echo),
+                *chat_admission.routes(),
+                *self.parley.routes(),
+            ]
+        )
         ground.accounts.revocations.subscribe(self._revoke)
         answers = LongAnswers(limits, proxies)
         application = make_application(
@@ -273,6 +292,7 @@ class _Frontend:
         self.hub.drain(_GOING_AWAY)
         self.chat.drain(_GOING_AWAY)
         self.admission.drain(_GOING_AWAY)
+        self.parley.drain()
         await self.http.begin_drain()
 
 

@@ -28,21 +28,20 @@ INSIDE: Final = {
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": [
-        *("gochat", "estimatex", "members", "allowances", "door", "handshake", "routes"),
-        *("session", "handlers"),
+        *("parley_v1", "link", "gochat", "estimatex", "members", "allowances", "door"),
+        *("handshake", "routes", "session", "handlers"),
     ],
     "edge": [
-        *("listener", "porch", "places", "websocket", "lane", "outbox", "poller", "heartbeat"),
-        "closing",
-        *("prefixed", "accepted"),
+        *("listener", "porch", "places", "websocket", "first_message", "lane", "outbox"),
+        *("poller", "heartbeat", "closing", "prefixed", "accepted"),
     ],
     "rooms": [
-        *("chat_directory", "chat_log", "chat_numbers", "chat_entry", "hub", "room", "fanout"),
-        *("inbox", "timers"),
+        *("chat_directory", "chat_log", "chat_numbers", "chat_entry", "hub", "room"),
+        *("speech", "member", "fanout", "ring", "inbox", "timers"),
     ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
-        *("accounts", "passwords", "tokens", "attempts", "emails", "origin", "sources"),
+        *("accounts", "passwords", "tokens", "seats", "attempts", "emails", "origin", "sources"),
         "proxies",
         "throttle",
     ],

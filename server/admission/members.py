@@ -1,7 +1,7 @@
 """From an upgrade request and a room to a member that has a seat: the same in every dialect."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from server.admission.allowances import Allowances
 from server.admission.routes import Upgrade
 from server.admission.session import Session
 from server.auth.sources import Source
+from server.edge.accepted import AcceptedConnection
+from server.edge.closing import TOLD, Cause
 from server.edge.heartbeat import Heartbeat
 from server.edge.places import Places
 from server.edge.poller import Poller
@@ -55,8 +57,21 @@ class Members:
         self._heartbeat = heartbeat
         self._counters = counters
 
-    def connect(self, upgrade: Upgrade, limits: Limits | None = None) -> WebSocket:
+    def connect(
+        self,
+        upgrade: Upgrade,
+        limits: Limits | None = None,
+        *,
+        told: Mapping[Cause, tuple[int, str]] = TOLD,
+        beat: Callable[[], bytes] | None = None,
+    ) -> WebSocket:
         """Make a connection, which gives way while no room has it; it is yet to be run.
+
+        Args:
+            upgrade: the request; its answer may have been sent.
+            limits: other bounds than those of members.
+            told: what the peer is told about causes that are found at the edge.
+            beat: gives frames to be sent with each ping.
 
         Raises:
             ClosedResourceError: if its place has been given to another one.
@@ -72,9 +87,15 @@ class Members:
             poller=self._poller,
             heartbeat=self._heartbeat,
             counters=self._counters,
+            told=told,
+            beat=beat,
         )
         peer.give_way = connection.scope.cancel
         return connection
+
+    def keep(self, peer: AcceptedConnection) -> None:
+        """Let a connection that a room has now keep its place."""
+        self._places.keep(peer)
 
     def admit(
         self,

@@ -6,13 +6,12 @@ and answered before: here the answer is only sent.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
-from protocol.errors import CloseCode
 from protocol.frames import PING, decode_close, encode_close
 from server.edge.accepted import AcceptedConnection
 from server.edge.closing import (
@@ -52,6 +51,7 @@ class WebSocket:
     """
 
     __slots__ = (
+        "_beat",
         "_cause",
         "_closing",
         "_counters",
@@ -65,6 +65,7 @@ class WebSocket:
         "_parting",
         "_peer",
         "_response",
+        "_told",
         "scope",
     )
 
@@ -78,17 +79,22 @@ class WebSocket:
         poller: Poller | None,
         heartbeat: Heartbeat,
         counters: Counters,
+        told: Mapping[Cause, tuple[int, str]] = TOLD,
+        beat: Callable[[], bytes] | None = None,
     ) -> None:
         """Prepare; nothing happens before :meth:`run`.
 
         Args:
             peer: the accepted connection, its request read.
-            response: the answer that opens the WebSocket, up to and including the empty line.
+            response: the answer that opens the WebSocket, up to and including the empty line; empty
+                if it has been sent.
             leftover: what came behind the request.
             limits: the bounds on messages, outbox and close handshake.
             poller: the reader of plain TCP sockets; without it, the connection reads for itself.
             heartbeat: what pings the connection while it is open.
             counters: the server's numbers, kept up to date.
+            told: what the peer is told about causes that are found here.
+            beat: gives frames to be sent with each ping.
         """
         self._peer = peer
         self._response = response
@@ -96,6 +102,8 @@ class WebSocket:
         self._limits = limits
         self._heartbeat = heartbeat
         self._counters = counters
+        self._told = told
+        self._beat = beat
         self.scope = trio.CancelScope()
         """Around the connection's whole life; cancelling it cuts the connection."""
         self._outbox = Outbox(
@@ -138,7 +146,7 @@ class WebSocket:
 
     def ping(self) -> None:
         """Send a ping."""
-        self.push(PING)
+        self.push(PING if self._beat is None else PING + self._beat())
 
     def silent(self) -> None:
         """Give up a peer that answers no ping."""
@@ -157,7 +165,7 @@ class WebSocket:
         await self._outbox.flushed()
 
     def close(
-        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+        self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None
     ) -> None:
         """Send ``last`` and a close frame; the peer has ``close_seconds`` to answer.
 
@@ -172,7 +180,7 @@ class WebSocket:
         frame = encode_close(code, reason)
         if self._outbox.closing or self._parting is not None:
             return
-        self._cause.note(cause or CAUSE_OF_CODE[code])
+        self._cause.note(cause or CAUSE_OF_CODE.get(code, Cause.REFUSED))
         if not self._opened:
             self._parting = (last, frame)
         else:
@@ -183,7 +191,7 @@ class WebSocket:
 
     def end(self, cause: Cause) -> None:
         """Close for a cause that is found at the edge, which says what the peer is told."""
-        code, reason = TOLD[cause]
+        code, reason = self._told[cause]
         self.close(code, reason, cause=cause)
 
     def _stuck(self) -> None:
@@ -265,7 +273,8 @@ class WebSocket:
 
     def _open(self, handler: MessageHandler) -> None:
         self._opened = True
-        self._outbox.push(self._response)
+        if self._response:
+            self._outbox.push(self._response)
         self._counters.websockets_opened += 1
         self._counters.websockets_current += 1
         self._heartbeat.add(self)
@@ -318,7 +327,7 @@ class WebSocket:
                 # Not by who was cancelled: the deadline of its room may come at the same moment.
                 self._counters.closed_unanswered += not self._lane.peer_closed
             else:
-                self._outbox.push(encode_close(*TOLD.get(cause, TOLD[Cause.CUT])))
+                self._outbox.push(encode_close(*self._told.get(cause, self._told[Cause.CUT])))
         self._conclude(cause)
         unsent = self._outbox.abandon()
         await self._peer.aclose(reset=unsent)

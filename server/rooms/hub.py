@@ -7,11 +7,13 @@ from typing import TypeVar
 
 import trio
 
+from protocol.changes import Digest
 from protocol.errors import ErrorCode, Refused
 from protocol.estimation import Estimation
+from protocol.fold import digest
 from protocol.ids import ROOM_ID_ALPHABET, ROOM_ID_LENGTH, RoomId
-from protocol.messages import TicketResult
-from server.rooms.room import Recorder, Room
+from protocol.messages import Event, TicketResult
+from server.rooms.room import Lasting, Recorder, Room
 from server.store.results import ResultsStore
 from server.support.counters import Counters
 from server.support.limits import Limits
@@ -70,6 +72,11 @@ class Hub:
         """Look up a live room."""
         return self._rooms.get(room_id)
 
+    async def wake(self, room_id: RoomId) -> Room[TicketResult] | None:
+        """Look up a live room, for whoever can also wait for others."""
+        await trio.lowlevel.checkpoint()
+        return self._rooms.get(room_id)
+
     async def open(self, capacity: int) -> Room[TicketResult]:
         """Open an estimation room; whoever enters first is its admin.
 
@@ -83,9 +90,12 @@ class Hub:
         room_id = self._new_id()
         # A record of its own: an earlier room of this id may still be handing in its last round.
         record = self._results.open(room_id, time.time())
+        clock = unix_clock()
         rules = Estimation(
             room_id,
             capacity,
+            opened_at=clock(),
+            grace_seconds=self._limits.grace_seconds,
             announce_seconds=self._limits.announce_seconds,
             results_key=record.key,
             most_rounds=self._limits.rounds,
@@ -97,6 +107,15 @@ class Hub:
             recorder=RoundRecorder(record, self._counters),
             counters=self._counters,
             forget=self._forget,
+            clock=clock,
+            lasting=Lasting(
+                session_id=record.session_id,
+                epoch=f"{record.session_id}.0",
+                results=f"/rooms/{room_id}/results?key={record.key}",
+                snapshot_for=rules.snapshot_for,
+                seq=lambda: rules.seq,
+                digest=digester(rules) if self._limits.digests else None,
+            ),
         )
         self._rooms[room_id] = room
         await start(room, self._nursery)
@@ -116,6 +135,17 @@ class Hub:
         while (room_id := self._draw()) in self._rooms:
             pass
         return room_id
+
+
+def unix_clock() -> Callable[[], float]:
+    """Make a clock of Unix seconds that never goes back, for one room."""
+    offset = time.time() - trio.current_time()
+    return lambda: trio.current_time() + offset
+
+
+def digester(rules: Estimation) -> Callable[[], Event]:
+    """Make what says what the server's own picture is, for whoever checks."""
+    return lambda: Digest(rules.seq, digest(rules.picture()))
 
 
 def draw_room_id() -> RoomId:

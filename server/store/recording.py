@@ -90,6 +90,11 @@ class Recording:
         """What must be shown to read the results."""
         return self.session.key or ""
 
+    @property
+    def session_id(self) -> int:
+        """Of this room's life; never the same for two."""
+        return self.session.id
+
     def record(self, room_id: RoomId, result: TicketResult) -> None:
         """Keep a round that has been revealed."""
         number, self._count = self._count, self._count + 1

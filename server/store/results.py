@@ -29,6 +29,10 @@ class RoomRecord(Protocol):
     def key(self) -> str:
         """What must be shown to read the results."""
 
+    @property
+    def session_id(self) -> int:
+        """Of this room's life; never the same for two."""
+
     def record(self, room_id: RoomId, result: TicketResult) -> None:
         """Keep a round that has been revealed."""
 
