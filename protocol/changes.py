@@ -1,7 +1,8 @@
 """What happens in an estimation room, numbered, and what a member is told beside it.
 
-Each command changes a room by one change at the most; the changes are numbered from 1 on without
-gaps, and :func:`protocol.fold.fold` over the picture at one number gives the picture at the next.
+The changes are numbered from 1 on without gaps, and :func:`protocol.fold.fold` over the picture at
+one number gives the picture at the next. Most commands make one change at the most; a new owner
+comes with two, and when the server has come back, everybody is away with one each.
 """
 
 import attrs

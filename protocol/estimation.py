@@ -196,8 +196,8 @@ class Estimation:
             capacity=capacity,
             cards=deck.cards,
             name=name,
-            grace_seconds=grace_seconds,
-            opened_at=opened_at,
+            grace_seconds=float(grace_seconds),
+            opened_at=float(opened_at),
             keyed=keyed,
             numbering=keyed,
             rounds_left=most_rounds,
@@ -333,9 +333,9 @@ class Estimation:
         timer = SetTimer(member, self._announce_seconds)
         if state.admin is not None or state.keyed:
             state.seats[member] = Seat(command.name, admin=False, since=now)
-            return [timer]
+            return [ClearTimer(NOBODY), timer] if state.keyed else [timer]
         state.seats[member] = Seat(command.name, admin=True, since=now)
-        state.admin, state.owned = member, True
+        state.admin = member
         return [Own(member, ADMIN_LEFT), timer, Tell(member, RoomCreated(state.room_id))]
 
     def _announce(self, command: Announce, member: MemberId) -> Effects:
@@ -386,7 +386,7 @@ class Estimation:
         state.seats[member] = seat
         effects = [ClearTimer(NOBODY), *self._appear(member, seat)]
         if first:
-            state.admin, state.owned = member, True
+            state.admin = member
             effects.append(Own(member, ADMIN_LEFT))
         elif owns:
             effects += self._hand_over(member, seat)
@@ -398,6 +398,8 @@ class Estimation:
         state = self._state
         seat.announced = True
         state.announced += 1
+        if state.numbering:  # whoever folds shows the latest last, however long it had its seat
+            state.seats[member] = state.seats.pop(member)
         waited_for = state.phase is Phase.VOTING and seat.role is Role.VOTER
         if waited_for:
             state.waited_for.add(member)
@@ -445,7 +447,9 @@ class Estimation:
         """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
         generations, seq = self._state.generations, command.seq
         following = command.generation + 1
-        if seq is None or seq > self._state.seq or not 0 < following <= len(generations):
+        if seq is None or not 0 <= seq <= self._state.seq:
+            return None
+        if not 0 < following <= len(generations):
             return None
         if following < len(generations) and seq > generations[following]:
             return None
@@ -472,8 +476,7 @@ class Estimation:
         effects += completed
         if not state.seats and state.keyed:
             # Who has only looked in must not end what its owner has yet to come to.
-            patience = state.grace_seconds if state.owned else EMPTY_SECONDS
-            effects.append(SetTimer(NOBODY, patience))
+            effects.append(SetTimer(NOBODY, EMPTY_SECONDS))
         return effects
 
     def _time_up(self, member: MemberId, now: float) -> Effects:
@@ -493,6 +496,10 @@ class Estimation:
             return effects + self._leave(member)
         if seat.here:
             return []
+        left = state.grace_seconds - (now - seat.since)
+        if 0 < left <= state.grace_seconds:
+            # It has come back and gone away again while this was on its way.
+            return [SetTimer(member, left)]
         goodbye = Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT))
         return (
             [*self._leave(member, expired=True), goodbye]
@@ -504,21 +511,23 @@ class Estimation:
         """Let everybody be away, those whose connection was their membership for good."""
         state = self._state
         state.generations.append(state.seq)
+        if not state.seats:
+            return [SetTimer(NOBODY, EMPTY_SECONDS)]
         effects: Effects = []
         for member, seat in list(state.seats.items()):
             if not seat.lasting:
                 effects += self._leave(member)
+                if state.phase is Phase.ENDED:
+                    return effects
                 continue
             left = state.grace_seconds
             if seat.here:
                 seat.here, seat.since = False, now
                 effects.append(TellAll(WentAway(self._next(), member, now)))
             else:
-                left -= now - seat.since
+                left -= max(0.0, now - seat.since)
             patience = max(left, min(COMEBACK_SECONDS, state.grace_seconds))
             effects.append(SetTimer(member, patience))
-        if not state.seats and state.phase is not Phase.ENDED:
-            effects.append(SetTimer(NOBODY, EMPTY_SECONDS))
         if state.admin is not None:
             effects.append(Own(state.admin, ADMIN_LEFT))
         return effects
@@ -540,7 +549,7 @@ class Estimation:
     def _answer(self, command: Numbered, member: MemberId, now: float) -> Effects:
         """Carry out a request once, and answer it, whenever it is asked."""
         seat = self._state.seats.get(member)
-        if seat is None:
+        if seat is None or not seat.lasting:
             return []
         if seat.answers is None:
             seat.answers = Answers()
@@ -601,7 +610,7 @@ class Estimation:
         state.began = now
         effects: Effects = [TellAll(VoteRequested(ticket))]
         if state.numbering:
-            may = abilities(Stage.VOTING, votes=False)
+            may = abilities(Stage.VOTING, votes=False, rounds=True)
             waiting = estimation_state.waiting_for(state)
             begun = Begun(self._next(), state.round, ticket, now, waiting, may)
             effects.append(TellAll(begun))
@@ -612,6 +621,8 @@ class Estimation:
         seat = state.seats.get(member)
         if seat is None or not seat.announced:
             return self._refuse_unannounced(member)
+        if seat.role is not Role.VOTER:
+            return refuse(member, ErrorCode.SPECTATOR)
         if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != state.ticket:
@@ -640,7 +651,7 @@ class Estimation:
         effects: Effects = [TellAll(VoteCast(seat.name, state.ticket))]
         completed = [] if state.waited_for else self._judge_round()
         if state.numbering:
-            may = abilities(Stage.VOTING, votes=True) if first else None
+            may = abilities(Stage.VOTING, votes=True, rounds=True) if first else None
             complete = state.phase is Phase.VOTED
             effects.append(TellAll(Voted(self._next(), member, complete, may)))
         return effects + completed
@@ -683,7 +694,7 @@ class Estimation:
                 summarize(vote.value for vote in votes),
                 seconds,
             )
-            may = abilities(Stage.REVEALED, votes=False)
+            may = abilities(Stage.REVEALED, votes=False, rounds=state.rounds_left > 0)
             effects.append(TellAll(Revealed(self._next(), state.shown, may)))
         effects += [
             Record(TicketResult(state.ticket, votes, seconds)),
