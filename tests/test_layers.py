@@ -81,11 +81,13 @@ INSIDE: Final = {
 # Of the standard library, protocol/ takes only what computes; a new one must be judged here.
 COMPUTES: Final = {
     *(
+        "ast",
         "collections",
         "datetime",
         "enum",
         "fractions",
         "hashlib",
+        "inspect",  # reads the sources of our own classes, for what is said of them there
         "re",
         "statistics",
         "types",
