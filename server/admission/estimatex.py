@@ -24,6 +24,7 @@ from server.edge.websocket import WebSocket
 from server.rooms.hub import Hub
 from server.rooms.room import Room
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from server.support.rationed import RationedLog
 
@@ -91,7 +92,7 @@ class Admission:
             if isinstance(wish, CreateRoom):
                 room = opened = await self._open(upgrade, wish.capacity)
             else:
-                room = self._find(upgrade, wish.room_id)
+                room = await self._find(upgrade, wish.room_id)
             if self._members.admit(upgrade, room, wish.name, ESTIMATEX) is None:
                 raise Refused(ErrorCode.SHUTTING_DOWN, "the room has just ended")
             opened = None  # it has an admin now, with whom it ends
@@ -126,10 +127,14 @@ class Admission:
             self._allowances.opened(source, room.id)
         return room
 
-    def _find(self, upgrade: Upgrade, room_id: RoomId) -> Room[TicketResult]:
+    async def _find(self, upgrade: Upgrade, room_id: RoomId) -> Room[TicketResult]:
+        """Find a room; between this and its admitting somebody there must be no checkpoint."""
         source = upgrade.peer.source
         self._allowances.check_guesses(source)
-        room = self._hub.find(room_id)
+        try:
+            room = await self._hub.wake(room_id)
+        except StoreUnavailable:
+            raise Refused(ErrorCode.NOT_NOW, "the database does not answer now") from None
         if room is None:
             self._allowances.missed(source)
             raise no_such_room(room_id)
