@@ -7,8 +7,10 @@ from protocol.dialects.parley_v1 import CLOSE_CODES, ENDINGS, PARLEY_V1
 from protocol.errors import Problem, Refused
 from protocol.farewell import Ending
 from protocol.greeting import Resumed
+from protocol.ids import MemberId
 from server.admission.session import Session
 from server.edge.closing import TOLD, Cause
+from server.rooms.room import Lasting
 
 CAUSES: Final[Mapping[Ending, Cause]] = {
     Ending.GOING_AWAY: Cause.GOING_AWAY,
@@ -35,14 +37,16 @@ TOLD_V1: Final[Mapping[Cause, tuple[int, str]]] = {
 class ParleyLink(Session):
     """A :class:`~server.admission.session.Session` that is one of several of its member."""
 
-    __slots__ = ("make_welcome",)
+    __slots__ = ("lasting", "make_welcome")
 
-    make_welcome: Callable[[Resumed], bytes]
+    lasting: Lasting
+    """The room's, which the welcome tells of."""
+    make_welcome: Callable[[Lasting, MemberId, Resumed], bytes]
     """Gives the frames that are said first."""
 
     def welcome(self, resumed: Resumed) -> bytes:
         """Give the frames that are said first, before the room's."""
-        return self.make_welcome(resumed)
+        return self.make_welcome(self.lasting, self.id, resumed)
 
     def close(
         self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None

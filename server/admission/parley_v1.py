@@ -35,7 +35,7 @@ from server.auth.tokens import LOG_IN_AGAIN, Revoked
 from server.edge.closing import Cause
 from server.edge.first_message import read_first_message
 from server.edge.websocket import WebSocket
-from server.rooms.room import Room
+from server.rooms.room import Lasting, Room
 from server.support.counters import Counters
 from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
 from server.support.limits import Limits
@@ -171,7 +171,7 @@ class ParleyAdmission:
             )
         owned = True
         try:
-            await upgrade.peer.stream.send_all(upgrade.response)
+            await upgrade.peer.send(upgrade.response)
             greeted = await self._await_hello(upgrade)
             if greeted is None:
                 return
@@ -271,15 +271,15 @@ class ParleyAdmission:
         )
         source = guest.upgrade.peer.source
         self._allowances.take_seat(source)
-        leave: list[Callable[[], None]] = [partial(self._allowances.return_seat, source)]
+        on_end: Callable[[], None] = partial(self._allowances.return_seat, source)
         if identity is not None:
             visit = _Visit(identity, room, member)
             self._visits.setdefault(identity.user.id, set()).add(visit)
-            leave.append(partial(self._forget, visit))
+            on_end = partial(self._forget, visit, on_end)
             self._note_person(lasting.session_id, identity.user.id)
-        link = self._link(guest, room, member, entry)
-        if not room.join(member, PARLEY_V1, link, partial(_call_all, leave)):
-            _call_all(leave)
+        link = self._link(guest, room, lasting, member, entry)
+        if not room.join(member, PARLEY_V1, link, on_end):
+            on_end()
             raise Refused(ErrorCode.ROOM_ENDED, "the room has just ended")
         self._members.keep(guest.upgrade.peer)
 
@@ -293,13 +293,18 @@ class ParleyAdmission:
         session, _, generation = resume.epoch.partition(".")
         known = session == str(lasting.session_id) and generation.isdecimal()
         entry = Return(resume.seq if known else None, int(generation[:9]) if known else 0)
-        link = self._link(guest, room, member, entry)
+        link = self._link(guest, room, lasting, member, entry)
         if not room.resume(member, link):
             raise Refused(ErrorCode.WRONG_KEY, "this member has left the room", "resume.token")
         self._members.keep(guest.upgrade.peer)
 
     def _link(
-        self, guest: _Guest, room: Room[Any], member: MemberId, entry: LastingCommand
+        self,
+        guest: _Guest,
+        room: Room[Any],
+        lasting: Lasting,
+        member: MemberId,
+        entry: LastingCommand,
     ) -> ParleyLink:
         upgrade = attrs.evolve(guest.upgrade, response=b"", leftover=guest.leftover)
         connection = self._members.connect(upgrade, told=TOLD_V1, beat=_beat)
@@ -314,13 +319,10 @@ class ParleyAdmission:
             counters=self._counters,
             entry=entry,
         )
-        link.make_welcome = partial(self._welcome, room, member)
+        link.lasting, link.make_welcome = lasting, self._welcome
         return link
 
-    def _welcome(self, room: Room[Any], member: MemberId, resumed: Resumed) -> bytes:
-        lasting = room.lasting
-        if lasting is None:
-            raise AssertionError("looked at before")
+    def _welcome(self, lasting: Lasting, member: MemberId, resumed: Resumed) -> bytes:
         greeting = Greeting(
             member=member,
             token=self._keys.token(lasting.session_id, member),
@@ -336,11 +338,12 @@ class ParleyAdmission:
 
     # --- out --------------------------------------------------------------------------------
 
-    def _forget(self, visit: _Visit) -> None:
+    def _forget(self, visit: _Visit, then: Callable[[], None]) -> None:
         visits = self._visits.get(visit.identity.user.id, set())
         visits.discard(visit)
         if not visits:
             self._visits.pop(visit.identity.user.id, None)
+        then()
 
     def _revoke(self, revoked: Revoked) -> None:
         """End the membership of those whose token is worth nothing any more."""
@@ -384,8 +387,3 @@ async def refuse(connection: WebSocket, dialect: ParleyV1, problem: Problem) -> 
 
 def _beat() -> bytes:
     return write(ServerPing(time.time()))
-
-
-def _call_all(callbacks: list[Callable[[], None]]) -> None:
-    for callback in callbacks:
-        callback()

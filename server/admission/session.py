@@ -107,7 +107,7 @@ class Session:
         self._connection = connection
         self._limits = limits
         self._counters = counters
-        self._entry = entry or Enter(name)
+        self._entry: Command | None = entry or Enter(name)
         self._on_end = on_end
         self._began = trio.current_time()
         self._bucket = TokenBucket(limits.inbound_rate, limits.inbound_burst, self._began)
@@ -182,8 +182,10 @@ class Session:
 
     def opened(self) -> None:
         """Take a seat."""
-        self._inbox.put(self.id, self._entry)
-        self._inbox.settle()
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            self._inbox.put(self.id, entry)
+            self._inbox.settle()
 
     def receive(self, text: str, now: float) -> None:
         """Decode a message and put it in the room's inbox."""

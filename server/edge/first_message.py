@@ -47,7 +47,7 @@ async def read_first_message(
         while (length := frame_length(data)) is None or len(data) < length:
             if length is not None and length > longest + 14:  # the longest head
                 raise Refused(ErrorCode.MALFORMED, f"the message has more than {longest} bytes")
-            more = bytes(await peer.stream.receive_some(READ_BYTES))
+            more = await peer.receive(READ_BYTES)
             if not more:
                 return None
             data += more
@@ -61,10 +61,10 @@ async def read_first_message(
             except UnicodeDecodeError:
                 raise Refused(ErrorCode.MALFORMED, "the message is not UTF-8") from None
         if opcode == _CLOSE:
-            await peer.stream.send_all(encode_close(1000, ""))
+            await peer.send(encode_close(1000, ""))
             return None
         if opcode == _PING:
-            await peer.stream.send_all(encode_frame(payload, _PONG))
+            await peer.send(encode_frame(payload, _PONG))
     raise Refused(ErrorCode.MALFORMED, _WANTED)
 
 
