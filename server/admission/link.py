@@ -1,7 +1,7 @@
 """A ``parley.v1`` connection of a member: what it says first, and what its end is called."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from protocol.dialects.parley_v1 import CLOSE_CODES, ENDINGS, PARLEY_V1
 from protocol.errors import Problem, Refused
@@ -34,19 +34,26 @@ TOLD_V1: Final[Mapping[Cause, tuple[int, str]]] = {
 """What such a peer is told about causes that are found at the edge."""
 
 
+class Host(Protocol):
+    """What a link needs of whoever has made it."""
+
+    def welcome(self, lasting: Lasting, member: MemberId, resumed: Resumed) -> bytes:
+        """Give the frames that a member is told first."""
+
+
 class ParleyLink(Session):
     """A :class:`~server.admission.session.Session` that is one of several of its member."""
 
-    __slots__ = ("lasting", "make_welcome")
+    __slots__ = ("host", "lasting")
 
     lasting: Lasting
     """The room's, which the welcome tells of."""
-    make_welcome: Callable[[Lasting, MemberId, Resumed], bytes]
-    """Gives the frames that are said first."""
+    host: Host
+    """Knows the frames that are said first."""
 
     def welcome(self, resumed: Resumed) -> bytes:
         """Give the frames that are said first, before the room's."""
-        return self.make_welcome(self.lasting, self.id, resumed)
+        return self.host.welcome(self.lasting, self.id, resumed)
 
     def close(
         self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None

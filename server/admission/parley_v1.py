@@ -319,10 +319,11 @@ class ParleyAdmission:
             counters=self._counters,
             entry=entry,
         )
-        link.lasting, link.make_welcome = lasting, self._welcome
+        link.lasting, link.host = lasting, self
         return link
 
-    def _welcome(self, lasting: Lasting, member: MemberId, resumed: Resumed) -> bytes:
+    def welcome(self, lasting: Lasting, member: MemberId, resumed: Resumed) -> bytes:
+        """Give the frames that a member is told first."""
         greeting = Greeting(
             member=member,
             token=self._keys.token(lasting.session_id, member),

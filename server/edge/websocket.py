@@ -6,8 +6,8 @@ and answered before: here the answer is only sent.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
@@ -29,6 +29,7 @@ from server.edge.outbox import Outbox
 from server.edge.poller import Poller
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.support.supervise import contain
 
 _SLOW_QUEUE: Final = 2  # messages of trio-websocket; while it is full, no close is seen
 
@@ -37,6 +38,22 @@ _GREETING: Final = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+
+
+class _Writing:
+    """A writer task, for whoever must not end before it."""
+
+    __slots__ = ("done", "scope")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.done = trio.Event()
+
+    async def stop(self) -> None:
+        """End it and wait for that, which it cannot delay."""
+        self.scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self.done.wait()
 
 
 class WebSocket:
@@ -66,6 +83,7 @@ class WebSocket:
         "_peer",
         "_response",
         "_told",
+        "_writing",
         "scope",
     )
 
@@ -121,7 +139,8 @@ class WebSocket:
             limits=limits,
             on_refusal=self.end,
         )
-        self._nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery | None = None  # in which this connection's task runs
+        self._writing: _Writing | None = None
         self._opened = False
         self._parting: tuple[bytes, bytes] | None = None  # for the end of the handshake
         self._cause = FirstCause(counters.closed)
@@ -206,9 +225,24 @@ class WebSocket:
         deadline = trio.current_time() + self._limits.close_seconds
         self.scope.deadline = min(self.scope.deadline, deadline)
 
-    def _spawn(self, task: Callable[[], Any]) -> None:
+    def _spawn(self, task: Callable[[], Awaitable[object]]) -> None:
         if self._nursery is not None:
-            self._nursery.start_soon(task, name="outbox")
+            self._writing = _Writing()
+            self._nursery.start_soon(self._write, task, self._writing, name="outbox")
+
+    async def _write(self, task: Callable[[], Awaitable[object]], writing: "_Writing") -> None:
+        """Be the outbox's writer; its defects are this connection's, and nobody else's."""
+        written = contain("connection", address=self.address)
+        try:
+            with written, writing.scope:
+                await task()
+        finally:
+            if self._writing is writing:
+                self._writing = None
+            writing.done.set()
+            if written.failed:
+                self._cause.note(Cause.FAULT)
+                self.scope.cancel()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -220,13 +254,15 @@ class WebSocket:
         """
         try:
             with self._cause, self.scope:
-                async with trio.open_nursery() as nursery:
-                    self._nursery = nursery
-                    try:
-                        await self._converse(handler)
-                        nursery.cancel_scope.cancel()
-                    finally:
-                        self._nursery = None  # it closes: what is pushed now finds no writer
+                # The writer is rarely needed, and a nursery of its own takes as much memory as all
+                # else that an idle connection has. This task waits for it, whatever happens.
+                self._nursery = trio.lowlevel.current_task().parent_nursery
+                try:
+                    await self._converse(handler)
+                finally:
+                    self._nursery = None  # what is pushed now finds no writer
+                    if self._writing is not None:
+                        await self._writing.stop()
         finally:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()

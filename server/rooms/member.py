@@ -33,6 +33,16 @@ class Link(Protocol):
         """Live until the connection has ended, and leave nothing of it open."""
 
 
+class Host(Protocol):
+    """What a member needs of its room."""
+
+    def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
+        """Start a task in the room's nursery."""
+
+    def detached(self, member_id: MemberId) -> None:
+        """Take note that a member has no connection any more."""
+
+
 class LastingMember:
     """A member with at most one connection at a time, or for a while with none.
 
@@ -47,11 +57,10 @@ class LastingMember:
         "_hearing",
         "_link",
         "_next",
-        "_on_detached",
         "_on_end",
         "_over",
+        "_room",
         "_running",
-        "_spawn",
         "_wake",
         "dialect",
         "greeted",
@@ -64,8 +73,7 @@ class LastingMember:
         member_id: MemberId,
         dialect: Dialect,
         *,
-        spawn: Callable[[Callable[[], Awaitable[object]]], None],
-        on_detached: Callable[[MemberId], None],
+        room: Host,
         on_end: Callable[[], None] | None = None,
     ) -> None:
         """Prepare a member without a connection.
@@ -73,8 +81,7 @@ class LastingMember:
         Args:
             member_id: an identity that is unique over all rooms and times.
             dialect: how it speaks, on whatever connection.
-            spawn: starts a task in the room's nursery.
-            on_detached: is told whenever it has no connection any more.
+            room: the room that owns it.
             on_end: is called when it is gone for good.
         """
         self.id = member_id
@@ -83,8 +90,7 @@ class LastingMember:
         """Around its whole life; cancelling the owner's ends the room."""
         self.greeted = False
         """Whether it has ever been welcomed: then it knows something of the room."""
-        self._spawn = spawn
-        self._on_detached = on_detached
+        self._room = room
         self._on_end = on_end
         self._link: Link | None = None  # the newest
         self._hearing: Link | None = None  # the same, once it has been welcomed
@@ -120,7 +126,7 @@ class LastingMember:
             if self._carried is None:
                 self._carried = set()
             self._carried.add(link)
-            self._spawn(partial(self._carry, link))
+            self._room.spawn(partial(self._carry, link))
 
     def greet(self, resumed: Resumed) -> bytes:
         """Give what its connection must be told first; from now on it hears the room."""
@@ -151,7 +157,10 @@ class LastingMember:
                 while not (self._over and self._link is None):
                     link, self._next = self._next, None
                     if link is not None:
-                        await self._carry(link)
+                        try:  # as in _carry, whose frame an idle member can do without
+                            await link.run()
+                        finally:
+                            self._note_end(link)
                     else:
                         self._wake = trio.Event()
                         await self._wake.wait()
@@ -168,14 +177,17 @@ class LastingMember:
         try:
             await link.run()
         finally:
-            if self._carried is not None:
-                self._carried.discard(link)
-            if self._link is link:
-                self._link = self._hearing = None
-                if self._over:
-                    self._rouse()
-                else:
-                    self._on_detached(self.id)
+            self._note_end(link)
+
+    def _note_end(self, link: Link) -> None:
+        if self._carried is not None:
+            self._carried.discard(link)
+        if self._link is link:
+            self._link = self._hearing = None
+            if self._over:
+                self._rouse()
+            else:
+                self._room.detached(self.id)
 
     def _rouse(self) -> None:
         """Let the task look what there is to do."""

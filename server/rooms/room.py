@@ -300,18 +300,18 @@ class Room(Generic[Recorded]):
         if not isinstance(self._speech, Speech):
             seq = self.lasting.seq()
             self._speech = Speech(
-                self._speech, dialect, seq=seq, record=self._journal, spawn=self._spawn
+                self._speech, dialect, seq=seq, record=self._journal, spawn=self.spawn
             )
             if self._journal is not None:
                 self._journal.watch(self._speech.note_saved)
-        return LastingMember(
-            member_id, dialect, spawn=self._spawn, on_detached=self._detached, on_end=on_end
-        )
+        return LastingMember(member_id, dialect, room=self, on_end=on_end)
 
-    def _spawn(self, task: Callable[[], Awaitable[object]]) -> None:
+    def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
+        """Start a task in the room's nursery."""
         self._nursery.start_soon(task, name=f"room {self.id}")
 
-    def _detached(self, member_id: MemberId) -> None:
+    def detached(self, member_id: MemberId) -> None:
+        """Take note, without a checkpoint, that a member has no connection any more."""
         self.inbox.put(member_id, _DETACH)
         self.inbox.settle()
 

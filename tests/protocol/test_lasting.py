@@ -67,7 +67,7 @@ from tests.protocol.audience import ROOM
 from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
-T1 = BeginRound("T-1")
+T1 = BeginRound(TicketId("T-1"))
 
 
 def room_of(*members: str, capacity: int = 4, grace: float = 60.0, **more: Any) -> LastingAudience:
@@ -555,7 +555,7 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
     room.ask("ann", RevealRound(1))
 
     assert room.may("ann") == ("leave", "close")
-    assert code_of(room.ask("ann", BeginRound("T-2"))) is ErrorCode.TOO_MANY_ROUNDS
+    assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
 @pytest.mark.parametrize(
