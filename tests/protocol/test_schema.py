@@ -13,7 +13,7 @@ import attrs
 import jsonschema_rs
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import changes
@@ -232,7 +232,7 @@ anything = st.one_of(
     st.just(1.5),
     st.text(max_size=3),
     st.just("x" * 101),
-    st.lists(st.integers(), max_size=1),
+    st.lists(st.integers(0, 9), max_size=1),
     st.dictionaries(st.sampled_from(["token", "seq", "epoch", "more"]), st.text(max_size=2)),
 )
 
@@ -241,15 +241,16 @@ anything = st.one_of(
 def nearly_right(draw: st.DrawFn) -> dict[str, Any]:
     """Draw what a client might say, with a field changed, added or missing."""
     message = dict(draw(st.sampled_from([HELLO, RESUME, *REQUESTS])))
-    fields = ["type", "ref", "name", "role", "owner_key", "token", "resume", "ticket", "more"]
-    for field in draw(st.lists(st.sampled_from([*fields, *message]), max_size=2)):
-        if draw(st.booleans()):
+    fields = st.sampled_from(["ref", "owner_key", "token", "resume", "ticket", "more"])
+    for field in draw(st.lists(st.sampled_from([*message]) | fields, max_size=2)):
+        if draw(st.integers(0, 3)):
             message[field] = draw(anything)
         else:
             message.pop(field, None)
     return message
 
 
+@settings(max_examples=1000)
 @given(nearly_right())
 def test_a_message_is_valid_if_and_only_if_the_server_takes_it(message: dict[str, Any]) -> None:
     if type(message.get("type")) in {str, NoneType}:
