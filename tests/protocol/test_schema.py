@@ -20,7 +20,7 @@ from protocol import changes
 from protocol.asyncapi import asyncapi
 from protocol.dialects import parley_v1
 from protocol.dialects.parley_v1 import PARLEY_V1, read_hello
-from protocol.docstrings import attribute_docs
+from protocol.docstrings import Docstrings, attribute_docs
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
 from protocol.schema import ESTIMATION, Endpoint, Message, Schemas, Side, json_schema, messages
@@ -92,6 +92,8 @@ def test_what_the_source_says_of_classes_fields_and_names_is_there() -> None:
     assert seq.endswith("`null` if it has kept no picture.")
     assert "`left`: The member has left for good" in definitions["Ending"]["description"]
     assert definitions["server.saved"]["description"].startswith("All that happened up to")
+    assert "from 1 on" in definitions["server.begun"]["properties"]["seq"]["description"]
+    assert "opaque" in definitions["server.left"]["properties"]["member"]["description"]
     assert "``" not in json.dumps(SCHEMA)
 
 
@@ -117,6 +119,7 @@ class Ann:
         "Ann": {"one": "The `first` one; `null` of `Sort`.", "three": "The third."}
     }
     assert attribute_docs("") == {}
+    assert Docstrings().of_attributes(int) == {}  # has no source
 
 
 def test_what_has_no_form_in_json_is_not_described() -> None:
