@@ -4,6 +4,7 @@ Nothing is coerced (``5`` is no string), unknown fields are refused, and every f
 one :class:`~protocol.errors.Refused` that names the field.
 """
 
+from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
@@ -29,6 +30,17 @@ def _string(value: object, _: object = None) -> str:
     return value
 
 
+def _text(value: object, wanted: type[str]) -> str:
+    """Take a string, or the member of an enumeration, which cattrs takes for a kind of string."""
+    text = _string(value)
+    if not issubclass(wanted, StrEnum):
+        return text
+    try:
+        return wanted(text)
+    except ValueError:
+        raise ValueError(f"must be one of {', '.join(wanted)}") from None
+
+
 def _exactly(kind: type, article: str) -> Any:
     def structure(value: object, _: object) -> object:
         if type(value) is not kind:
@@ -51,7 +63,7 @@ def _room_id(value: object, _: object) -> RoomId:
 
 def _make_converter() -> OrjsonConverter:
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
-    converter.register_structure_hook(str, _string)
+    converter.register_structure_hook(str, _text)
     for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
         converter.register_structure_hook(kind, _exactly(kind, article))
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)

@@ -74,5 +74,5 @@ def _source(kind: type) -> str:
     module = inspect.getmodule(kind)
     try:
         return "" if module is None else inspect.getsource(module)
-    except OSError:
+    except (OSError, TypeError):  # there is no file, or it is none of Python
         return ""

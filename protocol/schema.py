@@ -14,7 +14,7 @@ import attrs
 from protocol import greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
-from protocol.ids import ROOM_ID_LENGTH, RoomId, TicketId
+from protocol.ids import ROOM_ID_LENGTH, MemberId, RoomId, TicketId
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
 from protocol.text import LINE_PATTERN
 
@@ -77,6 +77,7 @@ _SCALARS: Final[Mapping[object, Json]] = {
 
 _NEW_TYPES: Final[Mapping[object, Json]] = {
     RoomId: {"pattern": f"^[A-Za-z0-9]{{{ROOM_ID_LENGTH}}}$"},
+    MemberId: {"description": "Of a member; opaque, and never used again."},
     TicketId: {"minLength": 1, "maxLength": TICKET_LENGTH, "pattern": LINE_PATTERN},
 }
 
@@ -88,6 +89,12 @@ _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
     },
 }
 """Of single fields, beyond what their types say."""
+
+_ABOUT: Final[Mapping[str, str]] = {
+    "ref": "The client's number of the request; the answer has the same.",
+    "seq": "The number of a change: the room counts them from 1 on, without gaps.",
+}
+"""What is said of fields of these names, where their sources say nothing."""
 
 _TELLS_WHO: Final = ("name", "token", "resume")
 
@@ -225,7 +232,9 @@ class Schemas:
         properties, required = {}, []
         for field in attrs.fields(kind):
             schema = self.of(field.type, side) | _BOUNDS.get((kind, field.name), {})
-            properties[field.name] = _described(schema, docs.get(field.name, ""))
+            properties[field.name] = _described(
+                schema, docs.get(field.name, _ABOUT.get(field.name, ""))
+            )
             # The server writes every field, be it null.
             if side is Side.SERVER or field.default is attrs.NOTHING:
                 required.append(field.name)
@@ -269,7 +278,7 @@ _REF: Final[Json] = {
         "type": "integer",
         "minimum": 1,
         "maximum": parley_v1.LARGEST_REF,
-        "description": "The client's number of this request; the answer has the same.",
+        "description": _ABOUT["ref"],
     }
 }
 
