@@ -10,10 +10,9 @@ import trio
 from protocol.dialects.base import Dialect
 from protocol.ids import MemberId
 from protocol.messages import Command
-from server.admission.allowances import Allowances
+from server.admission.allowances import Allowances, TakenSeat
 from server.admission.routes import Upgrade
 from server.admission.session import Session
-from server.auth.sources import Source
 from server.edge.accepted import AcceptedConnection
 from server.edge.closing import TOLD, Cause
 from server.edge.heartbeat import Heartbeat
@@ -129,6 +128,7 @@ class Members:
         if peer.displaced:
             raise trio.ClosedResourceError
         self._allowances.take_seat(source)
+        seat = TakenSeat(self._allowances, source)
         connection = self.connect(upgrade)
         session = Session(
             MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
@@ -140,7 +140,7 @@ class Members:
             limits=self._limits,
             counters=self._counters,
             entry=entry,
-            on_end=partial(self._end, source, on_end),
+            on_end=seat if on_end is None else partial(_both, seat, on_end),
         )
         if not room.admit(session):
             self._allowances.return_seat(source)
@@ -149,7 +149,7 @@ class Members:
         self._places.keep(peer)
         return session
 
-    def _end(self, source: Source, on_end: Callable[[], None] | None) -> None:
-        self._allowances.return_seat(source)
-        if on_end is not None:
-            on_end()
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()

@@ -24,7 +24,7 @@ from protocol.greeting import ClientLimits, Greeting, Hello, Resume, Resumed, Se
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Join, LastingCommand, Return
 from protocol.messages import Refusal, TicketResult
-from server.admission.allowances import Allowances
+from server.admission.allowances import Allowances, TakenSeat
 from server.admission.handlers import Deaf
 from server.admission.link import CAUSES, TOLD_V1, ParleyLink
 from server.admission.members import Members
@@ -271,7 +271,7 @@ class ParleyAdmission:
         )
         source = guest.upgrade.peer.source
         self._allowances.take_seat(source)
-        on_end: Callable[[], None] = partial(self._allowances.return_seat, source)
+        on_end: Callable[[], None] = TakenSeat(self._allowances, source)
         if identity is not None:
             visit = _Visit(identity, room, member)
             self._visits.setdefault(identity.user.id, set()).add(visit)
@@ -328,6 +328,7 @@ class ParleyAdmission:
             member=member,
             token=self._keys.token(lasting.session_id, member),
             epoch=lasting.epoch,
+            lasting=lasting.journal is not None,
             resumed=resumed,
             at=time.time(),
             ping_seconds=self._limits.heartbeat_seconds,

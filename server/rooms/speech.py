@@ -156,7 +156,10 @@ class Speech:
             resumed = Resumed.SNAPSHOT if member.greeted else Resumed.NO
         else:
             resumed = Resumed.REPLAYED
-        self._fanout.restart(member, member.greet(resumed) + missed)
+        told = member.greet(resumed) + missed
+        if self._record is not None:  # it may have missed the last time that all were told
+            told += member.dialect.encode(Saved(self._record.saved)) or b""
+        self._fanout.restart(member, told)
         if self._held:
             self._ungreeted.add(member.id)
 

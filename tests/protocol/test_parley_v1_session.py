@@ -177,6 +177,7 @@ class Play:
             token=KEYS[client.member],
             epoch=f"{SESSION}.{self.rules.generation}",
             resumed=Resumed.NO if seq is None else Resumed.REPLAYED,
+            lasting=True,
             at=self.now,
             ping_seconds=25.0,
             limits=LIMITS,
