@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -90,11 +90,15 @@ class Recorder(Protocol[Given]):
 class Journal(Durable, Protocol):
     """The log of a room that outlives its process."""
 
-    def add(self, at: float, member: MemberId, command: Command) -> None:
-        """Keep a command that has just been applied at this Unix time; never waits."""
+    on_saved: Callable[[int], None] | None
+    """Is told whenever more has come on record: up to which number."""
 
-    def watch(self, on_saved: Callable[[], None]) -> None:
-        """Call ``on_saved`` whenever more has come on record."""
+    def add(self, at: float, member: MemberId, command: Command, seq: int) -> None:
+        """Keep a command that has just been applied at this Unix time; never waits.
+
+        Commands that cannot change the room need not be given. ``seq`` is the number of the last
+        change since.
+        """
 
     def park(self) -> None:
         """The room ends in this process, and goes on in another one."""
@@ -118,6 +122,12 @@ class Lasting:
     """Its log, if it is to outlive the process."""
     digest: Callable[[], Event] | None = None
     """For diagnosis, said after each command: what the server's picture is."""
+    absent: Sequence[MemberId] = ()
+    """Who had a seat in the room before it was brought back from its log."""
+    dialect: Dialect | None = None
+    """Theirs."""
+    opening: Sequence[SetTimer | Own] = ()
+    """What the rules ask for at the opening, before anybody has said anything."""
 
 
 class Room(Generic[Recorded]):
@@ -207,6 +217,8 @@ class Room(Generic[Recorded]):
                     self._nursery = nursery
                     self._timers = Timers(nursery, self._ring)
                     log.info("opened", room=self.id)
+                    if self.lasting is not None:
+                        self._bring_back(self.lasting)
                     task_status.started()
                     try:
                         with serving, self.scope:
@@ -287,12 +299,16 @@ class Room(Generic[Recorded]):
             parting = member.dialect.part(farewell)
             member.close(parting.code, parting.reason, parting.last)
 
-    def revive(self, member_id: MemberId, dialect: Dialect) -> None:
-        """Make a task again for a member that has been here in another process, and is away."""
-        member = self._make(member_id, dialect, None)
-        member.greeted = True
-        if self.admit(member):
-            self._speech.attend(member)
+    def _bring_back(self, lasting: Lasting) -> None:
+        """Make tasks again for those who were here in another process, and are away."""
+        for member_id in lasting.absent:
+            if lasting.dialect is not None:
+                member = self._make(member_id, lasting.dialect, None)
+                member.greeted = True
+                if self.admit(member):
+                    self._speech.attend(member)
+        for effect in lasting.opening:
+            self._carry_out(effect)
 
     def _make(self, member_id: MemberId, dialect: Dialect, on_end: OnEnd) -> LastingMember:
         if self.lasting is None:
@@ -303,7 +319,7 @@ class Room(Generic[Recorded]):
                 self._speech, dialect, seq=seq, record=self._journal, spawn=self.spawn
             )
             if self._journal is not None:
-                self._journal.watch(self._speech.note_saved)
+                self._journal.on_saved = self._speech.note_saved
         return LastingMember(member_id, dialect, room=self, on_end=on_end)
 
     def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
@@ -361,13 +377,14 @@ class Room(Generic[Recorded]):
         apply = self._rules.apply
         journal, portion = self._journal, self._portion
         digest = self.lasting.digest if self.lasting is not None else None
+        seq = self.lasting.seq if self.lasting is not None else int
         while True:
             batch = await self.inbox.take(_TURN_COMMANDS)
             now = self._clock()
             for member, command in batch:
                 effects = apply(command, member, now)
                 if journal is not None and type(command) in LOGGED:
-                    journal.add(now, member, command)
+                    journal.add(now, member, command, seq())
                 for effect in effects:
                     self._carry_out(effect)
                 if digest is not None and isinstance(self._speech, Speech):

@@ -163,7 +163,7 @@ class Speech:
         if self._held:
             self._ungreeted.add(member.id)
 
-    def note_saved(self) -> None:
+    def note_saved(self, seq: int) -> None:
         """See to it that everybody learns of what has come on record, soon enough."""
         if self._reminding is None:
             self._reminding = trio.CancelScope()
