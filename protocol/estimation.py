@@ -154,6 +154,12 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
     **{(phase, Trigger.END): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }
 
+# Looking a member of an enumeration up by its class takes longer than all else that is asked of it.
+_GATHERING, _VOTING, _VOTED, _ENDED = Phase.GATHERING, Phase.VOTING, Phase.VOTED, Phase.ENDED
+_VOTER: Final = Role.VOTER
+_BEGINNING: Final = frozenset(phase for phase, trigger in TRANSITIONS if trigger is Trigger.BEGIN)
+_REVEALING: Final = frozenset(phase for phase, trigger in TRANSITIONS if trigger is Trigger.REVEAL)
+
 
 class Estimation:
     """One estimation room.
@@ -290,7 +296,7 @@ class Estimation:
         Returns:
             What is to be done, in order; empty once the room has ended.
         """
-        if self._state.phase is Phase.ENDED:
+        if self._state.phase is _ENDED:
             return []
         match command:  # the most frequent first
             case CastVote():
@@ -364,7 +370,7 @@ class Estimation:
             Subscribe(member),
             *self._appear(member, seat),
         ]
-        if state.phase is Phase.VOTING:
+        if state.phase is _VOTING:
             effects.append(Tell(member, VoteRequested(state.ticket)))
         return effects + self._judge_capacity()
 
@@ -400,7 +406,7 @@ class Estimation:
         state.announced += 1
         if state.numbering:  # whoever folds shows the latest last, however long it had its seat
             state.seats[member] = state.seats.pop(member)
-        waited_for = state.phase is Phase.VOTING and seat.role is Role.VOTER
+        waited_for = state.phase is _VOTING and seat.role is _VOTER
         if waited_for:
             state.waited_for.add(member)
         effects: Effects = [TellAll(MemberJoined(seat.name, seat.admin))]
@@ -471,7 +477,7 @@ class Estimation:
             effects.append(TellAll(MemberLeft(seat.name)))
         completed = self._judge_round()
         if seat.announced and state.numbering:
-            complete = state.phase is Phase.VOTED
+            complete = state.phase is _VOTED
             effects.append(TellAll(Left(self._next(), member, expired, complete)))
         effects += completed
         if not state.seats and state.keyed:
@@ -517,7 +523,7 @@ class Estimation:
         for member, seat in list(state.seats.items()):
             if not seat.lasting:
                 effects += self._leave(member)
-                if state.phase is Phase.ENDED:
+                if state.phase is _ENDED:
                     return effects
                 continue
             left = state.grace_seconds
@@ -539,7 +545,7 @@ class Estimation:
             return []
         state.told_full = True
         effects: Effects = [TellAll(CapacityReached(state.capacity))]
-        if state.phase is Phase.GATHERING and state.admin is not None:
+        if state.phase is _GATHERING and state.admin is not None:
             self._move(Trigger.FULL)
             effects.append(Tell(state.admin, TicketPrompt(first=True)))
         return effects
@@ -594,9 +600,9 @@ class Estimation:
         refusal = self._refuse_but_admin(member, "begin")
         if refusal:
             return refusal
-        if (state.phase, Trigger.BEGIN) not in TRANSITIONS or state.votes:
+        if state.phase not in _BEGINNING or state.votes:
             return refuse(member, ErrorCode.VOTE_RUNNING, ticket_id=state.ticket)
-        if state.phase is Phase.VOTING and ticket == state.ticket:
+        if state.phase is _VOTING and ticket == state.ticket:
             return refuse(member, ErrorCode.BEGUN_TWICE, ticket_id=state.ticket)
         if not state.rounds_left:
             return refuse(member, ErrorCode.TOO_MANY_ROUNDS)
@@ -605,7 +611,7 @@ class Estimation:
         state.ticket = ticket
         state.votes = {}
         state.waited_for = {
-            key for key, seat in state.seats.items() if seat.announced and seat.role is Role.VOTER
+            key for key, seat in state.seats.items() if seat.announced and seat.role is _VOTER
         }
         state.began = now
         effects: Effects = [TellAll(VoteRequested(ticket))]
@@ -621,9 +627,9 @@ class Estimation:
         seat = state.seats.get(member)
         if seat is None or not seat.announced:
             return self._refuse_unannounced(member)
-        if seat.role is not Role.VOTER:
+        if seat.role is not _VOTER:
             return refuse(member, ErrorCode.SPECTATOR)
-        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+        if state.phase not in _REVEALING:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != state.ticket:
             return self._refuse_ticket(member, command.ticket_id)
@@ -632,7 +638,7 @@ class Estimation:
         return self._put_down(command.vote, member, seat)
 
     def _cast_card(self, number: int, card: str, member: MemberId, seat: Seat) -> Effects:
-        if seat.role is not Role.VOTER:
+        if seat.role is not _VOTER:
             return refuse(member, ErrorCode.SPECTATOR)
         refusal = self._refuse_round(number, member)
         if refusal:
@@ -652,7 +658,7 @@ class Estimation:
         completed = [] if state.waited_for else self._judge_round()
         if state.numbering:
             may = abilities(Stage.VOTING, votes=True, rounds=True) if first else None
-            complete = state.phase is Phase.VOTED
+            complete = state.phase is _VOTED
             effects.append(TellAll(Voted(self._next(), member, complete, may)))
         return effects + completed
 
@@ -666,7 +672,7 @@ class Estimation:
         refusal = self._refuse_but_admin(member, "reveal")
         if refusal:
             return refusal
-        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+        if state.phase not in _REVEALING:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != state.ticket:
             return self._refuse_ticket(member, command.ticket_id)
@@ -706,7 +712,7 @@ class Estimation:
     def _judge_round(self) -> Effects:
         """Complete the round if nobody who is present is waited for."""
         state = self._state
-        if state.phase is not Phase.VOTING or state.waited_for or not state.votes:
+        if state.phase is not _VOTING or state.waited_for or not state.votes:
             return []
         self._move(Trigger.COMPLETE)
         return [
@@ -740,7 +746,7 @@ class Estimation:
 
     def _refuse_round(self, given: int, member: MemberId) -> Effects:
         state = self._state
-        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+        if state.phase not in _REVEALING:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if given != state.round:
             return refuse(member, ErrorCode.WRONG_ROUND, "round", round=state.round, given=given)
