@@ -69,6 +69,9 @@ class Greeting:
     epoch: str
     """Of the room's history; another one means that what came last may never have been."""
     resumed: Resumed
+    lasting: bool
+    """Whether the room outlives the server. If not, nothing is ever ``saved``: what is acknowledged
+    holds as long as the room."""
     at: float
     """The server's clock, in Unix seconds."""
     ping_seconds: float
