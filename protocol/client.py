@@ -2,8 +2,11 @@
 
 It has no connection, no clock and no randomness of its own. Whoever drives it opens connections
 when it says so, hands over every text with the time, sends what it asks for, and closes a
-connection that it is done with. ``server.client`` does this on Trio.
-Its states are in ``protocol.client_states``.
+connection that it is done with. ``server.client`` does this on Trio. Its states are in
+``protocol.client_states``.
+
+A server that crashes within the moment between a welcome and its being saved has lost the member.
+Then it comes again as somebody new, with all that it has asked for.
 """
 
 from collections.abc import Callable, Iterator
@@ -87,6 +90,9 @@ class Client:
         self._greeted = False
         self._goodbye: Goodbye | None = None
         self._error: Error | None = None
+        self._joined: int | None = None
+        """The number of the change by which it came, until that is saved."""
+        self._left_at = 0.0
         self._heard_at = 0.0
         self._back_at: float | None = None
 
@@ -172,8 +178,12 @@ class Client:
         goodbye, reason, text = self._goodbye, ENDINGS.get(code or 0), ""
         if goodbye is not None:
             code, reason, text = CLOSE_CODES[goodbye.reason], goodbye.reason, goodbye.text
-        if code is not None and _LAST_COMEBACK < code <= _LAST_OWN:
+        if reason is Ending.WRONG_KEY and self._is_lost(now):
+            self.welcome, self._view.valid = None, False
+        elif code is not None and _LAST_COMEBACK < code <= _LAST_OWN:
             return self.finish(reason, text)
+        if self.standing in {Standing.LOADING, Standing.INSIDE}:
+            self._left_at = now
         self._move(Trigger.CUT)
         seconds = self._backoff.next()
         if goodbye is not None and goodbye.back_in is not None:
@@ -223,6 +233,8 @@ class Client:
             case Error():
                 yield from self._take_error(said, now)
             case changes.Saved(seq):
+                if self._joined is not None and self._joined <= seq:
+                    self._joined = None
                 refs = self._outbox.save(seq)
                 if refs:
                     yield Stored(refs)
@@ -247,7 +259,7 @@ class Client:
         self._move(Trigger.RESUMED if resumed else Trigger.WELCOME)
         self._view.valid = resumed
         self.welcome = welcome
-        for ref in self._outbox.rewind(welcome.limits.window):
+        for ref in self._outbox.rewind(welcome.limits.window, lasting=welcome.lasting):
             self._view.doubt(ref)
         yield Welcomed(welcome)
 
@@ -255,6 +267,8 @@ class Client:
         if self.standing is Standing.GREETING:
             raise OutOfOrder("a snapshot before the welcome")
         self._move(Trigger.SNAPSHOT)
+        if self.welcome is not None and self.welcome.resumed is Resumed.NO:
+            self._joined = snapshot.picture.seq
         yield from self._view.load(snapshot)
 
     def _take_ack(self, ack: changes.Ack) -> Iterator[Happening]:
@@ -267,7 +281,7 @@ class Client:
         if not before.acknowledged:
             yield Answered(ack.ref, request, ack)
         yield from self._view.expect(ack.ref, ack.seq, first=not before.acknowledged)
-        if not self._outbox.holds(ack.ref):
+        if self.welcome is not None and self.welcome.lasting and not self._outbox.holds(ack.ref):
             yield Stored((ack.ref,))
 
     def _take_error(self, error: Error, now: float) -> Iterator[Happening]:
@@ -291,6 +305,12 @@ class Client:
         if self.standing is Standing.GREETING or self.welcome is None:
             return self._heard_at + GREETING_SECONDS
         return self._heard_at + self.welcome.ping_seconds + SILENT_SECONDS
+
+    def _is_lost(self, now: float) -> bool:
+        """Tell whether the server has forgotten this member, and not given its seat up."""
+        known = self.picture
+        gone = now - self._left_at
+        return self._joined is not None and known is not None and gone < known.grace_seconds
 
     def _introduction(self) -> Hello:
         if self.welcome is None:

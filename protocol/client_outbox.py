@@ -65,6 +65,7 @@ class Outbox:
         self._asked: int | None = None
         self._resume_at: float | None = None
         self._saved = 0
+        self._lasting = True
 
     @property
     def pending(self) -> tuple[Pending, ...]:
@@ -97,14 +98,16 @@ class Outbox:
         self._entries[self._last_ref] = Entry(self._last_ref, request)
         return self._last_ref
 
-    def rewind(self, window: int) -> tuple[int, ...]:
+    def rewind(self, window: int, *, lasting: bool) -> tuple[int, ...]:
         """Begin again on a new connection: everything is sent once more; give its numbers.
 
         Args:
+            lasting: whether the room outlives the server: otherwise an answer is the last word.
             window: how many requests the server lets wait. It remembers so many answers, refusals
                 included, so what counts is from the lowest number that waits to the highest.
         """
         self._window = max(1, min(window, REMEMBERED))
+        self._lasting = lasting
         self._asked, self._resume_at, self._saved = None, None, 0
         for entry in self._entries.values():
             entry.seq = None
@@ -133,7 +136,7 @@ class Outbox:
         entry = self._entries[ref]
         before = attrs.evolve(entry)
         entry.acknowledged, entry.seq = True, seq
-        if seq <= self._saved:
+        if seq <= self._saved or not self._lasting:
             del self._entries[ref]
         return before
 
