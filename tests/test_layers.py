@@ -38,7 +38,7 @@ INSIDE: Final = {
     ],
     "rooms": [
         *("chat_directory", "chat_log", "chat_numbers", "chat_entry", "lasting", "hub", "room"),
-        *("fanout", "inbox", "timers", "journal"),
+        *("fanout", "inbox", "timers", "journal", "rebuilding"),
     ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [

@@ -98,9 +98,9 @@ class StoredLog:
     settings: str
     snapshot: bytes | None
     number: int
-    """Of the last row, or of the snapshot if there is none after it."""
-    rows: Sequence[bytes]
-    """Since the snapshot, in order."""
+    """Of the snapshot, counted with the rows; 0 if there is none."""
+    rows: Sequence[tuple[int, bytes]]
+    """Since the snapshot, in order; their numbers follow its own without a gap."""
     rounds: int
     """One more than the highest number of a round."""
 
@@ -182,11 +182,7 @@ def close(conn: sa.Connection, closed: Sequence[tuple[int, float]]) -> None:
 
 
 def load(conn: sa.Connection, *, session_id: int) -> StoredLog | None:
-    """Read a live room.
-
-    Raises:
-        Unreadable: if its log has a hole.
-    """
+    """Read a live room."""
     last = (
         sa.select(sa.func.max(rounds.c.number))
         .where(rounds.c.session_id == sessions.c.id)
@@ -210,15 +206,12 @@ def load(conn: sa.Connection, *, session_id: int) -> StoredLog | None:
         .where(log.c.session_id == session_id, log.c.number > found.snapshot_number)
         .order_by(log.c.number)
     ).all()
-    number = found.snapshot_number
-    if [row.number for row in rows] != list(range(number + 1, number + 1 + len(rows))):
-        raise Unreadable(f"a log has a hole after row {number}")
     return StoredLog(
         session=_session(found),
         settings=found.settings,
         snapshot=found.snapshot,
-        number=number + len(rows),
-        rows=[row.entries for row in rows],
+        number=found.snapshot_number,
+        rows=[(row.number, row.entries) for row in rows],
         rounds=found.rounds,
     )
 

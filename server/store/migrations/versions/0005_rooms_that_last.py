@@ -1,4 +1,4 @@
-"""Keep rooms that outlive the server: how they were opened, what has happened in them, and who came."""
+"""Keep rooms that outlive the server: how they were opened, what has happened, who came."""
 
 import sqlalchemy as sa
 from alembic import op
