@@ -58,7 +58,7 @@ class RoomSettings:
         """
         try:
             return CONVERTER.loads(text, cls)
-        except (ValueError, TypeError, BaseValidationError) as error:
+        except (ValueError, TypeError, AttributeError, BaseValidationError) as error:
             raise Unreadable(f"the settings of a room cannot be read: {error!r}") from error
 
 
