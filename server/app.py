@@ -1,7 +1,6 @@
 """The composition root: the one file that knows all others, and the order in which they end."""
 
 import contextlib
-import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Final, Literal
 
 import trio
 
+from protocol.dialects.parley_v1 import PARLEY_V1
 from server.admission.allowances import Allowances
 from server.admission.door import Door
 from server.admission.estimatex import Admission
@@ -20,7 +20,7 @@ from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
-from server.auth.seats import SECRET_BYTES, SeatKeys
+from server.auth.seats import SeatKeys
 from server.auth.sources import Sources
 from server.auth.tokens import Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
@@ -37,12 +37,16 @@ from server.http.social import Social
 from server.lifecycle import Lifecycle
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.hub import Hub
+from server.rooms.journal import Logbook
+from server.rooms.lasting import LastingRooms
+from server.rooms.making import RoomMaker
 from server.settings.config import Settings
 from server.store.database import Database
 from server.store.estimations import forget_old
 from server.store.housekeeping import prepare, tidy
 from server.store.lease import Lease
 from server.store.results import DatabaseResults
+from server.store.resume_secret import resume_secret
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import CannotListen, Ousted
@@ -113,8 +117,10 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                 services.start_soon(ground.lease.keep, lifecycle.leaving)
                 for task in ground.tasks():
                     services.start_soon(task)
+                secret = await ground.database.run(resume_secret, write=True)
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
-                    house = _Frontend(settings, ground, rooms)
+                    house = _Frontend(settings, ground, rooms, secret)
+                    await house.lasting.load()
                     listener = Listener(
                         house.door.serve,
                         handlers,
@@ -127,6 +133,7 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                         for sock in sockets:
                             accepting.start_soon(listener.run, sock)
                         accepting.start_soon(house.chat.run)
+                        accepting.start_soon(house.lasting.run)
                         announce(_url(settings.host, sockets[0].getsockname()[1]))
                         lifecycle.begin()
                         await lifecycle.leaving.wait()
@@ -171,6 +178,7 @@ class _Services:
         )
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
+        self.book = Logbook(self.writer, counters=self.counters)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
         self._retention = (
@@ -203,12 +211,22 @@ class _Services:
 class _Frontend:
     """The rooms, and the ways into them."""
 
-    def __init__(self, settings: Settings, ground: _Services, rooms: trio.Nursery) -> None:
+    def __init__(
+        self, settings: Settings, ground: _Services, rooms: trio.Nursery, secret: bytes
+    ) -> None:
         limits, counters, database = settings.limits, ground.counters, ground.database
         proxies = Proxies(settings.trusted_proxy)
         self.sources = Sources(proxies, limits.unlimited_address)
         self.places = Places(most=raise_limit(limits.connections)[0], limits=limits)
         self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
+        self.lasting = LastingRooms(
+            self.hub,
+            database=database,
+            book=ground.book,
+            results=ground.results,
+            limits=limits,
+            make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
+        )
         self.chat = ChatRooms(
             rooms, database=database, writer=ground.writer, limits=limits, counters=counters
         )
@@ -223,6 +241,7 @@ class _Frontend:
         )
         self.admission = Admission(
             hub=self.hub,
+            rooms=self.lasting,
             members=members,
             allowances=allowances,
             limits=limits,
@@ -231,12 +250,13 @@ class _Frontend:
         chat_admission = ChatAdmission(
             accounts=ground.accounts, rooms=self.chat, members=members, allowances=allowances
         )
+        self.keys = SeatKeys(secret)
         self.parley = ParleyAdmission(
-            rooms=self.hub,
+            rooms=self.lasting,
             members=members,
             allowances=allowances,
             accounts=ground.accounts,
-            keys=SeatKeys(secrets.token_bytes(SECRET_BYTES)),
+            keys=self.keys,
             limits=limits,
             counters=counters,
             release=version("parley-server"),
@@ -290,6 +310,7 @@ class _Frontend:
         """Let nobody in any more, and send everybody away."""
         self.door.drain()
         self.hub.drain(_GOING_AWAY)
+        self.lasting.drain(_GOING_AWAY)
         self.chat.drain(_GOING_AWAY)
         self.admission.drain(_GOING_AWAY)
         self.parley.drain()

@@ -1,6 +1,6 @@
 """From a valid upgrade request to a seat in a room, or to a refusal in words."""
 
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 import trio
@@ -38,6 +38,18 @@ _ECHO_FRAMES: Final = 1_000_000  # conformance tests send what no client would
 _ECHO_BACKLOG: Final = 2  # largest messages in an echo's outbox
 
 
+class Rooms(Protocol):
+    """What is needed to find rooms."""
+
+    async def wake(self, room_id: RoomId) -> Room[TicketResult] | None:
+        """Find a room, or bring it back from its log; ``None`` if there is none.
+
+        Raises:
+            Refused: if it would have to be brought back, and the server is shutting down.
+            StoreUnavailable: if it cannot be read now.
+        """
+
+
 class Admission:
     """The WebSocket routes into estimation rooms, and to the echo."""
 
@@ -45,6 +57,7 @@ class Admission:
         self,
         *,
         hub: Hub,
+        rooms: Rooms | None = None,
         members: Members,
         allowances: Allowances,
         limits: Limits,
@@ -53,13 +66,15 @@ class Admission:
         """Admit to the rooms of ``hub``.
 
         Args:
-            hub: opens and finds rooms.
+            hub: opens rooms.
+            rooms: finds rooms of all kinds; if not given, only those of the hub are found.
             members: makes members of connections.
             allowances: counts rooms, and wrong guesses at them, for each source.
             limits: the largest room, and the messages of an echo.
             counters: are kept up to date.
         """
         self._hub = hub
+        self._rooms = rooms or hub
         self._members = members
         self._allowances = allowances
         self._limits = limits
@@ -132,7 +147,7 @@ class Admission:
         source = upgrade.peer.source
         self._allowances.check_guesses(source)
         try:
-            room = await self._hub.wake(room_id)
+            room = await self._rooms.wake(room_id)
         except StoreUnavailable:
             raise Refused(ErrorCode.NOT_NOW, "the database does not answer now") from None
         if room is None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import attrs
 import trio
@@ -23,8 +23,9 @@ from protocol.farewell import Ending, Farewell
 from protocol.greeting import ClientLimits, Greeting, Hello, Resume, Resumed, ServerPing
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Join, LastingCommand, Return
-from protocol.messages import Refusal, TicketResult
+from protocol.messages import Refusal
 from server.admission.allowances import Allowances, TakenSeat
+from server.admission.estimatex import Rooms
 from server.admission.handlers import Deaf
 from server.admission.link import CAUSES, TOLD_V1, ParleyLink
 from server.admission.members import Members
@@ -60,17 +61,6 @@ _ENDINGS: Final[Mapping[ErrorCode, Ending]] = {
 """What refusals mean for the connection; all others are for good."""
 
 
-class Rooms(Protocol):
-    """What is needed of the rooms."""
-
-    async def wake(self, room_id: RoomId) -> Room[TicketResult] | None:
-        """Find a room, or bring it back from its log; ``None`` if there is none.
-
-        Raises:
-            StoreUnavailable: if it cannot be read now.
-        """
-
-
 @attrs.define(eq=False)
 class _Visit:
     """A signed-in member."""
@@ -104,7 +94,6 @@ class ParleyAdmission:
         limits: Limits,
         counters: Counters,
         release: str,
-        note_person: Callable[[int, int], None] = lambda session, user: None,
     ) -> None:
         """Admit to ``rooms``.
 
@@ -117,7 +106,6 @@ class ParleyAdmission:
             limits: what clients must keep to.
             counters: are kept up to date.
             release: of the server, which clients are told.
-            note_person: is told which account has been in the room of which session.
         """
         self._rooms = rooms
         self._members = members
@@ -127,7 +115,6 @@ class ParleyAdmission:
         self._limits = limits
         self._counters = counters
         self._release = release
-        self._note_person = note_person
         self._client_limits = ClientLimits(
             message_bytes=limits.message_bytes,
             rate=limits.inbound_rate,
@@ -276,7 +263,6 @@ class ParleyAdmission:
             visit = _Visit(identity, room, member)
             self._visits.setdefault(identity.user.id, set()).add(visit)
             on_end = partial(self._forget, visit, on_end)
-            self._note_person(lasting.session_id, identity.user.id)
         link = self._link(guest, room, lasting, member, entry)
         if not room.join(member, PARLEY_V1, link, on_end):
             on_end()

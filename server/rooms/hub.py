@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TypeVar
 
 import trio
@@ -66,7 +66,14 @@ class Hub:
         self._counters = counters
         self._draw = draw or draw_room_id
         self._rooms: dict[RoomId, Room[TicketResult]] = {}
+        self._lasting: set[RoomId] = set()  # of these, those that outlive the server
+        self._reserved: set[RoomId] = set()
         self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing is begun any more, since the server is shutting down."""
+        return self._draining
 
     def find(self, room_id: RoomId) -> Room[TicketResult] | None:
         """Look up a live room."""
@@ -83,11 +90,7 @@ class Hub:
         Raises:
             Refused: if there are too many rooms, or the server is shutting down.
         """
-        if self._draining:
-            raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
-        if len(self._rooms) >= self._limits.rooms:
-            raise Refused(ErrorCode.TOO_MANY_ROOMS, "the server has no room left for rooms")
-        room_id = self._new_id()
+        room_id = self.draw()
         # A record of its own: an earlier room of this id may still be handing in its last round.
         record = self._results.open(room_id, time.time())
         clock = unix_clock()
@@ -106,7 +109,7 @@ class Hub:
             limits=self._limits,
             recorder=RoundRecorder(record, self._counters),
             counters=self._counters,
-            forget=self._forget,
+            forget=self.forget,
             clock=clock,
             lasting=Lasting(
                 session_id=record.session_id,
@@ -121,25 +124,65 @@ class Hub:
         await start(room, self._nursery)
         return room
 
-    def drain(self, reason: str) -> None:
-        """Open no more rooms and end all that there are; each parts from its members itself."""
-        self._draining = True
-        for room in list(self._rooms.values()):
-            room.end(reason)
+    def draw(self) -> RoomId:
+        """Draw an id for a new room that no live or reserved one has; one that has ended may have.
 
-    def _forget(self, room_id: RoomId) -> None:
-        del self._rooms[room_id]
-
-    def _new_id(self) -> RoomId:
-        """Draw an id that no live room has; one that has ended may have had it."""
-        while (room_id := self._draw()) in self._rooms:
+        Raises:
+            Refused: if there are too many rooms, or the server is shutting down.
+        """
+        if self._draining:
+            raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
+        if len(self._rooms) + len(self._reserved) - len(self._lasting) >= self._limits.rooms:
+            raise Refused(ErrorCode.TOO_MANY_ROOMS, "the server has no room left for rooms")
+        while (room_id := self._draw()) in self._rooms or room_id in self._reserved:
             pass
         return room_id
 
+    @property
+    def reserved(self) -> Set[RoomId]:
+        """The ids that are reserved."""
+        return self._reserved
 
-def unix_clock() -> Callable[[], float]:
-    """Make a clock of Unix seconds that never goes back, for one room."""
-    offset = time.time() - trio.current_time()
+    def reserve(self, room_id: RoomId) -> None:
+        """Keep an id for a room that is not live at this moment; it counts like a live one."""
+        self._reserved.add(room_id)
+
+    def release(self, room_id: RoomId) -> None:
+        """Let another room have an id that was reserved."""
+        self._reserved.discard(room_id)
+
+    async def adopt(self, room: Room[TicketResult]) -> None:
+        """Run a room that lasts, whose id is reserved; whoever made it ends it before a drain.
+
+        It is found once it runs. Not to be cancelled: the room must not end because whoever asked
+        for it loses patience.
+        """
+        with trio.CancelScope(shield=True):
+            await start(room, self._nursery)
+        if not room.ended:
+            self._rooms[room.id] = room
+            self._lasting.add(room.id)
+
+    def forget(self, room_id: RoomId) -> None:
+        """A room has ended."""
+        self._rooms.pop(room_id, None)
+        self._lasting.discard(room_id)
+
+    def drain(self, reason: str) -> None:
+        """Open no more rooms and end all that do not last; each parts from its members itself."""
+        self._draining = True
+        for room_id, room in list(self._rooms.items()):
+            if room_id not in self._lasting:
+                room.end(reason)
+
+
+def unix_clock(earliest: float = 0.0) -> Callable[[], float]:
+    """Make a clock of Unix seconds for one room, which begins at ``earliest`` and never goes back.
+
+    Args:
+        earliest: the last time that the room was given in another process.
+    """
+    offset = max(time.time(), earliest) - trio.current_time()
     return lambda: trio.current_time() + offset
 
 

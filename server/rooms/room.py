@@ -197,6 +197,12 @@ class Room(Generic[Recorded]):
         """The number of connections that the room owns, those in their handshake included."""
         return len(self._members)
 
+    @property
+    def has_only_connections(self) -> bool:
+        """Whether there are members, and none of them outlives its connection."""
+        members = self._members.values()
+        return bool(members) and not any(isinstance(each, LastingMember) for each in members)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the room ends; then part from the members, and own nothing.
 
@@ -472,7 +478,7 @@ class Room(Generic[Recorded]):
 
     def _part(self) -> None:
         """Hand in what is left and say goodbye to everybody, all without a checkpoint."""
-        self.end("cancelled")  # if nobody else did, its scope was cancelled from outside
+        self.leave_process("cancelled")  # if nobody ended it, it was cancelled from outside
         self.inbox.close()  # frees whoever waits for space: answers are still to be read
         self._timers.stop()
         if self._parked and self._journal is not None:
