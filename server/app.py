@@ -31,6 +31,7 @@ from server.http.access import AccessRules
 from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
+from server.http.routes.rooms import RoomsOverHttp, session_handler
 from server.http.serve import HttpServer
 from server.http.slices import LongAnswers
 from server.http.social import Social
@@ -230,7 +231,10 @@ class _Frontend:
         self.chat = ChatRooms(
             rooms, database=database, writer=ground.writer, limits=limits, counters=counters
         )
-        allowances = Allowances(limits, is_live=lambda room: self.hub.find(room) is not None)
+        allowances = Allowances(
+            limits,
+            is_live=lambda room: self.hub.find(room) is not None or self.lasting.known(room),
+        )
         members = Members(
             allowances=allowances,
             places=self.places,
@@ -286,11 +290,23 @@ class _Frontend:
                     login_limit=limits.login_limit,
                     register_limit=limits.register_limit,
                 ),
-                more=chat_handlers(
-                    database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
-                ),
+                more=[
+                    *chat_handlers(
+                        database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
+                    ),
+                    session_handler(self.lasting),
+                ],
             ),
             answers=answers,
+            rooms=RoomsOverHttp(
+                rooms=self.lasting,
+                allowances=allowances,
+                keys=self.keys,
+                source=lambda request: self.sources.of_request(
+                    request.client.host if request.client else "", request.scope["headers"]
+                ),
+                limits=limits,
+            ),
         )
         self.http = HttpServer(application, limits, proxies=proxies)
         self.door = Door(

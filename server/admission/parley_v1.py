@@ -134,6 +134,7 @@ class ParleyAdmission:
                 path=ROOM_PATH,
                 handler=self.enter_room,
                 how=HOW_TO_CONNECT,
+                shared=True,
                 subprotocols=(SUBPROTOCOL,),
             )
         ]

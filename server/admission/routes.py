@@ -52,6 +52,8 @@ class WebSocketRoute:
     handler: Handler
     how: str
     """How to connect, for those who come without an upgrade: what follows "connect … to"."""
+    shared: bool = False
+    """Plain HTTP has an answer of its own at this path."""
     subprotocols: tuple[str, ...] = ()
     """Those that it speaks (RFC 6455 section 1.9), the best first; with none selected, it speaks
     as if none had been offered."""

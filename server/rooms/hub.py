@@ -116,6 +116,7 @@ class Hub:
                 epoch=f"{record.session_id}.0",
                 results=f"/rooms/{room_id}/results?key={record.key}",
                 snapshot_for=rules.snapshot_for,
+                picture=rules.picture,
                 seq=lambda: rules.seq,
                 digest=digester(rules) if self._limits.digests else None,
             ),

@@ -96,6 +96,10 @@ class Logbook:
         self._shares.remove_oldest(waiting)
         self._load -= waiting.load
 
+    async def flush(self) -> None:
+        """Wait until all that there is now is written or given up."""
+        await self._writer.flush()
+
     def put(self, chunk: Chunk, size: int, settled: Callable[[bool], None]) -> bool:
         """Hand over what is written of a room at once."""
         weight = 1 + sum(max(1, len(each.result.votes)) for each in chunk.rounds)

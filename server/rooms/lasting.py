@@ -11,19 +11,21 @@ import trio
 
 from protocol.effects import SetTimer
 from protocol.errors import ErrorCode, Refused
-from protocol.estimation import Estimation, Phase
+from protocol.estimation import CLOSED, Estimation, Phase
 from protocol.ids import RoomId
 from protocol.lasting import NOBODY, Restart
 from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, LONGEST_GRACE_SECONDS
 from protocol.messages import TicketResult
+from protocol.picture import Picture
 from server.rooms.hub import Hub
 from server.rooms.journal import Journal, Logbook
 from server.rooms.rebuilding import Rebuilt, Start, new_rules, rebuild
 from server.rooms.room import Room
 from server.store import logbook
+from server.store.cursors import Cursor
 from server.store.database import Database
 from server.store.estimations import Session
-from server.store.logbook import Opening, RoomSettings, StoredLog
+from server.store.logbook import Opening, RoomSettings, StoredLog, VisitedRoom
 from server.store.results import DatabaseResults
 from server.support import threads
 from server.support.errors import StoreUnavailable
@@ -33,6 +35,9 @@ from server.support.supervise import contain
 
 ENDED_AFTER: Final = LONGEST_GRACE_SECONDS + COMEBACK_SECONDS
 """From the start on, a room for which nobody asks waits for so many seconds."""
+
+CLOSE_SECONDS: Final = 2.0
+"""To wait for the database where a room is ended by request."""
 
 REBUILT_AT_ONCE: Final = 2
 """Rooms that are being rebuilt; more would only share the processor."""
@@ -206,6 +211,50 @@ class LastingRooms:
             part(room)
             parked += 1
         return parked
+
+    async def look(self, room_id: RoomId) -> Picture | None:
+        """Show a room of either kind; ``None`` if there is none.
+
+        Raises:
+            Refused: if it is parked, and the server is shutting down.
+            StoreUnavailable: if it is parked, and the database does not answer.
+        """
+        room = await self.wake(room_id)
+        if room is None or room.lasting is None or room.lasting.picture is None:
+            return None
+        return room.lasting.picture()
+
+    async def close(self, room_id: RoomId, may: Callable[[int], bool]) -> bool | None:
+        """End a room that lasts, if ``may`` says yes to its session's id; it is on record then.
+
+        Returns:
+            Whether it said yes; ``None`` if there is no such room.
+
+        Raises:
+            Refused: if it is parked, and the server is shutting down.
+            StoreUnavailable: if it is parked, and the database does not answer.
+        """
+        room = await self.wake(room_id)
+        journal = self.journal(room_id)
+        if room is None or journal is None:
+            return None
+        if not may(journal.session.id):
+            return False
+        room.end(CLOSED)
+        with trio.move_on_after(CLOSE_SECONDS):
+            await self._book.flush()
+        return True
+
+    async def visited(
+        self, user_id: int, *, before: Cursor | None, limit: int
+    ) -> Sequence[VisitedRoom]:
+        """List rooms that an account has been in, the latest first.
+
+        Raises:
+            StoreUnavailable: if the database does not answer.
+        """
+        read = partial(logbook.visited, user_id=user_id, before=before, limit=limit)
+        return await self._database.run(read)
 
     def drain(self, reason: str) -> None:
         """Park all rooms, but for those in which everybody is gone with this process.

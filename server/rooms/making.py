@@ -53,6 +53,7 @@ class RoomMaker:
                 epoch=f"{session.id}.{rules.generation}",
                 results=f"/rooms/{session.room_id}/results?key={session.key}",
                 snapshot_for=rules.snapshot_for,
+                picture=rules.picture,
                 seq=lambda: rules.seq,
                 journal=journal,
                 digest=digester(rules) if self._limits.digests else None,

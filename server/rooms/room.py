@@ -32,6 +32,7 @@ from protocol.journal import LOGGED
 from protocol.lasting import Detach
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, TimeUp
+from protocol.picture import Picture
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
 from server.rooms.member import LastingMember, Link
@@ -118,6 +119,8 @@ class Lasting:
     """Shows the room as one member may see it."""
     seq: Callable[[], int]
     """The number of the last change."""
+    picture: Callable[[], Picture] | None = None
+    """Shows the room as everybody may see it, if it is one for estimation."""
     journal: Journal | None = None
     """Its log, if it is to outlive the process."""
     digest: Callable[[], Event] | None = None

@@ -19,6 +19,7 @@ from protocol.journal import Entry, Unreadable, write_entries
 from protocol.limits import GRACE_SECONDS, ROUNDS
 from protocol.messages import Command
 from server.store import estimations
+from server.store.cursors import Cursor
 from server.store.estimations import Round, Session
 from server.store.schema import estimation_rounds as rounds
 from server.store.schema import estimation_sessions as sessions
@@ -222,6 +223,61 @@ def parked(conn: sa.Connection) -> list[Session]:
         sa.select(*_SESSION).join_from(rooms, sessions).where(rooms.c.room_id.is_not(None))
     )
     return [_session(row) for row in found]
+
+
+@attrs.frozen
+class VisitedRoom:
+    """A room that an account has been in."""
+
+    session: Session
+    settings: RoomSettings
+    joined_at: float
+    closed_at: float | None
+    rounds: int
+
+    @property
+    def cursor(self) -> Cursor:
+        """Its place in the list."""
+        return Cursor(self.joined_at, self.session.id)
+
+
+def visited(
+    conn: sa.Connection, *, user_id: int, before: Cursor | None, limit: int
+) -> list[VisitedRoom]:
+    """List rooms that an account has been in, the latest first."""
+    last = (
+        sa.select(sa.func.max(rounds.c.number))
+        .where(rounds.c.session_id == sessions.c.id)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(
+            *_SESSION,
+            sessions.c.closed_at,
+            rooms.c.settings,
+            people.c.joined_at,
+            (sa.func.coalesce(last, -1) + 1).label("rounds"),
+        )
+        .select_from(people)
+        .join(sessions, sessions.c.id == people.c.session_id)
+        .join(rooms, rooms.c.session_id == people.c.session_id)
+        .where(people.c.user_id == user_id)
+        .order_by(people.c.joined_at.desc(), people.c.session_id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        place = sa.tuple_(people.c.joined_at, people.c.session_id)
+        query = query.where(place < sa.tuple_(sa.literal(before.at), sa.literal(before.id)))
+    return [
+        VisitedRoom(
+            _session(row),
+            RoomSettings.read(row.settings),
+            row.joined_at,
+            row.closed_at,
+            row.rounds,
+        )
+        for row in conn.execute(query)
+    ]
 
 
 def forget_claims(conn: sa.Connection, before: float) -> None:
