@@ -181,6 +181,7 @@ def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
 def to_plain(state: State) -> dict[str, Any]:
     """Give a room as plain data, which JSON can hold."""
     plain: dict[str, Any] = CONVERTER.unstructure(state)
+    plain["waited_for"] = list(waiting_for(state))  # so that equal rooms are stored alike
     plain["version"] = STATE_VERSION
     return plain
 

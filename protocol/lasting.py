@@ -51,7 +51,12 @@ class Return:
 
 @attrs.frozen
 class Restart:
-    """The server has come back: nobody has a connection any more."""
+    """The server has come back: nobody has a connection any more.
+
+    It must be on record before anybody returns: a server that dies before it is would give this
+    generation's number again, to another history, and clients of the first would be taken for
+    clients of the second.
+    """
 
 
 @attrs.frozen
