@@ -16,7 +16,7 @@ from protocol.messages import Command, Reject, TicketId, TicketResult, Vote
 from server.rooms.journal import MOST_ENTRIES, SNAPSHOT_COMMANDS, TRIES, Journal, Logbook
 from server.store import logbook
 from server.store.estimations import Session
-from server.store.logbook import RoomSettings, StoredLog
+from server.store.logbook import Kept, RoomSettings, StoredLog
 from server.store.results import DatabaseResults
 from server.store.schema import room_people
 from server.store.writer import BATCH_SECONDS, MOST_ROWS, Writer
@@ -64,7 +64,9 @@ class Desk:
         self.database.now(
             partial(logbook.open_room, session=session, settings=settings, claim=None)
         )
-        return Journal(self.book, session, results=self.results, snapshot=self.snapshot)
+        return Journal(
+            self.book, session, results=self.results, snapshot=self.snapshot, kept=Kept()
+        )
 
     def snapshot(self) -> dict[str, Any]:
         return {"seq": self.seq, "padding": self.padding}
