@@ -100,6 +100,7 @@ class House:
             clock=lambda: start.at + trio.current_time() - since,
         )
         room.inbox.put(NOBODY, GrantNumbers(0))  # nothing, but then it has begun
+        room.inbox.settle()
         return room
 
     def rules(self, room_id: RoomId) -> Estimation:
