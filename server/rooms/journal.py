@@ -15,7 +15,7 @@ from protocol.lasting import Join
 from protocol.messages import Command, TicketResult
 from server.store import logbook
 from server.store.estimations import Round, Session
-from server.store.logbook import Applied, Chunk
+from server.store.logbook import Applied, Chunk, Kept
 from server.store.recording import Recording
 from server.store.results import DatabaseResults
 from server.store.shares import Claim, Kind, Shares
@@ -130,9 +130,7 @@ class Journal:
         *,
         results: DatabaseResults,
         snapshot: Callable[[], dict[str, Any]],
-        stored: logbook.StoredLog | None = None,
-        seq: int = 0,
-        logged: int = 0,
+        kept: Kept,
     ) -> None:
         """Begin, or go on.
 
@@ -141,12 +139,10 @@ class Journal:
             session: the room's.
             results: where the room's results are found.
             snapshot: gives the whole room, as plain data.
-            stored: what is in the store, if anything is.
-            seq: the number of the last change that is.
-            logged: the number of commands since the snapshot that are.
+            kept: how far the store knows the room.
         """
         self.session = session
-        self.saved = seq
+        self.saved = kept.seq
         """The number of the last change that is durable."""
         self.on_saved: Callable[[int], None] | None = None
         """Is told the same, in Trio's thread, whenever it has grown."""
@@ -154,11 +150,11 @@ class Journal:
         """Is told that the room's end is written, or cannot be."""
         self._book = book
         self._snapshot = snapshot
-        self._recording: Recording = results.resume(session, self, stored.rounds if stored else 0)
-        self._number = stored.number + len(stored.rows) if stored else 0
-        self._seq = seq
-        self._logged = logged
-        self._snapshot_bytes = len(stored.snapshot or b"") if stored else 0
+        self._recording: Recording = results.resume(session, self, kept.rounds)
+        self._number = kept.number
+        self._seq = kept.seq
+        self._logged = kept.commands
+        self._snapshot_bytes = kept.snapshot_bytes
         self._entries: list[Applied] = []
         self._people: dict[int, float] = {}
         self._rounds: deque[_Waiting] = deque()

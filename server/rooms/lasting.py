@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import attrs
 import trio
+from sqlalchemy import Connection
 
 from protocol.effects import SetTimer
 from protocol.errors import ErrorCode, Refused
@@ -25,9 +26,8 @@ from server.store import logbook
 from server.store.cursors import Cursor
 from server.store.database import Database
 from server.store.estimations import Session
-from server.store.logbook import Opening, RoomSettings, StoredLog, VisitedRoom
+from server.store.logbook import Kept, Opening, RoomSettings, VisitedRoom
 from server.store.results import DatabaseResults
-from server.support import threads
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from server.support.observe import get_logger
@@ -289,7 +289,7 @@ class LastingRooms:
         else:
             rules = new_rules(session, settings, self._limits)
             begin = Start(session.opened_at, [SetTimer(NOBODY, EMPTY_SECONDS)])
-            await self._run(rules, self._journal(session, rules), begin)
+            await self._run(rules, self._journal(session, rules, Kept()), begin)
         return Opened(room_id, session, settings, fresh=True, ended=False)
 
     def _opened_before(self, opening: Opening) -> Opened:
@@ -305,20 +305,23 @@ class LastingRooms:
 
     async def _wake(self, session: Session) -> None:
         """Make a parked room live, or end it if that cannot be."""
-        room_id = session.room_id
-        stored = await self._database.run(partial(logbook.load, session_id=session.id))
-        rebuilt = None
-        if stored is not None:
-            with contain("rooms", room=room_id, becomes="ended: its log cannot be read"):
-                rebuilt = await threads.run(rebuild, stored, self._limits, self._clock())
-        if stored is None or rebuilt is None or rebuilt.rules.phase is Phase.ENDED:
+        rebuilt = await self._database.run(partial(self._read, session, self._clock()))
+        if rebuilt is None or rebuilt.rules.phase is Phase.ENDED:
             await self._end_parked([session])
             return
         _refuse_if(self._hub.draining)
         rules, begin = rebuilt.rules, rebuilt.start
-        journal = self._journal(session, rules, stored, rebuilt)
+        journal = self._journal(session, rules, rebuilt.kept)
         journal.add(begin.at, NOBODY, Restart(), rules.seq)
         await self._run(rules, journal, begin)
+
+    def _read(self, session: Session, now: float, conn: Connection) -> Rebuilt | None:
+        """Rebuild a room, in a worker thread; ``None`` if it is gone or cannot be understood."""
+        stored = logbook.load(conn, session_id=session.id)
+        if stored is not None:
+            with contain("rooms", room=session.room_id, hence="it is ended"):
+                return rebuild(stored, self._limits, now)
+        return None
 
     async def _end_parked(self, some: Sequence[Session]) -> bool:
         """End parked rooms; nobody can wake them meanwhile. Tell whether it was possible."""
@@ -351,21 +354,9 @@ class LastingRooms:
         del self._live[room_id]
         self._hub.forget(room_id)
 
-    def _journal(
-        self,
-        session: Session,
-        rules: Estimation,
-        stored: StoredLog | None = None,
-        rebuilt: Rebuilt | None = None,
-    ) -> Journal:
+    def _journal(self, session: Session, rules: Estimation, kept: Kept) -> Journal:
         journal = Journal(
-            self._book,
-            session,
-            results=self._results,
-            snapshot=rules.snapshot,
-            stored=stored,
-            seq=rebuilt.seq if rebuilt else 0,
-            logged=rebuilt.logged if rebuilt else 0,
+            self._book, session, results=self._results, snapshot=rules.snapshot, kept=kept
         )
         journal.on_closed = partial(self._hub.release, session.room_id)
         return journal

@@ -12,7 +12,7 @@ from protocol.journal import Unreadable, read_entries
 from protocol.lasting import NOBODY, Restart
 from protocol.messages import TicketResult
 from server.store.estimations import Session
-from server.store.logbook import RoomSettings, StoredLog
+from server.store.logbook import Kept, RoomSettings, StoredLog
 from server.support.limits import Limits
 
 
@@ -32,10 +32,8 @@ class Rebuilt:
 
     rules: Estimation
     start: Start
-    seq: int
-    """The number of the last change that is in the log."""
-    logged: int
-    """The number of commands that were applied."""
+    kept: Kept
+    """How far the store knows it."""
 
 
 def rebuild(stored: StoredLog, limits: Limits, now: float) -> Rebuilt:
@@ -65,13 +63,20 @@ def rebuild(stored: StoredLog, limits: Limits, now: float) -> Rebuilt:
             rules.apply(entry.command, entry.member, entry.at)
         if entries:
             logged, last = logged + len(entries), entries[-1].at
-    at, seq = max(now, last), rules.seq
+    kept = Kept(
+        number=stored.number + len(stored.rows),
+        seq=rules.seq,
+        commands=logged,
+        snapshot_bytes=len(stored.snapshot or b""),
+        rounds=stored.rounds,
+    )
+    at = max(now, last)
     effects = [
         effect
         for effect in rules.apply(Restart(), NOBODY, at)
         if isinstance(effect, SetTimer | ClearTimer | Own)
     ]
-    return Rebuilt(rules, Start(at, effects), seq, logged)
+    return Rebuilt(rules, Start(at, effects), kept)
 
 
 def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estimation:

@@ -106,6 +106,21 @@ class StoredLog:
     """One more than the highest number of a round."""
 
 
+@attrs.frozen(kw_only=True)
+class Kept:
+    """How far the store knows a room; by default one that has just been opened."""
+
+    number: int = 0
+    """Of the last row of its log, or of its snapshot."""
+    seq: int = 0
+    """Of the last change."""
+    commands: int = 0
+    """Since the snapshot."""
+    snapshot_bytes: int = 0
+    rounds: int = 0
+    """That were revealed."""
+
+
 def open_room(
     conn: sa.Connection, *, session: Session, settings: str, claim: str | None
 ) -> Opening:
