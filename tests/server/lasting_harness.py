@@ -10,7 +10,7 @@ import trio.testing
 
 from protocol.effects import Effect, Own
 from protocol.estimation import Estimation
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketId
 from protocol.lasting import (
     NOBODY,
     BeginRound,
@@ -126,7 +126,7 @@ class House:
     async def play(self, room_id: RoomId, number: int) -> None:
         """Play a whole round; each is numbered from 1 on."""
         asked: list[tuple[MemberId, Request]] = [
-            (ADA, BeginRound(f"T-{number}")),
+            (ADA, BeginRound(TicketId(f"T-{number}"))),
             (ADA, CastCard(number, "5")),
             (BOB, CastCard(number, "8")),
             (ADA, RevealRound(number)),
