@@ -486,6 +486,15 @@ class LastingRoom(RuleBasedStateMachine):
                 request = self.request(0, "vote", card, right=True)
                 self.number(member, self.refs.get(member, 0) + 1, request)
 
+    @precondition(lambda self: self.notebook.voting)
+    @rule(card=st.sampled_from(CARDS), but=st.integers(0, 2))
+    def most_vote_in_the_other_dialect(self, card: str, but: int) -> None:
+        """Spectators and those who have not announced themselves, too; only they are refused."""
+        running = self.room.rules.picture().round
+        for member in list(self.notebook.seats)[but:]:
+            if running is not None:
+                self.say(member, CastVote(TicketId(running.ticket), card))
+
     @rule(number=SOMEBODY, back=st.integers(0, 70), card=st.sampled_from(CARDS))
     def repeat(self, number: int, back: int, card: str) -> None:
         """Somebody asks under a number that it has used, or left out, for whatever."""
