@@ -194,6 +194,11 @@ class LastingRooms:
         with self._at_work(room_id):
             async with self._rebuilding:
                 await self._wake(session)
+            journal = self.journal(room_id)
+            if journal is not None:
+                # Before anybody returns: another crash must not give what follows the numbers, in
+                # the same generation, of what those who are back will have seen.
+                await journal.flushed()
         return self.find(room_id)
 
     def park_all(self, part: Callable[[EstimationRoom], None]) -> int:
