@@ -39,6 +39,9 @@ ENDED_AFTER: Final = LONGEST_GRACE_SECONDS + COMEBACK_SECONDS
 CLOSE_SECONDS: Final = 2.0
 """To wait for the database where a room is ended by request."""
 
+RECORD_SECONDS: Final = 5.0
+"""To wait for the database before somebody may return to a room."""
+
 REBUILT_AT_ONCE: Final = 2
 """Rooms that are being rebuilt; more would only share the processor."""
 
@@ -120,6 +123,7 @@ class LastingRooms:
         self._parked: dict[RoomId, Session] = {}
         self._live: dict[RoomId, tuple[EstimationRoom, Journal]] = {}
         self._busy: dict[str, trio.Event] = {}  # claims and ids for which somebody is at work
+        self._unrecorded: set[RoomId] = set()  # live, but their restarts are not on record yet
         self._rebuilding = trio.CapacityLimiter(REBUILT_AT_ONCE)
         self._log = get_logger("rooms")
 
@@ -189,16 +193,15 @@ class LastingRooms:
             await self._busy[room_id].wait()
         session = self._parked.get(room_id)
         if session is None:
+            if room_id in self._unrecorded:
+                with self._at_work(room_id):
+                    await self._record_restart(room_id)
             return self._hub.find(room_id)
         _refuse_if(self._hub.draining)
         with self._at_work(room_id):
             async with self._rebuilding:
                 await self._wake(session)
-            journal = self.journal(room_id)
-            if journal is not None:
-                # Before anybody returns: another crash must not give what follows the numbers, in
-                # the same generation, of what those who are back will have seen.
-                await journal.flushed()
+            await self._record_restart(room_id)
         return self.find(room_id)
 
     def park_all(self, part: Callable[[EstimationRoom], None]) -> int:
@@ -328,6 +331,24 @@ class LastingRooms:
                 return rebuild(stored, self._limits, now)
         return None
 
+    async def _record_restart(self, room_id: RoomId) -> None:
+        """Wait until a room's restart is on record, before anybody returns to it.
+
+        Else another crash would give what follows, in the same generation, the numbers of what
+        those who are back will have seen.
+
+        Raises:
+            StoreUnavailable: if that takes too long; then the next one waits for it.
+        """
+        journal = self.journal(room_id)
+        if journal is not None:
+            self._unrecorded.add(room_id)
+            with trio.move_on_after(RECORD_SECONDS) as patience:
+                await journal.flushed()
+            if patience.cancelled_caught:
+                raise StoreUnavailable("a room's restart cannot be written")
+        self._unrecorded.discard(room_id)
+
     async def _end_parked(self, some: Sequence[Session]) -> bool:
         """End parked rooms; nobody can wake them meanwhile. Tell whether it was possible."""
         for session in some:
@@ -357,6 +378,7 @@ class LastingRooms:
 
     def _forget(self, room_id: RoomId) -> None:
         del self._live[room_id]
+        self._unrecorded.discard(room_id)
         self._hub.forget(room_id)
 
     def _journal(self, session: Session, rules: Estimation, kept: Kept) -> Journal:
