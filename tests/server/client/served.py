@@ -28,7 +28,7 @@ class Served:
         self.subprotocol: str | None = SUBPROTOCOL
         self.dialled = 0
         self._nursery = nursery
-        self._streams: list[trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]] = []
+        self._streams: list[trio.abc.Stream] = []
         self._changed = trio.Event()
 
     async def dial(self, address: Address) -> trio.abc.Stream:
@@ -55,7 +55,7 @@ class Served:
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)  # type: ignore[arg-type]
+            request = await wrap_server_stream(nursery, stream)
             if self.status is not None:
                 await request.reject(self.status, body=b"no\n")
                 return
