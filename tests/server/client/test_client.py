@@ -1,0 +1,275 @@
+"""The client library on Trio: a seat that holds over cuts, crashes and a server that is away."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from protocol.client_happenings import Again, Answered, Changed, Happening, Over
+from protocol.errors import ErrorCode
+from protocol.farewell import Ending
+from protocol.picture import Stage
+from server.client import Declined, Lagging, NotReached, Room, RoomOver, open_room
+from server.client.followers import MOST_BEHIND, Follower
+from tests.protocol.lossy_server import KEY
+from tests.server.client.served import Served, serving
+
+
+Clock = trio.testing.MockClock
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving() as served:
+        yield served
+
+
+def seat(
+    served: Served, name: str, *, owner: bool = False, **more: Any
+) -> AbstractAsyncContextManager[Room]:
+    key = KEY if owner else None
+    return open_room(
+        "ws://parley.test", "Room42", name=name, owner_key=key, dial=served.dial, **more
+    )
+
+
+async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        await ann.wait_for(lambda picture: len(picture.members) == 2)
+        begun = await ann.begin("T-1")
+        assert begun.round is not None
+        await bob.wait_for(lambda picture: picture.round)
+        await ann.vote("5")
+        await bob.vote("8")
+        assert ann.mine.card == "5"
+        assert bob.mine.card == "8"
+        revealed = await ann.reveal()
+        await bob.wait_for(lambda picture: picture.stage is Stage.REVEALED)
+
+        assert revealed.shown is not None
+        assert [(vote.name, vote.card) for vote in revealed.shown.votes] == [
+            ("Ann", "5"),
+            ("Bob", "8"),
+        ]
+        assert ann.picture == bob.picture == served.rules.rules.picture()
+        assert ann.mine.may == ("leave", "begin", "close")
+        assert ann.welcome is not None
+
+
+async def test_a_vote_waits_for_a_connection_and_takes_effect_once(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        await ann.begin("T-1")
+        served.reachable = False
+        await served.cut()
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ann.vote, "5")
+            await trio.sleep(120)
+            assert [each.sent for each in ann.pending] == [False]
+            assert "cannot reach parley.test" in ann.trouble
+            served.reachable = True
+        assert ann.trouble == ""
+        assert ann.mine.card == "5"
+        assert ann.picture == served.rules.rules.picture()
+        await ann.settled()
+        member = ann.mine.member
+        assert [served.rules.effects[member, ref] for ref in (1, 2)] == [1, 1]
+
+
+async def test_what_was_acknowledged_survives_a_crash_of_the_server(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        await ann.begin("T-1")
+        served.saves = False
+        await ann.vote("5")
+        served.rules.crash()
+        assert not served.rules.effects[ann.mine.member, 2]
+        await served.cut()
+        served.saves = True
+
+        await ann.settled()
+
+        assert served.rules.effects[ann.mine.member, 2] == 1
+        await ann.reveal()
+        assert ann.picture == served.rules.rules.picture()
+
+
+async def test_a_stopping_server_says_when_to_come_back(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        follower = aiter(ann)
+        before = trio.current_time()
+        served.rules.stop(back_in=7.0)
+        served.change()
+        happened = [await anext(follower) for _ in range(3)]
+        async for happening in follower:
+            if isinstance(happening, Changed):
+                break
+        assert Again(7.0, Ending.GOING_AWAY, "because") in happened
+        assert trio.current_time() == pytest.approx(before + 7.0)
+
+
+async def test_a_dead_connection_is_noticed_by_its_silence(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        served.deaf = True
+        before = trio.current_time()
+        async for happening in ann:
+            if isinstance(happening, Again):
+                break
+        assert 35.0 <= trio.current_time() - before <= 38.0
+        served.deaf = False
+        await ann.begin("T-1")
+        assert len(ann.picture.members) == 1
+
+
+async def test_a_refused_request_raises_with_what_the_server_says(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        with pytest.raises(Declined, match="no vote is running"):
+            await ann.vote("5")
+        await ann.begin("T-1")
+        with pytest.raises(Declined) as raised:
+            await ann.vote("6")
+        assert raised.value.error.code == ErrorCode.NOT_IN_DECK
+        assert raised.value.error.field == "card"
+        assert ann.mine.card is None
+
+
+async def test_an_end_is_told_to_whoever_waits(autojump_clock: Clock, served: Served) -> None:
+    ends: list[str] = []
+
+    async def wait_in_vain(room: Room) -> None:
+        with pytest.raises(RoomOver) as raised:
+            await room.wait_for(lambda picture: picture.name == "another")
+        ends.append(str(raised.value.over.reason))
+
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        heard = aiter(bob)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_in_vain, bob)
+            await trio.testing.wait_all_tasks_blocked()
+            await ann.close()
+        happened = [each async for each in heard]
+        assert isinstance(happened[-1], Over)
+        assert [each async for each in bob] == [bob.over]
+        with pytest.raises(RoomOver):
+            await bob.leave()
+    assert ends == ["room_ended"]
+
+
+async def test_leaving_gives_the_seat_up_and_closing_the_block_does_not(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        async with seat(served, "Bob"):
+            pass
+        picture = await ann.wait_for(lambda picture: not picture.members[-1].here)
+        assert [each.name for each in picture.members] == ["Ann", "Bob"]
+        async with seat(served, "Cid") as cid:
+            await cid.leave()
+        picture = await ann.wait_for(lambda picture: picture.members[-1].name == "Bob")
+
+
+async def test_a_seat_is_taken_again_with_its_token(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        await ann.begin("T-1")
+        assert ann.welcome is not None
+        token = ann.welcome.token
+    async with open_room(
+        "ws://parley.test", "Room42", seat_token=token, last_ref=1, dial=served.dial
+    ) as again:
+        await again.vote("5")
+        assert len(again.picture.members) == 1
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_who_is_not_upgraded_is_told_so(
+    autojump_clock: Clock, served: Served, status: int
+) -> None:
+    served.status = status
+    with pytest.raises(RoomOver, match=f"{status} no"):
+        await seat(served, "Ann").__aenter__()
+    assert served.dialled == 1
+
+
+async def test_who_speaks_something_else_is_no_parley(
+    autojump_clock: Clock, served: Served
+) -> None:
+    served.subprotocol = None
+    with pytest.raises(RoomOver, match="does not speak parley"):
+        await seat(served, "Ann").__aenter__()
+
+
+@pytest.mark.parametrize("status", [None, 429, 503])
+async def test_a_server_is_tried_for_a_while(
+    autojump_clock: Clock, served: Served, status: int | None
+) -> None:
+    served.status, served.reachable = status, status is not None
+    with pytest.raises(NotReached, match=r"cannot reach|answers"):
+        await seat(served, "Ann", patience=60.0).__aenter__()
+    assert served.dialled > 4
+    assert trio.current_time() == pytest.approx(60.0, abs=3.0)
+
+
+async def test_a_wrong_key_is_refused(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann"):
+        pass
+    with pytest.raises(RoomOver) as raised:
+        await open_room(
+            "ws://parley.test", "Room42", seat_token="token of m9", dial=served.dial
+        ).__aenter__()
+    assert raised.value.over.reason is Ending.WRONG_KEY
+
+
+async def test_errors_of_the_body_come_out_as_they_are(
+    autojump_clock: Clock, served: Served
+) -> None:
+    with pytest.raises(KeyError):
+        async with seat(served, "Ann"):
+            raise KeyError
+    with trio.move_on_after(1) as scope:
+        async with seat(served, "Bob"):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_whoever_does_not_listen_keeps_nothing_up(autojump_clock: Clock) -> None:
+    follower = Follower()
+    happening: Happening = Again(1.0, None, "")
+    for _ in range(MOST_BEHIND + 1):
+        follower.add(happening)
+    for _ in range(MOST_BEHIND):
+        assert await anext(follower) is happening
+    with pytest.raises(Lagging):
+        await anext(follower)
+
+
+async def test_happenings_come_in_order(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann:
+        follower = aiter(ann)
+        await ann.begin("T-1")
+        kinds = [type(await anext(follower)) for _ in range(2)]
+        assert kinds == [Answered, Changed]
+
+
+@pytest.mark.parametrize(
+    "url", ["parley.test", "ftp://parley.test", "ws://", "ws://a@b", "ws://a?b"]
+)
+def test_a_url_that_is_none_is_named(url: str) -> None:
+    with pytest.raises(ValueError, match="url must be an address"):
+        open_room(url, "Room42", name="Ann")
+
+
+def test_it_must_be_said_who_comes() -> None:
+    with pytest.raises(ValueError, match="one of name"):
+        open_room("ws://parley.test", "Room42")
