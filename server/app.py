@@ -14,6 +14,7 @@ from server.admission.allowances import Allowances
 from server.admission.door import Door
 from server.admission.estimatex import Admission
 from server.admission.gochat import ChatAdmission
+from server.admission.lobby import Lobby
 from server.admission.members import Members
 from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable
@@ -255,21 +256,22 @@ class _Frontend:
             accounts=ground.accounts, rooms=self.chat, members=members, allowances=allowances
         )
         self.keys = SeatKeys(secret)
-        self.parley = ParleyAdmission(
-            rooms=self.lasting,
+        self.lobby = Lobby(
             members=members,
             allowances=allowances,
             accounts=ground.accounts,
-            keys=self.keys,
             limits=limits,
             counters=counters,
             release=version("parley-server"),
+        )
+        parley_admission = ParleyAdmission(
+            self.lobby, rooms=self.lasting, allowances=allowances, keys=self.keys
         )
         routes = RouteTable(
             [
                 *self.admission.routes(echo=settings.echo),
                 *chat_admission.routes(),
-                *self.parley.routes(),
+                *parley_admission.routes(),
             ]
         )
         ground.accounts.revocations.subscribe(self._revoke)
@@ -329,7 +331,7 @@ class _Frontend:
         self.lasting.drain(_GOING_AWAY)
         self.chat.drain(_GOING_AWAY)
         self.admission.drain(_GOING_AWAY)
-        self.parley.drain()
+        self.lobby.drain()
         await self.http.begin_drain()
 
 

@@ -28,7 +28,7 @@ INSIDE: Final = {
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": [
-        *("parley_v1", "link", "gochat", "estimatex", "members", "allowances", "door"),
+        *("parley_v1", "lobby", "link", "gochat", "estimatex", "members", "allowances", "door"),
         *("handshake", "routes", "session", "handlers"),
     ],
     "edge": [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from protocol.dialects.parley_v1 import CLOSE_CODES, ENDINGS, PARLEY_V1
+from protocol.dialects.parley_v1 import CLOSE_CODES, ENDINGS
 from protocol.errors import Problem, Refused
 from protocol.farewell import Ending
 from protocol.greeting import Resumed
@@ -37,23 +37,27 @@ TOLD_V1: Final[Mapping[Cause, tuple[int, str]]] = {
 class Host(Protocol):
     """What a link needs of whoever has made it."""
 
-    def welcome(self, lasting: Lasting, member: MemberId, resumed: Resumed) -> bytes:
+    def welcome(self, lasting: Lasting, member: MemberId, token: str, resumed: Resumed) -> bytes:
         """Give the frames that a member is told first."""
 
 
 class ParleyLink(Session):
     """A :class:`~server.admission.session.Session` that is one of several of its member."""
 
-    __slots__ = ("host", "lasting")
+    __slots__ = ("before", "host", "lasting", "token")
 
     lasting: Lasting
     """The room's, which the welcome tells of."""
+    token: str
+    """Opens this seat again."""
+    before: bytes
+    """Frames that follow the welcome."""
     host: Host
     """Knows the frames that are said first."""
 
     def welcome(self, resumed: Resumed) -> bytes:
         """Give the frames that are said first, before the room's."""
-        return self.host.welcome(self.lasting, self.id, resumed)
+        return self.host.welcome(self.lasting, self.id, self.token, resumed) + self.before
 
     def close(
         self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None
@@ -67,7 +71,7 @@ class ParleyLink(Session):
         """Say which request came too fast, so that it can be asked again."""
         problem = super()._too_fast(text)
         try:
-            command = PARLEY_V1.decode(text) if isinstance(text, str) else None
+            command = self.dialect.decode(text) if isinstance(text, str) else None
         except Refused as refused:
             return Problem(problem.code, problem.message, values=refused.problem.values)
         ref = getattr(command, "ref", None)

@@ -1,0 +1,314 @@
+"""What every ``parley.v1`` connection passes: hello, who it is, a link to a room, or a refusal."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+import trio
+
+from protocol.answers import REMEMBERED
+from protocol.dialects.base import Dialect
+from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL, ParleyV1, write
+from protocol.errors import CloseCode, ErrorCode, Problem, Refused
+from protocol.farewell import Ending, Farewell
+from protocol.greeting import ClientLimits, Greeting, Resumed, ServerPing
+from protocol.ids import MemberId
+from protocol.messages import Command, Refusal
+from server.admission.allowances import Allowances, TakenSeat
+from server.admission.handlers import Deaf
+from server.admission.link import CAUSES, TOLD_V1, ParleyLink
+from server.admission.members import Members
+from server.admission.routes import Upgrade
+from server.auth.accounts import Accounts, Identity
+from server.auth.tokens import LOG_IN_AGAIN, Revoked
+from server.edge.closing import Cause
+from server.edge.first_message import read_first_message
+from server.edge.websocket import WebSocket
+from server.rooms.room import Lasting, Room
+from server.support.counters import Counters
+from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
+from server.support.limits import Limits
+from server.support.rationed import RationedLog
+
+_BUSY_SECONDS: Final = 5.0
+
+_ENDINGS: Final[Mapping[ErrorCode, Ending]] = {
+    ErrorCode.NO_SUCH_ROOM: Ending.NO_SUCH_ROOM,
+    ErrorCode.ROOM_ENDED: Ending.ROOM_ENDED,
+    ErrorCode.WRONG_KEY: Ending.WRONG_KEY,
+    ErrorCode.SHUTTING_DOWN: Ending.GOING_AWAY,
+    ErrorCode.TOO_MANY: Ending.BUSY,
+    ErrorCode.TOO_MANY_ROOMS: Ending.BUSY,
+    ErrorCode.NOT_NOW: Ending.BUSY,
+}
+"""What refusals mean for the connection; all others are for good."""
+
+Enter = Callable[[Upgrade, str, bytes], Awaitable[None]]
+"""Lets somebody in who has said this first, with what came behind; the room owns the peer then.
+
+Raises Refused, or StoreUnavailable: then the peer is still the caller's.
+"""
+
+
+@attrs.define(eq=False)
+class _Visit:
+    """A signed-in member."""
+
+    identity: Identity
+    room: Room[Any]
+    member: MemberId
+
+
+class Lobby:
+    """Makes links of connections, for rooms of all kinds."""
+
+    def __init__(
+        self,
+        *,
+        members: Members,
+        allowances: Allowances,
+        accounts: Accounts,
+        limits: Limits,
+        counters: Counters,
+        release: str,
+    ) -> None:
+        """Begin with nobody.
+
+        Args:
+            members: makes connections.
+            allowances: counts seats for each source.
+            accounts: knows whose token it is, and tells of tokens that end.
+            limits: what clients must keep to.
+            counters: are kept up to date.
+            release: of the server, which clients are told.
+        """
+        self._members = members
+        self._allowances = allowances
+        self._accounts = accounts
+        self._limits = limits
+        self._counters = counters
+        self._release = release
+        self._client_limits = ClientLimits(
+            message_bytes=limits.message_bytes,
+            rate=limits.inbound_rate,
+            burst=limits.inbound_burst,
+            window=REMEMBERED,
+        )
+        self._log = RationedLog("door")
+        self._greeted: set[trio.CancelScope] = set()
+        self._draining = False
+        self._visits: dict[int, set[_Visit]] = {}
+        accounts.revocations.subscribe(self._revoke)
+
+    def drain(self) -> None:
+        """Ask those to come back later who have not said who they are."""
+        self._draining = True
+        for scope in list(self._greeted):
+            scope.cancel()
+
+    async def receive(self, upgrade: Upgrade, enter: Enter) -> None:
+        """Hear what a connection says first, and let ``enter`` see to the rest.
+
+        Whatever is wrong is told in this dialect, with a close code that says whether to come back.
+
+        Raises:
+            HttpRejection: 400 if the client does not offer the subprotocol.
+        """
+        if upgrade.subprotocol is None:
+            raise HttpRejection(
+                HTTPStatus.BAD_REQUEST, f"this WebSocket speaks the subprotocol {SUBPROTOCOL}"
+            )
+        owned = True
+        try:
+            await upgrade.peer.send(upgrade.response)
+            try:
+                first = await self._await_hello(upgrade)
+                if first is None:
+                    return
+                await enter(upgrade, *first)
+                owned = False
+            except Refused as refused:
+                owned = False
+                await self._refuse(upgrade, refused.problem)
+            except StoreUnavailable:
+                owned = False
+                problem = Problem(ErrorCode.NOT_NOW, "the database does not answer now")
+                await self._refuse(upgrade, problem)
+        finally:
+            if owned:
+                await upgrade.peer.aclose()
+
+    async def _await_hello(self, upgrade: Upgrade) -> tuple[str, bytes] | None:
+        peer = upgrade.peer
+        patience = trio.CancelScope(deadline=trio.current_time() + self._limits.announce_seconds)
+        if self._draining:
+            patience.cancel()
+        self._greeted.add(patience)
+        peer.give_way = patience.cancel
+        try:
+            with patience:
+                longest = self._limits.message_bytes
+                return await read_first_message(peer, upgrade.leftover, longest)
+        finally:
+            self._greeted.discard(patience)
+            peer.give_way = None
+        if peer.displaced:
+            return None
+        if self._draining:
+            raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
+        seconds = self._limits.announce_seconds
+        raise Refused(ErrorCode.MALFORMED, f"no hello within {seconds:g} seconds", "hello")
+
+    async def identify(self, token: str) -> Identity:
+        """Say whose token this is.
+
+        Raises:
+            Refused: if it is nobody's, or not any more.
+            StoreUnavailable: if nobody can be known now.
+        """
+        # What is revoked while the token is looked up may not be seen by that any more.
+        revoked: list[Revoked] = []
+        unsubscribe = self._accounts.revocations.subscribe(revoked.append)
+        try:
+            identity = await self._accounts.identify(token)
+            if any(each.covers(identity.user.id, identity.digest) for each in revoked):
+                raise NotAuthenticated
+        except NotAuthenticated:
+            raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token") from None
+        finally:
+            unsubscribe()
+        return identity
+
+    def take_seat(
+        self, upgrade: Upgrade, room: Room[Any], member: MemberId, identity: Identity | None
+    ) -> Callable[[], None]:
+        """Count a seat, and an account's membership, until what is returned is called.
+
+        Raises:
+            Refused: if the source has too many seats.
+        """
+        source = upgrade.peer.source
+        self._allowances.take_seat(source)
+        seat = TakenSeat(self._allowances, source)
+        if identity is None:
+            return seat
+        visit = _Visit(identity, room, member)
+        self._visits.setdefault(identity.user.id, set()).add(visit)
+        return partial(self._forget, visit, seat)
+
+    def keep(self, upgrade: Upgrade) -> None:
+        """Let a connection keep its place that a room has now."""
+        self._members.keep(upgrade.peer)
+
+    def link(
+        self,
+        upgrade: Upgrade,
+        leftover: bytes,
+        room: Room[Any],
+        member: MemberId,
+        entry: Command,
+        *,
+        token: str,
+        dialect: Dialect = PARLEY_V1,
+        before: bytes = b"",
+    ) -> ParleyLink:
+        """Make a link to a room that lasts of a connection that has said hello.
+
+        Args:
+            upgrade: the request, whose answer has been sent.
+            leftover: what came behind the hello.
+            room: the room.
+            member: whose connection it is.
+            entry: what to say to the room first.
+            token: opens this seat again; the member is told it.
+            dialect: how it speaks.
+            before: frames that it is told right behind the welcome.
+        """
+        upgrade = attrs.evolve(upgrade, response=b"", leftover=leftover)
+        connection = self._members.connect(upgrade, told=TOLD_V1, beat=_beat)
+        link = ParleyLink(
+            member,
+            "",
+            dialect,
+            room=room.id,
+            inbox=room.inbox,
+            connection=connection,
+            limits=self._limits,
+            counters=self._counters,
+            entry=entry,
+        )
+        link.host, link.token, link.before = self, token, before
+        if room.lasting is not None:
+            link.lasting = room.lasting
+        return link
+
+    def welcome(self, lasting: Lasting, member: MemberId, token: str, resumed: Resumed) -> bytes:
+        """Give the frames that a member is told first."""
+        greeting = Greeting(
+            member=member,
+            token=token,
+            epoch=lasting.epoch,
+            lasting=lasting.journal is not None,
+            resumed=resumed,
+            at=time.time(),
+            ping_seconds=self._limits.heartbeat_seconds,
+            limits=self._client_limits,
+            release=self._release,
+            results=lasting.results,
+        )
+        return write(greeting)
+
+    # --- out --------------------------------------------------------------------------------
+
+    def _forget(self, visit: _Visit, then: Callable[[], None]) -> None:
+        visits = self._visits.get(visit.identity.user.id, set())
+        visits.discard(visit)
+        if not visits:
+            self._visits.pop(visit.identity.user.id, None)
+        then()
+
+    def _revoke(self, revoked: Revoked) -> None:
+        """End the membership of those whose token is worth nothing any more."""
+        for visit in list(self._visits.get(revoked.user_id, ())):
+            if revoked.covers(revoked.user_id, visit.identity.digest):
+                farewell = Farewell(
+                    ending=Ending.SIGNED_OUT, code=CloseCode.POLICY, reason="logged out"
+                )
+                visit.room.dismiss(visit.member, farewell)
+
+    async def _refuse(self, upgrade: Upgrade, problem: Problem) -> None:
+        self._counters.connections_refused += 1
+        self._log.info(
+            "refused",
+            kind=problem.code,
+            code=problem.code,
+            field=problem.field,
+            address=upgrade.peer.address,
+        )
+        try:
+            connection = self._members.connect(
+                attrs.evolve(upgrade, response=b"", leftover=b""), told=TOLD_V1
+            )
+        except trio.ClosedResourceError:  # another one has got its place
+            await upgrade.peer.aclose()
+            return
+        await refuse(connection, PARLEY_V1, problem)
+
+
+async def refuse(connection: WebSocket, dialect: ParleyV1, problem: Problem) -> None:
+    """Tell a connection that is in no room why, and close it."""
+    ending = _ENDINGS.get(problem.code, Ending.REFUSED)
+    back = _BUSY_SECONDS if ending in {Ending.BUSY, Ending.GOING_AWAY} else None
+    parting = dialect.part(
+        Farewell(ending=ending, code=CloseCode.NORMAL, reason=dialect.word(problem), back_in=back)
+    )
+    last = (dialect.encode(Refusal(problem)) or b"") + parting.last
+    connection.close(parting.code, parting.reason, last, cause=CAUSES.get(ending, Cause.REFUSED))
+    await connection.run(Deaf())
+
+
+def _beat() -> bytes:
+    return write(ServerPing(time.time()))
