@@ -17,7 +17,6 @@ from server.client.followers import MOST_BEHIND, Follower
 from tests.protocol.lossy_server import KEY
 from tests.server.client.served import Served, serving
 
-
 Clock = trio.testing.MockClock
 
 
