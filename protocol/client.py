@@ -309,8 +309,9 @@ class Client:
     def _is_lost(self, now: float) -> bool:
         """Tell whether the server has forgotten this member, and not given its seat up."""
         known = self.picture
-        gone = now - self._left_at
-        return self._joined is not None and known is not None and gone < known.grace_seconds
+        if self.standing is not Standing.GREETING or self._joined is None or known is None:
+            return False
+        return now - self._left_at < known.grace_seconds
 
     def _introduction(self) -> Hello:
         if self.welcome is None:
