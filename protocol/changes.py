@@ -1,12 +1,14 @@
 """What happens in an estimation room, numbered, and what a member is told beside it.
 
-Each command changes a room by one change at the most; the changes are numbered from 1 on without
-gaps, and :func:`protocol.fold.fold` over the picture at one number gives the picture at the next.
+The changes are numbered from 1 on without gaps, and :func:`protocol.fold.fold` over the picture at
+one number gives the picture at the next. Most commands make one change at the most; a new owner
+comes with two, and when the server has come back, everybody is away with one each.
 """
 
 import attrs
 
 from protocol.errors import Problem
+from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.picture import May, Mine, Picture, Seated, Shown
 
@@ -145,4 +147,4 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest
+Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong

@@ -4,6 +4,7 @@ Nothing is coerced (``5`` is no string), unknown fields are refused, and every f
 one :class:`~protocol.errors.Refused` that names the field.
 """
 
+from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
@@ -11,9 +12,8 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, is_room_id
+from protocol.ids import RoomId, TicketId, is_room_id
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
-from protocol.messages import TicketId
 from protocol.text import clean_line as clean_line
 
 T = TypeVar("T")
@@ -28,6 +28,17 @@ def _string(value: object, _: object = None) -> str:
     if type(value) is not str:
         raise ValueError("must be a string")
     return value
+
+
+def _text(value: object, wanted: type[str]) -> str:
+    """Take a string, or the member of an enumeration, which cattrs takes for a kind of string."""
+    text = _string(value)
+    if not issubclass(wanted, StrEnum):
+        return text
+    try:
+        return wanted(text)
+    except ValueError:
+        raise ValueError(f"must be one of {', '.join(wanted)}") from None
 
 
 def _exactly(kind: type, article: str) -> Any:
@@ -52,7 +63,7 @@ def _room_id(value: object, _: object) -> RoomId:
 
 def _make_converter() -> OrjsonConverter:
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
-    converter.register_structure_hook(str, _string)
+    converter.register_structure_hook(str, _text)
     for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
         converter.register_structure_hook(kind, _exactly(kind, article))
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
@@ -62,6 +73,9 @@ def _make_converter() -> OrjsonConverter:
 
 CONVERTER: Final = _make_converter()
 """Structures what comes from outside; registering more on it is for this file alone."""
+
+LENIENT: Final = CONVERTER.copy(forbid_extra_keys=False)
+"""The same, for clients: they ignore what a newer server says beside what they know."""
 
 
 def loads(text: str) -> Any:

@@ -74,6 +74,7 @@ from protocol.effects import (
 from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import (
     NOBODY,
@@ -84,6 +85,7 @@ from protocol.lasting import (
     Detach,
     Join,
     Numbered,
+    Ping,
     Request,
     Restart,
     Return,
@@ -152,6 +154,12 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
     **{(phase, Trigger.END): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }
 
+# Looking a member of an enumeration up by its class takes longer than all else that is asked of it.
+_GATHERING, _VOTING, _VOTED, _ENDED = Phase.GATHERING, Phase.VOTING, Phase.VOTED, Phase.ENDED
+_VOTER: Final = Role.VOTER
+_BEGINNING: Final = frozenset(phase for phase, trigger in TRANSITIONS if trigger is Trigger.BEGIN)
+_REVEALING: Final = frozenset(phase for phase, trigger in TRANSITIONS if trigger is Trigger.REVEAL)
+
 
 class Estimation:
     """One estimation room.
@@ -194,8 +202,8 @@ class Estimation:
             capacity=capacity,
             cards=deck.cards,
             name=name,
-            grace_seconds=grace_seconds,
-            opened_at=opened_at,
+            grace_seconds=float(grace_seconds),
+            opened_at=float(opened_at),
             keyed=keyed,
             numbering=keyed,
             rounds_left=most_rounds,
@@ -288,7 +296,7 @@ class Estimation:
         Returns:
             What is to be done, in order; empty once the room has ended.
         """
-        if self._state.phase is Phase.ENDED:
+        if self._state.phase is _ENDED:
             return []
         match command:  # the most frequent first
             case CastVote():
@@ -317,6 +325,8 @@ class Estimation:
                 return self._reject(command, member)
             case Restart():
                 return self._restart(now)
+            case Ping():
+                return [Tell(member, Pong(now))]
             case _:
                 return []
 
@@ -329,9 +339,9 @@ class Estimation:
         timer = SetTimer(member, self._announce_seconds)
         if state.admin is not None or state.keyed:
             state.seats[member] = Seat(command.name, admin=False, since=now)
-            return [timer]
+            return [ClearTimer(NOBODY), timer] if state.keyed else [timer]
         state.seats[member] = Seat(command.name, admin=True, since=now)
-        state.admin, state.owned = member, True
+        state.admin = member
         return [Own(member, ADMIN_LEFT), timer, Tell(member, RoomCreated(state.room_id))]
 
     def _announce(self, command: Announce, member: MemberId) -> Effects:
@@ -360,7 +370,7 @@ class Estimation:
             Subscribe(member),
             *self._appear(member, seat),
         ]
-        if state.phase is Phase.VOTING:
+        if state.phase is _VOTING:
             effects.append(Tell(member, VoteRequested(state.ticket)))
         return effects + self._judge_capacity()
 
@@ -382,7 +392,7 @@ class Estimation:
         state.seats[member] = seat
         effects = [ClearTimer(NOBODY), *self._appear(member, seat)]
         if first:
-            state.admin, state.owned = member, True
+            state.admin = member
             effects.append(Own(member, ADMIN_LEFT))
         elif owns:
             effects += self._hand_over(member, seat)
@@ -394,7 +404,9 @@ class Estimation:
         state = self._state
         seat.announced = True
         state.announced += 1
-        waited_for = state.phase is Phase.VOTING and seat.role is Role.VOTER
+        if state.numbering:  # whoever folds shows the latest last, however long it had its seat
+            state.seats[member] = state.seats.pop(member)
+        waited_for = state.phase is _VOTING and seat.role is _VOTER
         if waited_for:
             state.waited_for.add(member)
         effects: Effects = [TellAll(MemberJoined(seat.name, seat.admin))]
@@ -441,7 +453,9 @@ class Estimation:
         """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
         generations, seq = self._state.generations, command.seq
         following = command.generation + 1
-        if seq is None or seq > self._state.seq or not 0 < following <= len(generations):
+        if seq is None or not 0 <= seq <= self._state.seq:
+            return None
+        if not 0 < following <= len(generations):
             return None
         if following < len(generations) and seq > generations[following]:
             return None
@@ -463,13 +477,12 @@ class Estimation:
             effects.append(TellAll(MemberLeft(seat.name)))
         completed = self._judge_round()
         if seat.announced and state.numbering:
-            complete = state.phase is Phase.VOTED
+            complete = state.phase is _VOTED
             effects.append(TellAll(Left(self._next(), member, expired, complete)))
         effects += completed
         if not state.seats and state.keyed:
             # Who has only looked in must not end what its owner has yet to come to.
-            patience = state.grace_seconds if state.owned else EMPTY_SECONDS
-            effects.append(SetTimer(NOBODY, patience))
+            effects.append(SetTimer(NOBODY, EMPTY_SECONDS))
         return effects
 
     def _time_up(self, member: MemberId, now: float) -> Effects:
@@ -489,6 +502,10 @@ class Estimation:
             return effects + self._leave(member)
         if seat.here:
             return []
+        left = state.grace_seconds - (now - seat.since)
+        if 0 < left <= state.grace_seconds:
+            # It has come back and gone away again while this was on its way.
+            return [SetTimer(member, left)]
         goodbye = Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT))
         return (
             [*self._leave(member, expired=True), goodbye]
@@ -500,21 +517,23 @@ class Estimation:
         """Let everybody be away, those whose connection was their membership for good."""
         state = self._state
         state.generations.append(state.seq)
+        if not state.seats:
+            return [SetTimer(NOBODY, EMPTY_SECONDS)]
         effects: Effects = []
         for member, seat in list(state.seats.items()):
             if not seat.lasting:
                 effects += self._leave(member)
+                if state.phase is _ENDED:
+                    return effects
                 continue
             left = state.grace_seconds
             if seat.here:
                 seat.here, seat.since = False, now
                 effects.append(TellAll(WentAway(self._next(), member, now)))
             else:
-                left -= now - seat.since
+                left -= max(0.0, now - seat.since)
             patience = max(left, min(COMEBACK_SECONDS, state.grace_seconds))
             effects.append(SetTimer(member, patience))
-        if not state.seats and state.phase is not Phase.ENDED:
-            effects.append(SetTimer(NOBODY, EMPTY_SECONDS))
         if state.admin is not None:
             effects.append(Own(state.admin, ADMIN_LEFT))
         return effects
@@ -526,7 +545,7 @@ class Estimation:
             return []
         state.told_full = True
         effects: Effects = [TellAll(CapacityReached(state.capacity))]
-        if state.phase is Phase.GATHERING and state.admin is not None:
+        if state.phase is _GATHERING and state.admin is not None:
             self._move(Trigger.FULL)
             effects.append(Tell(state.admin, TicketPrompt(first=True)))
         return effects
@@ -536,7 +555,7 @@ class Estimation:
     def _answer(self, command: Numbered, member: MemberId, now: float) -> Effects:
         """Carry out a request once, and answer it, whenever it is asked."""
         seat = self._state.seats.get(member)
-        if seat is None:
+        if seat is None or not seat.lasting:
             return []
         if seat.answers is None:
             seat.answers = Answers()
@@ -562,7 +581,7 @@ class Estimation:
             case CastCard(number, card):
                 return self._cast_card(number, card, member, seat)
             case BeginRound(ticket):
-                return self._begin(TicketId(ticket), member, now)
+                return self._begin(ticket, member, now)
             case RevealRound(number):
                 return self._reveal_round(number, member, now)
             case CloseRoom():
@@ -581,9 +600,9 @@ class Estimation:
         refusal = self._refuse_but_admin(member, "begin")
         if refusal:
             return refusal
-        if (state.phase, Trigger.BEGIN) not in TRANSITIONS or state.votes:
+        if state.phase not in _BEGINNING or state.votes:
             return refuse(member, ErrorCode.VOTE_RUNNING, ticket_id=state.ticket)
-        if state.phase is Phase.VOTING and ticket == state.ticket:
+        if state.phase is _VOTING and ticket == state.ticket:
             return refuse(member, ErrorCode.BEGUN_TWICE, ticket_id=state.ticket)
         if not state.rounds_left:
             return refuse(member, ErrorCode.TOO_MANY_ROUNDS)
@@ -592,12 +611,12 @@ class Estimation:
         state.ticket = ticket
         state.votes = {}
         state.waited_for = {
-            key for key, seat in state.seats.items() if seat.announced and seat.role is Role.VOTER
+            key for key, seat in state.seats.items() if seat.announced and seat.role is _VOTER
         }
         state.began = now
         effects: Effects = [TellAll(VoteRequested(ticket))]
         if state.numbering:
-            may = abilities(Stage.VOTING, votes=False)
+            may = abilities(Stage.VOTING, votes=False, rounds=True)
             waiting = estimation_state.waiting_for(state)
             begun = Begun(self._next(), state.round, ticket, now, waiting, may)
             effects.append(TellAll(begun))
@@ -608,7 +627,9 @@ class Estimation:
         seat = state.seats.get(member)
         if seat is None or not seat.announced:
             return self._refuse_unannounced(member)
-        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+        if seat.role is not _VOTER:
+            return refuse(member, ErrorCode.SPECTATOR)
+        if state.phase not in _REVEALING:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != state.ticket:
             return self._refuse_ticket(member, command.ticket_id)
@@ -617,7 +638,7 @@ class Estimation:
         return self._put_down(command.vote, member, seat)
 
     def _cast_card(self, number: int, card: str, member: MemberId, seat: Seat) -> Effects:
-        if seat.role is not Role.VOTER:
+        if seat.role is not _VOTER:
             return refuse(member, ErrorCode.SPECTATOR)
         refusal = self._refuse_round(number, member)
         if refusal:
@@ -636,8 +657,8 @@ class Estimation:
         effects: Effects = [TellAll(VoteCast(seat.name, state.ticket))]
         completed = [] if state.waited_for else self._judge_round()
         if state.numbering:
-            may = abilities(Stage.VOTING, votes=True) if first else None
-            complete = state.phase is Phase.VOTED
+            may = abilities(Stage.VOTING, votes=True, rounds=True) if first else None
+            complete = state.phase is _VOTED
             effects.append(TellAll(Voted(self._next(), member, complete, may)))
         return effects + completed
 
@@ -651,7 +672,7 @@ class Estimation:
         refusal = self._refuse_but_admin(member, "reveal")
         if refusal:
             return refusal
-        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+        if state.phase not in _REVEALING:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if command.ticket_id != state.ticket:
             return self._refuse_ticket(member, command.ticket_id)
@@ -679,7 +700,7 @@ class Estimation:
                 summarize(vote.value for vote in votes),
                 seconds,
             )
-            may = abilities(Stage.REVEALED, votes=False)
+            may = abilities(Stage.REVEALED, votes=False, rounds=state.rounds_left > 0)
             effects.append(TellAll(Revealed(self._next(), state.shown, may)))
         effects += [
             Record(TicketResult(state.ticket, votes, seconds)),
@@ -691,7 +712,7 @@ class Estimation:
     def _judge_round(self) -> Effects:
         """Complete the round if nobody who is present is waited for."""
         state = self._state
-        if state.phase is not Phase.VOTING or state.waited_for or not state.votes:
+        if state.phase is not _VOTING or state.waited_for or not state.votes:
             return []
         self._move(Trigger.COMPLETE)
         return [
@@ -725,7 +746,7 @@ class Estimation:
 
     def _refuse_round(self, given: int, member: MemberId) -> Effects:
         state = self._state
-        if (state.phase, Trigger.REVEAL) not in TRANSITIONS:
+        if state.phase not in _REVEALING:
             return refuse(member, ErrorCode.NO_VOTE_RUNNING)
         if given != state.round:
             return refuse(member, ErrorCode.WRONG_ROUND, "round", round=state.round, given=given)

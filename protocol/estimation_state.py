@@ -76,8 +76,6 @@ class State:
     opened_at: float = 0.0
     keyed: bool = False
     """The owner is who shows a key; otherwise, who enters first."""
-    owned: bool = False
-    """The room has had an owner."""
     rounds_left: int = ROUNDS
     phase: Phase = Phase.GATHERING
     seats: dict[MemberId, Seat] = attrs.Factory(dict)
@@ -161,7 +159,11 @@ def picture(state: State) -> Picture:
         ),
         round=running,
         shown=state.shown,
-        may=abilities(now, votes=running is not None and bool(state.votes)),
+        may=abilities(
+            now,
+            votes=running is not None and bool(state.votes),
+            rounds=state.rounds_left > 0,
+        ),
     )
 
 
@@ -179,6 +181,7 @@ def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
 def to_plain(state: State) -> dict[str, Any]:
     """Give a room as plain data, which JSON can hold."""
     plain: dict[str, Any] = CONVERTER.unstructure(state)
+    plain["waited_for"] = list(waiting_for(state))  # so that equal rooms are stored alike
     plain["version"] = STATE_VERSION
     return plain
 
@@ -194,4 +197,8 @@ def from_plain(plain: dict[str, Any]) -> State:
     version = data.pop("version", None)
     if version != STATE_VERSION:
         raise ValueError(f"a room of version {version} is not understood")
-    return CONVERTER.structure(data, State)
+    # Tickets from outside must not be empty; that of a room is, before its first round.
+    ticket = data.pop("ticket", _NO_TICKET)
+    state = CONVERTER.structure(data, State)
+    state.ticket = CONVERTER.structure(ticket, TicketId) if ticket != _NO_TICKET else _NO_TICKET
+    return state

@@ -69,6 +69,17 @@ def is_close(frame: bytes | bytearray | memoryview) -> bool:
     return len(frame) > 0 and frame[0] == _FIN_CLOSE
 
 
+def frame_length(data: bytes) -> int | None:
+    """Tell how long the frame is that ``data`` begins with; ``None`` if that is not known yet.
+
+    The head must be there, with the length (RFC 6455 section 5.2) and the mask if there is one.
+    """
+    if len(data) < 2:
+        return None
+    size = _head_size(data)
+    return size + _payload_size(data[:size]) if len(data) >= size else None
+
+
 def unmask(payload: bytes, mask: bytes) -> bytes:
     """Apply a four-byte mask (section 5.3) from the payload's first byte on; its own inverse."""
     size = len(payload)

@@ -1,4 +1,4 @@
-"""Identifiers of rooms and members, and how a room id looks."""
+"""Identifiers of rooms, members and tickets, and how a room id looks."""
 
 import re
 from typing import Final, NewType
@@ -9,6 +9,9 @@ and looks as below; that of a chat room is chosen by its creator, 1 to 64 charac
 
 MemberId = NewType("MemberId", str)
 """Opaque; unique over all rooms and never used again, so that a rejoiner is somebody new."""
+
+TicketId = NewType("TicketId", str)
+"""What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
 ROOM_ID_LENGTH: Final = 6
 ROOM_ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

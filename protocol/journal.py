@@ -90,8 +90,9 @@ def _plain(entry: Entry) -> list[Any]:
     return [entry.at, entry.member, _NAMES[type(command)], CONVERTER.unstructure(command)]
 
 
-def _entry(at: float, member: str, name: str, fields: Any, ref: int | None = None) -> Entry:
-    if ref is not None:
-        request: lasting.Request = CONVERTER.structure(fields, _REQUESTS[name])
-        return Entry(at, MemberId(member), lasting.Numbered(ref, request))
-    return Entry(at, MemberId(member), CONVERTER.structure(fields, _COMMANDS[name]))
+def _entry(at: Any, member: Any, name: str, fields: Any, ref: Any = None) -> Entry:
+    at, member = CONVERTER.structure(at, float), CONVERTER.structure(member, MemberId)
+    if ref is None:
+        return Entry(at, member, CONVERTER.structure(fields, _COMMANDS[name]))
+    request: lasting.Request = CONVERTER.structure(fields, _REQUESTS[name])
+    return Entry(at, member, lasting.Numbered(CONVERTER.structure(ref, int), request))

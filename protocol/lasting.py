@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketId
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
@@ -51,14 +51,19 @@ class Return:
 
 @attrs.frozen
 class Restart:
-    """The server has come back: nobody has a connection any more."""
+    """The server has come back: nobody has a connection any more.
+
+    It must be on record before anybody returns: a server that dies before it is would give this
+    generation's number again, to another history, and clients of the first would be taken for
+    clients of the second.
+    """
 
 
 @attrs.frozen
 class BeginRound:
     """The owner opens a vote."""
 
-    ticket: str
+    ticket: TicketId
 
 
 @attrs.frozen
@@ -86,6 +91,11 @@ class Depart:
     """A member leaves for good."""
 
 
+@attrs.frozen
+class Ping:
+    """A client wants to know whether anybody is there; the room hears nothing of it."""
+
+
 Request = BeginRound | CastCard | RevealRound | CloseRoom | Depart
 """What a member of an estimation room may ask for."""
 
@@ -99,4 +109,4 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Numbered
+LastingCommand = Join | Detach | Return | Restart | Numbered | Ping

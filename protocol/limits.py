@@ -55,3 +55,12 @@ EMPTY_SECONDS: Final = 600.0
 
 COMEBACK_SECONDS: Final = 30.0
 """For which at least everybody keeps its seat after the server has come back."""
+
+ROOM_NAME_LENGTH: Final = 100
+"""Characters in what people call a room."""
+
+MOST_CARDS: Final = 30
+"""In a deck."""
+
+CARD_LENGTH: Final = 8
+"""Characters on a card."""

@@ -1,6 +1,6 @@
 """What members say to rooms (commands) and what rooms say to them (events)."""
 
-from typing import Final, NewType
+from typing import Final
 
 import attrs
 
@@ -12,11 +12,9 @@ from protocol.chat_records import PeoplePresent as PeoplePresent
 from protocol.chat_records import Person as Person
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
+from protocol.ids import TicketId as TicketId
 from protocol.lasting import LastingCommand
 from protocol.talking import TalkCommand
-
-TicketId = NewType("TicketId", str)
-"""What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
 ADMIN_LEFT: Final = "the admin has left"
 """Why most rooms end."""

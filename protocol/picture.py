@@ -95,18 +95,24 @@ class May:
     owner: tuple[str, ...]
 
 
-def abilities(stage: Stage, *, votes: bool) -> May:
-    """Say what may be asked for in a stage; ``votes`` says whether there are any in the round."""
-    return _ABILITIES[stage is Stage.VOTING, votes]
+def abilities(stage: Stage, *, votes: bool, rounds: bool) -> May:
+    """Say what may be asked for in a stage.
+
+    Args:
+        stage: what the room shows.
+        votes: whether there are any in the round that is running.
+        rounds: whether the room has any left.
+    """
+    if stage is not Stage.VOTING:
+        return _BETWEEN if rounds else _NO_MORE
+    return _VOTED if votes else _ASKED
 
 
 _LEAVE: Final = ("leave",)
-_ABILITIES: Final = {
-    (False, False): May(_LEAVE, (), ("begin", "close")),
-    (False, True): May(_LEAVE, (), ("begin", "close")),
-    (True, False): May(_LEAVE, ("vote",), ("begin", "close")),
-    (True, True): May(_LEAVE, ("vote",), ("reveal", "close")),
-}
+_BETWEEN: Final = May(_LEAVE, (), ("begin", "close"))
+_NO_MORE: Final = May(_LEAVE, (), ("close",))
+_ASKED: Final = May(_LEAVE, ("vote",), ("begin", "close"))
+_VOTED: Final = May(_LEAVE, ("vote",), ("reveal", "close"))
 
 
 @attrs.frozen

@@ -9,15 +9,18 @@ from typing import Final, Literal
 
 import trio
 
+from protocol.dialects.parley_v1 import PARLEY_V1
 from server.admission.allowances import Allowances
 from server.admission.door import Door
 from server.admission.estimatex import Admission
 from server.admission.gochat import ChatAdmission
 from server.admission.members import Members
+from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
+from server.auth.seats import SeatKeys
 from server.auth.sources import Sources
 from server.auth.tokens import Revoked, TokenLifetime
 from server.edge.heartbeat import Heartbeat
@@ -28,18 +31,23 @@ from server.http.access import AccessRules
 from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
+from server.http.routes.rooms import RoomsOverHttp, session_handler
 from server.http.serve import HttpServer
 from server.http.slices import LongAnswers
 from server.http.social import Social
 from server.lifecycle import Lifecycle
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.hub import Hub
+from server.rooms.journal import Logbook
+from server.rooms.lasting import LastingRooms
+from server.rooms.making import RoomMaker
 from server.settings.config import Settings
 from server.store.database import Database
 from server.store.estimations import forget_old
 from server.store.housekeeping import prepare, tidy
 from server.store.lease import Lease
 from server.store.results import DatabaseResults
+from server.store.resume_secret import resume_secret
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import CannotListen, Ousted
@@ -110,8 +118,10 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                 services.start_soon(ground.lease.keep, lifecycle.leaving)
                 for task in ground.tasks():
                     services.start_soon(task)
+                secret = await ground.database.run(resume_secret, write=True)
                 async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
-                    house = _Frontend(settings, ground, rooms)
+                    house = _Frontend(settings, ground, rooms, secret)
+                    await house.lasting.load()
                     listener = Listener(
                         house.door.serve,
                         handlers,
@@ -124,6 +134,7 @@ async def _serve(settings: Settings, lifecycle: Lifecycle, announce: Callable[[s
                         for sock in sockets:
                             accepting.start_soon(listener.run, sock)
                         accepting.start_soon(house.chat.run)
+                        accepting.start_soon(house.lasting.run)
                         announce(_url(settings.host, sockets[0].getsockname()[1]))
                         lifecycle.begin()
                         await lifecycle.leaving.wait()
@@ -168,6 +179,7 @@ class _Services:
         )
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
+        self.book = Logbook(self.writer, counters=self.counters)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
         self._retention = (
@@ -200,16 +212,29 @@ class _Services:
 class _Frontend:
     """The rooms, and the ways into them."""
 
-    def __init__(self, settings: Settings, ground: _Services, rooms: trio.Nursery) -> None:
+    def __init__(
+        self, settings: Settings, ground: _Services, rooms: trio.Nursery, secret: bytes
+    ) -> None:
         limits, counters, database = settings.limits, ground.counters, ground.database
         proxies = Proxies(settings.trusted_proxy)
         self.sources = Sources(proxies, limits.unlimited_address)
         self.places = Places(most=raise_limit(limits.connections)[0], limits=limits)
         self.hub = Hub(rooms, limits=limits, results=ground.results, counters=counters)
+        self.lasting = LastingRooms(
+            self.hub,
+            database=database,
+            book=ground.book,
+            results=ground.results,
+            limits=limits,
+            make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
+        )
         self.chat = ChatRooms(
             rooms, database=database, writer=ground.writer, limits=limits, counters=counters
         )
-        allowances = Allowances(limits, is_live=lambda room: self.hub.find(room) is not None)
+        allowances = Allowances(
+            limits,
+            is_live=lambda room: self.hub.find(room) is not None or self.lasting.known(room),
+        )
         members = Members(
             allowances=allowances,
             places=self.places,
@@ -220,6 +245,7 @@ class _Frontend:
         )
         self.admission = Admission(
             hub=self.hub,
+            rooms=self.lasting,
             members=members,
             allowances=allowances,
             limits=limits,
@@ -228,7 +254,24 @@ class _Frontend:
         chat_admission = ChatAdmission(
             accounts=ground.accounts, rooms=self.chat, members=members, allowances=allowances
         )
-        routes = RouteTable([*self.admission.routes(echo=settings.echo), *chat_admission.routes()])
+        self.keys = SeatKeys(secret)
+        self.parley = ParleyAdmission(
+            rooms=self.lasting,
+            members=members,
+            allowances=allowances,
+            accounts=ground.accounts,
+            keys=self.keys,
+            limits=limits,
+            counters=counters,
+            release=version("parley-server"),
+        )
+        routes = RouteTable(
+            [
+                *self.admission.routes(echo=settings.echo),
+                *chat_admission.routes(),
+                *self.parley.routes(),
+            ]
+        )
         ground.accounts.revocations.subscribe(self._revoke)
         answers = LongAnswers(limits, proxies)
         application = make_application(
@@ -247,11 +290,23 @@ class _Frontend:
                     login_limit=limits.login_limit,
                     register_limit=limits.register_limit,
                 ),
-                more=chat_handlers(
-                    database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
-                ),
+                more=[
+                    *chat_handlers(
+                        database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
+                    ),
+                    session_handler(self.lasting),
+                ],
             ),
             answers=answers,
+            rooms=RoomsOverHttp(
+                rooms=self.lasting,
+                allowances=allowances,
+                keys=self.keys,
+                source=lambda request: self.sources.of_request(
+                    request.client.host if request.client else "", request.scope["headers"]
+                ),
+                limits=limits,
+            ),
         )
         self.http = HttpServer(application, limits, proxies=proxies)
         self.door = Door(
@@ -271,8 +326,10 @@ class _Frontend:
         """Let nobody in any more, and send everybody away."""
         self.door.drain()
         self.hub.drain(_GOING_AWAY)
+        self.lasting.drain(_GOING_AWAY)
         self.chat.drain(_GOING_AWAY)
         self.admission.drain(_GOING_AWAY)
+        self.parley.drain()
         await self.http.begin_drain()
 
 

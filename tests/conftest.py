@@ -1,4 +1,7 @@
-"""What holds for every test: none of them writes into the working directory."""
+"""What holds for every test: none writes into the working directory, or says what is not published.
+
+The latter is watched from here on, before any test imports what it uses.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.parley_v1_frames import watch
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -16,6 +21,8 @@ def _listed() -> set[str]:
 
 
 _AT_FIRST: Final = _listed()
+
+watch()
 
 
 @pytest.fixture(autouse=True)

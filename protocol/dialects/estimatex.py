@@ -5,7 +5,6 @@ below and plain text is ever sent. Plain text begins with ``*`` or ``!``, so tha
 member chose can make it look like an event.
 """
 
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
@@ -13,14 +12,15 @@ from urllib.parse import parse_qs
 import attrs
 
 from protocol import codec, messages
+from protocol.dialects.base import Plain
 from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
 from protocol.ids import RoomId, is_room_id
 from protocol.limits import SMALLEST_CAPACITY
 from protocol.messages import Command, Event
+from protocol.names import ADMIN_MARK, NOT_ADMIN, looks_like_admin
 
-_ADMIN_MARK: Final = "(admin)"
 _LONGEST_INTEGER: Final = 9  # digits; int() of unbounded text is quadratic
 
 
@@ -65,9 +65,8 @@ def parse_query(query: str, largest_capacity: int) -> CreateRoom | JoinRoom:
         name = codec.clean_name(parameters.get("name", ""))
     except ValueError as error:
         raise Refused(ErrorCode.MALFORMED, f"name {error}", "name") from None
-    if _looks_like_admin(name):
-        complaint = "name must not end in (admin): so is shown who the admin is"
-        raise Refused(ErrorCode.MALFORMED, complaint, "name")
+    if looks_like_admin(name):
+        raise Refused(ErrorCode.MALFORMED, f"name {NOT_ADMIN}", "name")
     if action == "create_room":
         return CreateRoom(name, _capacity(parameters, largest_capacity))
     room_id = parameters.get("room_id", "")
@@ -76,14 +75,6 @@ def parse_query(query: str, largest_capacity: int) -> CreateRoom | JoinRoom:
     if not is_room_id(room_id):
         raise no_such_room(room_id)
     return JoinRoom(name, RoomId(room_id))
-
-
-def _looks_like_admin(name: str) -> bool:
-    """Tell whether a name, which is short, would be read as that of an admin."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    # Blanks and invisible characters (categories Z and C) do not make a difference to the eye.
-    seen = "".join(each for each in plain if unicodedata.category(each)[0] not in "ZC")
-    return seen.endswith(_ADMIN_MARK)
 
 
 def no_such_room(room_id: str) -> Refused:
@@ -106,7 +97,7 @@ def _capacity(parameters: Mapping[str, str], largest: int) -> int:
     )
 
 
-class EstimateX:
+class EstimateX(Plain):
     """A :class:`~protocol.dialects.base.Dialect`."""
 
     def decode(self, text: str) -> Command:
@@ -176,7 +167,7 @@ def refusal_text(problem: Problem) -> str:
 
 
 def _named(name: str, *, admin: bool) -> str:
-    return f"{name} {_ADMIN_MARK}" if admin else name
+    return f"{name} {ADMIN_MARK}" if admin else name
 
 
 def _created(event: messages.RoomCreated) -> bytes:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from protocol import codec, messages
+from protocol.dialects.base import Plain
 from protocol.dialects.wording import sentence
 from protocol.errors import Problem
 from protocol.frames import encode_text
 from protocol.messages import Command, Event, Say
 
 
-class GoChat:
+class GoChat(Plain):
     """A :class:`~protocol.dialects.base.Dialect`."""
 
     def decode(self, text: str) -> Command:

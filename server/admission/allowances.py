@@ -19,6 +19,21 @@ MISSES_SECONDS: Final = 60.0
 """Seconds after which wrong guesses are forgotten."""
 
 
+class TakenSeat:
+    """Returns a seat when it is called; smaller than a ``partial``, as there is one per member."""
+
+    __slots__ = ("_allowances", "_source")
+
+    def __init__(self, allowances: "Allowances", source: Source) -> None:
+        """Remember whose seat it is."""
+        self._allowances = allowances
+        self._source = source
+
+    def __call__(self) -> None:
+        """Count the seat no more."""
+        self._allowances.return_seat(self._source)
+
+
 class Allowances:
     """Counts for each source; knows nothing of sources that are unlimited.
 

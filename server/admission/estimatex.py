@@ -1,6 +1,6 @@
 """From a valid upgrade request to a seat in a room, or to a refusal in words."""
 
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 import trio
@@ -24,6 +24,7 @@ from server.edge.websocket import WebSocket
 from server.rooms.hub import Hub
 from server.rooms.room import Room
 from server.support.counters import Counters
+from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from server.support.rationed import RationedLog
 
@@ -37,6 +38,18 @@ _ECHO_FRAMES: Final = 1_000_000  # conformance tests send what no client would
 _ECHO_BACKLOG: Final = 2  # largest messages in an echo's outbox
 
 
+class Rooms(Protocol):
+    """What is needed to find rooms."""
+
+    async def wake(self, room_id: RoomId) -> Room[TicketResult] | None:
+        """Find a room, or bring it back from its log; ``None`` if there is none.
+
+        Raises:
+            Refused: if it would have to be brought back, and the server is shutting down.
+            StoreUnavailable: if it cannot be read now.
+        """
+
+
 class Admission:
     """The WebSocket routes into estimation rooms, and to the echo."""
 
@@ -44,6 +57,7 @@ class Admission:
         self,
         *,
         hub: Hub,
+        rooms: Rooms | None = None,
         members: Members,
         allowances: Allowances,
         limits: Limits,
@@ -52,13 +66,15 @@ class Admission:
         """Admit to the rooms of ``hub``.
 
         Args:
-            hub: opens and finds rooms.
+            hub: opens rooms.
+            rooms: finds rooms of all kinds; if not given, only those of the hub are found.
             members: makes members of connections.
             allowances: counts rooms, and wrong guesses at them, for each source.
             limits: the largest room, and the messages of an echo.
             counters: are kept up to date.
         """
         self._hub = hub
+        self._rooms = rooms or hub
         self._members = members
         self._allowances = allowances
         self._limits = limits
@@ -91,7 +107,7 @@ class Admission:
             if isinstance(wish, CreateRoom):
                 room = opened = await self._open(upgrade, wish.capacity)
             else:
-                room = self._find(upgrade, wish.room_id)
+                room = await self._find(upgrade, wish.room_id)
             if self._members.admit(upgrade, room, wish.name, ESTIMATEX) is None:
                 raise Refused(ErrorCode.SHUTTING_DOWN, "the room has just ended")
             opened = None  # it has an admin now, with whom it ends
@@ -126,10 +142,14 @@ class Admission:
             self._allowances.opened(source, room.id)
         return room
 
-    def _find(self, upgrade: Upgrade, room_id: RoomId) -> Room[TicketResult]:
+    async def _find(self, upgrade: Upgrade, room_id: RoomId) -> Room[TicketResult]:
+        """Find a room; between this and its admitting somebody there must be no checkpoint."""
         source = upgrade.peer.source
         self._allowances.check_guesses(source)
-        room = self._hub.find(room_id)
+        try:
+            room = await self._rooms.wake(room_id)
+        except StoreUnavailable:
+            raise Refused(ErrorCode.NOT_NOW, "the database does not answer now") from None
         if room is None:
             self._allowances.missed(source)
             raise no_such_room(room_id)

@@ -1,7 +1,7 @@
 """From an upgrade request and a room to a member that has a seat: the same in every dialect."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -10,10 +10,11 @@ import trio
 from protocol.dialects.base import Dialect
 from protocol.ids import MemberId
 from protocol.messages import Command
-from server.admission.allowances import Allowances
+from server.admission.allowances import Allowances, TakenSeat
 from server.admission.routes import Upgrade
 from server.admission.session import Session
-from server.auth.sources import Source
+from server.edge.accepted import AcceptedConnection
+from server.edge.closing import TOLD, Cause
 from server.edge.heartbeat import Heartbeat
 from server.edge.places import Places
 from server.edge.poller import Poller
@@ -55,8 +56,21 @@ class Members:
         self._heartbeat = heartbeat
         self._counters = counters
 
-    def connect(self, upgrade: Upgrade, limits: Limits | None = None) -> WebSocket:
+    def connect(
+        self,
+        upgrade: Upgrade,
+        limits: Limits | None = None,
+        *,
+        told: Mapping[Cause, tuple[int, str]] = TOLD,
+        beat: Callable[[], bytes] | None = None,
+    ) -> WebSocket:
         """Make a connection, which gives way while no room has it; it is yet to be run.
+
+        Args:
+            upgrade: the request; its answer may have been sent.
+            limits: other bounds than those of members.
+            told: what the peer is told about causes that are found at the edge.
+            beat: gives frames to be sent with each ping.
 
         Raises:
             ClosedResourceError: if its place has been given to another one.
@@ -72,9 +86,15 @@ class Members:
             poller=self._poller,
             heartbeat=self._heartbeat,
             counters=self._counters,
+            told=told,
+            beat=beat,
         )
         peer.give_way = connection.scope.cancel
         return connection
+
+    def keep(self, peer: AcceptedConnection) -> None:
+        """Let a connection that a room has now keep its place."""
+        self._places.keep(peer)
 
     def admit(
         self,
@@ -108,6 +128,7 @@ class Members:
         if peer.displaced:
             raise trio.ClosedResourceError
         self._allowances.take_seat(source)
+        seat = TakenSeat(self._allowances, source)
         connection = self.connect(upgrade)
         session = Session(
             MemberId(secrets.token_hex(_MEMBER_ID_BYTES)),
@@ -119,7 +140,7 @@ class Members:
             limits=self._limits,
             counters=self._counters,
             entry=entry,
-            on_end=partial(self._end, source, on_end),
+            on_end=seat if on_end is None else partial(_both, seat, on_end),
         )
         if not room.admit(session):
             self._allowances.return_seat(source)
@@ -128,7 +149,7 @@ class Members:
         self._places.keep(peer)
         return session
 
-    def _end(self, source: Source, on_end: Callable[[], None] | None) -> None:
-        self._allowances.return_seat(source)
-        if on_end is not None:
-            on_end()
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()

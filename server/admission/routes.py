@@ -11,6 +11,7 @@ from server.edge.accepted import AcceptedConnection
 
 ESTIMATION_PATH: Final = "/ws"
 ECHO_PATH: Final = "/ws/echo"
+ROOM_PATH: Final = "/v1/rooms/{room_id}"
 CHAT_PATH: Final = "/ws/joinRoom/{roomId}"
 
 LONGEST_PARAMETER: Final = 1024
@@ -51,6 +52,8 @@ class WebSocketRoute:
     handler: Handler
     how: str
     """How to connect, for those who come without an upgrade: what follows "connect … to"."""
+    shared: bool = False
+    """Plain HTTP has an answer of its own at this path."""
     subprotocols: tuple[str, ...] = ()
     """Those that it speaks (RFC 6455 section 1.9), the best first; with none selected, it speaks
     as if none had been offered."""

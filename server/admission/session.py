@@ -38,7 +38,7 @@ class MemberConnection(Protocol):
         """How the connection ended, once :meth:`run` is over."""
 
     def close(
-        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+        self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None
     ) -> None:
         """Send ``last`` and a close frame, then nothing; ``cause`` is for logs and metrics."""
 
@@ -107,7 +107,7 @@ class Session:
         self._connection = connection
         self._limits = limits
         self._counters = counters
-        self._entry = entry or Enter(name)
+        self._entry: Command | None = entry or Enter(name)
         self._on_end = on_end
         self._began = trio.current_time()
         self._bucket = TokenBucket(limits.inbound_rate, limits.inbound_burst, self._began)
@@ -148,7 +148,7 @@ class Session:
         self._connection.push(frames, count)
 
     def close(
-        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+        self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None
     ) -> None:
         """Send ``last`` and a close frame, then nothing.
 
@@ -159,9 +159,9 @@ class Session:
             cause: why, for logs and metrics; a room gives none, since its code and what came
                 before say it.
         """
-        if cause is None and code is CloseCode.POLICY and self._struck_out:
+        if cause is None and code == CloseCode.POLICY and self._struck_out:
             cause = Cause.STRUCK_OUT
-        elif cause is None and code is CloseCode.GOING_AWAY:
+        elif cause is None and code == CloseCode.GOING_AWAY:
             cause = Cause.ROOM_ENDED
         self._connection.close(code, reason, last, cause=cause)
 
@@ -182,12 +182,14 @@ class Session:
 
     def opened(self) -> None:
         """Take a seat."""
-        self._inbox.put(self.id, self._entry)
-        self._inbox.settle()
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            self._inbox.put(self.id, entry)
+            self._inbox.settle()
 
     def receive(self, text: str, now: float) -> None:
         """Decode a message and put it in the room's inbox."""
-        if self._admit(now):
+        if self._admit(text, now):
             try:
                 command = self.dialect.decode(text)
             except Refused as refused:
@@ -204,19 +206,23 @@ class Session:
         await self._inbox.wait_for_space()
         if isinstance(message, str):
             self.receive(message, now)
-        elif self._admit(now):
+        elif self._admit(message, now):
             self._strike(_NOT_TEXT, now)
         self._inbox.settle()
 
-    def _admit(self, now: float) -> bool:
+    def _admit(self, text: str | bytes, now: float) -> bool:
         """Judge one message by the inbound rate."""
         self._counters.messages_received += 1
         if self._bucket.take(1, now):
             return not self._struck_out
+        self._strike(self._too_fast(text), now)
+        return False
+
+    def _too_fast(self, text: str | bytes) -> Problem:
+        """Word the refusal of a message that came too fast."""
         rate = self._limits.inbound_rate
         message = f"too many messages: {rate:g} a second are taken at the most"
-        self._strike(Problem(ErrorCode.TOO_FAST, message), now)
-        return False
+        return Problem(ErrorCode.TOO_FAST, message)
 
     def _strike(self, problem: Problem, now: float) -> None:
         if self._struck_out:

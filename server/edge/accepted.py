@@ -77,6 +77,46 @@ class AcceptedConnection:
     def stream(self, stream: trio.abc.HalfCloseableStream) -> None:
         self._stream = stream
 
+    async def receive(self, most: int) -> bytes:
+        """Read what there is, ``most`` bytes of it; empty at the end of the stream.
+
+        Where there is a socket and no stream yet, none is made, as it would take more memory than
+        all the rest of an idle connection needs.
+
+        Raises:
+            BrokenResourceError: if the connection breaks.
+            ClosedResourceError: if it had to give way.
+        """
+        if self._stream is not None or self.sock is None:
+            return bytes(await self.stream.receive_some(most))
+        await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return self.sock.recv(most)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self.sock)
+            except OSError as error:
+                raise _as_trio_says(self.sock) from error
+
+    async def send(self, data: bytes) -> None:
+        """Send all of ``data``, without making a stream if the socket takes it at once.
+
+        Raises:
+            BrokenResourceError: if the connection breaks.
+            ClosedResourceError: if it had to give way.
+        """
+        if self._stream is None and self.sock is not None:
+            try:
+                data = data[self.sock.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise _as_trio_says(self.sock) from error
+        if data:
+            await self.stream.send_all(data)
+        else:
+            await trio.lowlevel.checkpoint()
+
     def cut(self) -> None:
         """Close the socket, if there is one; whoever waits for it gets ``ClosedResourceError``."""
         if isinstance(self._stream, trio.SocketStream):
@@ -113,3 +153,8 @@ class AcceptedConnection:
         self.close()
         if self.sock is None and self._stream is not None:
             await trio.aclose_forcefully(self._stream)
+
+
+def _as_trio_says(sock: socket.socket) -> Exception:
+    """Make the error by which Trio's streams tell that a socket was closed, or has broken."""
+    return trio.ClosedResourceError() if sock.fileno() < 0 else trio.BrokenResourceError()

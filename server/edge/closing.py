@@ -32,6 +32,10 @@ class Cause(StrEnum):
     """Too many of the peer's messages were refused."""
     LOGGED_OUT = "logged_out"
     """The token by which the peer was here was revoked."""
+    REPLACED = "replaced"
+    """The member has opened another connection."""
+    LEFT = "left"
+    """The member has left for good."""
     TOO_SLOW = "too_slow"
     """The peer did not take what it was sent."""
     SILENT = "silent"
@@ -52,7 +56,7 @@ class Cause(StrEnum):
     """A defect of the server."""
 
 
-TOLD: Final[Mapping[Cause, tuple[CloseCode, str]]] = {
+TOLD: Final[Mapping[Cause, tuple[int, str]]] = {
     Cause.TOO_SLOW: (CloseCode.POLICY, "too slow: messages were not taken in time"),
     Cause.SILENT: (CloseCode.GOING_AWAY, "no sign of life"),
     Cause.FLOODED: (CloseCode.POLICY, "too many pings, fragments or binary messages"),

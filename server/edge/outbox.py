@@ -13,7 +13,7 @@ Requirements on whoever changes this file:
 
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -53,7 +53,7 @@ class Outbox:
         sock: socket.socket | None,
         *,
         limits: Limits,
-        spawn: Callable[[Callable[[], object]], None],
+        spawn: Callable[[Callable[[], Awaitable[object]]], None],
         on_stuck: Callable[[], None],
     ) -> None:
         """Make an empty outbox.

@@ -6,13 +6,12 @@ and answered before: here the answer is only sent.
 """
 
 import contextlib
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
-from protocol.errors import CloseCode
 from protocol.frames import PING, decode_close, encode_close
 from server.edge.accepted import AcceptedConnection
 from server.edge.closing import (
@@ -30,6 +29,7 @@ from server.edge.outbox import Outbox
 from server.edge.poller import Poller
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.support.supervise import contain
 
 _SLOW_QUEUE: Final = 2  # messages of trio-websocket; while it is full, no close is seen
 
@@ -38,6 +38,22 @@ _GREETING: Final = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+
+
+class _Writing:
+    """A writer task, for whoever must not end before it."""
+
+    __slots__ = ("done", "scope")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.done = trio.Event()
+
+    async def stop(self) -> None:
+        """End it and wait for that, which it cannot delay."""
+        self.scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self.done.wait()
 
 
 class WebSocket:
@@ -52,6 +68,7 @@ class WebSocket:
     """
 
     __slots__ = (
+        "_beat",
         "_cause",
         "_closing",
         "_counters",
@@ -65,6 +82,8 @@ class WebSocket:
         "_parting",
         "_peer",
         "_response",
+        "_told",
+        "_writing",
         "scope",
     )
 
@@ -78,17 +97,22 @@ class WebSocket:
         poller: Poller | None,
         heartbeat: Heartbeat,
         counters: Counters,
+        told: Mapping[Cause, tuple[int, str]] = TOLD,
+        beat: Callable[[], bytes] | None = None,
     ) -> None:
         """Prepare; nothing happens before :meth:`run`.
 
         Args:
             peer: the accepted connection, its request read.
-            response: the answer that opens the WebSocket, up to and including the empty line.
+            response: the answer that opens the WebSocket, up to and including the empty line; empty
+                if it has been sent.
             leftover: what came behind the request.
             limits: the bounds on messages, outbox and close handshake.
             poller: the reader of plain TCP sockets; without it, the connection reads for itself.
             heartbeat: what pings the connection while it is open.
             counters: the server's numbers, kept up to date.
+            told: what the peer is told about causes that are found here.
+            beat: gives frames to be sent with each ping.
         """
         self._peer = peer
         self._response = response
@@ -96,6 +120,8 @@ class WebSocket:
         self._limits = limits
         self._heartbeat = heartbeat
         self._counters = counters
+        self._told = told
+        self._beat = beat
         self.scope = trio.CancelScope()
         """Around the connection's whole life; cancelling it cuts the connection."""
         self._outbox = Outbox(
@@ -113,7 +139,8 @@ class WebSocket:
             limits=limits,
             on_refusal=self.end,
         )
-        self._nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery | None = None  # in which this connection's task runs
+        self._writing: _Writing | None = None
         self._opened = False
         self._parting: tuple[bytes, bytes] | None = None  # for the end of the handshake
         self._cause = FirstCause(counters.closed)
@@ -138,7 +165,7 @@ class WebSocket:
 
     def ping(self) -> None:
         """Send a ping."""
-        self.push(PING)
+        self.push(PING if self._beat is None else PING + self._beat())
 
     def silent(self) -> None:
         """Give up a peer that answers no ping."""
@@ -157,7 +184,7 @@ class WebSocket:
         await self._outbox.flushed()
 
     def close(
-        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+        self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None
     ) -> None:
         """Send ``last`` and a close frame; the peer has ``close_seconds`` to answer.
 
@@ -172,7 +199,7 @@ class WebSocket:
         frame = encode_close(code, reason)
         if self._outbox.closing or self._parting is not None:
             return
-        self._cause.note(cause or CAUSE_OF_CODE[code])
+        self._cause.note(cause or CAUSE_OF_CODE.get(code, Cause.REFUSED))
         if not self._opened:
             self._parting = (last, frame)
         else:
@@ -183,7 +210,7 @@ class WebSocket:
 
     def end(self, cause: Cause) -> None:
         """Close for a cause that is found at the edge, which says what the peer is told."""
-        code, reason = TOLD[cause]
+        code, reason = self._told[cause]
         self.close(code, reason, cause=cause)
 
     def _stuck(self) -> None:
@@ -198,9 +225,24 @@ class WebSocket:
         deadline = trio.current_time() + self._limits.close_seconds
         self.scope.deadline = min(self.scope.deadline, deadline)
 
-    def _spawn(self, task: Callable[[], Any]) -> None:
+    def _spawn(self, task: Callable[[], Awaitable[object]]) -> None:
         if self._nursery is not None:
-            self._nursery.start_soon(task, name="outbox")
+            self._writing = _Writing()
+            self._nursery.start_soon(self._write, task, self._writing, name="outbox")
+
+    async def _write(self, task: Callable[[], Awaitable[object]], writing: "_Writing") -> None:
+        """Be the outbox's writer; its defects are this connection's, and nobody else's."""
+        written = contain("connection", address=self.address)
+        try:
+            with written, writing.scope:
+                await task()
+        finally:
+            if self._writing is writing:
+                self._writing = None
+            writing.done.set()
+            if written.failed:
+                self._cause.note(Cause.FAULT)
+                self.scope.cancel()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -212,13 +254,15 @@ class WebSocket:
         """
         try:
             with self._cause, self.scope:
-                async with trio.open_nursery() as nursery:
-                    self._nursery = nursery
-                    try:
-                        await self._converse(handler)
-                        nursery.cancel_scope.cancel()
-                    finally:
-                        self._nursery = None  # it closes: what is pushed now finds no writer
+                # The writer is rarely needed, and a nursery of its own takes as much memory as all
+                # else that an idle connection has. This task waits for it, whatever happens.
+                self._nursery = trio.lowlevel.current_task().parent_nursery
+                try:
+                    await self._converse(handler)
+                finally:
+                    self._nursery = None  # what is pushed now finds no writer
+                    if self._writing is not None:
+                        await self._writing.stop()
         finally:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()
@@ -265,7 +309,8 @@ class WebSocket:
 
     def _open(self, handler: MessageHandler) -> None:
         self._opened = True
-        self._outbox.push(self._response)
+        if self._response:
+            self._outbox.push(self._response)
         self._counters.websockets_opened += 1
         self._counters.websockets_current += 1
         self._heartbeat.add(self)
@@ -318,7 +363,7 @@ class WebSocket:
                 # Not by who was cancelled: the deadline of its room may come at the same moment.
                 self._counters.closed_unanswered += not self._lane.peer_closed
             else:
-                self._outbox.push(encode_close(*TOLD.get(cause, TOLD[Cause.CUT])))
+                self._outbox.push(encode_close(*self._told.get(cause, self._told[Cause.CUT])))
         self._conclude(cause)
         unsent = self._outbox.abandon()
         await self._peer.aclose(reset=unsent)

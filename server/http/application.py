@@ -23,6 +23,7 @@ from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import upgrade_handler
 from server.http.routes.results import results_handler
+from server.http.routes.rooms import RoomsOverHttp, room_handlers
 from server.http.routes.schema import SchemaPages
 from server.http.slices import LongAnswers
 from server.http.social import SECURITY, Social, social_handlers
@@ -41,6 +42,7 @@ def make_application(
     websockets: Iterable[WebSocketRoute] = (),
     social: Social | None = None,
     answers: LongAnswers | None = None,
+    rooms: RoomsOverHttp | None = None,
 ) -> Litestar:
     """Make the application that answers every request without an upgrade to WebSocket.
 
@@ -54,6 +56,7 @@ def make_application(
         social: what the routes of accounts, follows, posts and chat need; without it they do
             not exist.
         answers: sends long answers; needed if others do so too.
+        rooms: what the routes of rooms need; without it they do not exist.
     """
     answers = answers or LongAnswers(limits, None if social is None else social.rules.proxies)
     handlers: list[ControllerRouterHandler] = [
@@ -62,8 +65,10 @@ def make_application(
         *probe_handlers(health),
         metrics_handler(counters, version),
         results_handler(store, answers, lookup_limit=limits.lookup_limit),
-        *map(upgrade_handler, websockets),
+        *(upgrade_handler(each) for each in websockets if not each.shared),
     ]
+    if rooms is not None:
+        handlers += room_handlers(rooms)
     if social is not None:
         handlers += social_handlers(social)
     return Litestar(

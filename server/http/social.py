@@ -29,6 +29,11 @@ SECURITY: Final = Components(
             scheme="bearer",
             description="The same token in the header `Authorization: Bearer`",
         ),
+        "ownerKey": SecurityScheme(
+            type="http",
+            scheme="bearer",
+            description="The key that opening a room gave, in `Authorization: Bearer`",
+        ),
     }
 )
 

@@ -3,7 +3,6 @@
 from typing import Final, Protocol
 
 from protocol.dialects.base import Dialect
-from protocol.errors import CloseCode
 from protocol.ids import MemberId
 from protocol.messages import Event
 
@@ -22,11 +21,11 @@ class Member(Protocol):
     def push(self, frames: bytes, count: int) -> None:
         """Send ``count`` whole frames, without waiting; never raises."""
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
+    def close(self, code: int, reason: str, last: bytes = b"") -> None:
         """Send ``last`` and a close frame, then nothing; never raises, also when repeated."""
 
     async def run(self) -> None:
-        """Live until the connection has ended, and leave nothing of it open."""
+        """Live until it is no member any more, and leave nothing of it open."""
 
 
 _DECLINED: Final = b""
@@ -86,6 +85,19 @@ class Fanout:
         if not self._audience:
             self._shared.clear()
             self._spoken = 0
+
+    def restart(self, member: Member, frames: bytes) -> None:
+        """Say ``frames`` to one member next, in place of all that it has not been sent yet."""
+        script = self._script(member)
+        script.frames = [frames]
+        if script.heard is not None:
+            script.heard = self._spoken
+        self.collected += len(frames)
+
+    def last(self, dialect: Dialect) -> bytes | None:
+        """Give the frame of what all were told last; ``None`` if nobody speaks that dialect."""
+        frames = self._shared.get(dialect)
+        return frames[-1] if frames else None
 
     def tell(self, member: Member, event: Event) -> None:
         """Say something to one member, whether in the audience or not."""

@@ -1,9 +1,12 @@
 """One room: its task, its inbox, the nursery that owns its members, and its end."""
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
+import attrs
 import trio
 
 from protocol.dialects.base import Dialect
@@ -12,6 +15,7 @@ from protocol.effects import (
     Disconnect,
     Effect,
     End,
+    Greet,
     Own,
     Record,
     SetTimer,
@@ -21,12 +25,18 @@ from protocol.effects import (
     TellAll,
     TellOthers,
 )
-from protocol.errors import CloseCode
+from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.farewell import Ending, Farewell, Parting
 from protocol.ids import MemberId, RoomId
+from protocol.journal import LOGGED
+from protocol.lasting import Detach
 from protocol.limits import KIB
-from protocol.messages import Command, Leave, RoomClosed, TimeUp
+from protocol.messages import Command, Event, Leave, TimeUp
+from protocol.picture import Picture
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
+from server.rooms.member import LastingMember, Link
+from server.rooms.speech import HOLD_SECONDS, Durable, Speech
 from server.rooms.timers import Timers
 from server.support.bucket import TokenBucket
 from server.support.counters import Counters
@@ -36,6 +46,10 @@ from server.support.supervise import contain
 
 _LEAVE: Final = Leave()
 _TIME_UP: Final = TimeUp()
+_DETACH: Final = Detach()
+
+_BACK_SECONDS: Final = (0.5, 3.0)
+"""After which members of a parked room are asked to come back: not all at once."""
 
 
 _PORTION: Final = 1 / 16
@@ -52,6 +66,9 @@ Recorded = TypeVar("Recorded")
 """What rooms of one kind give to be kept."""
 
 Given = TypeVar("Given", contravariant=True)
+
+OnEnd = Callable[[], None] | None
+"""Called when a member is gone for good."""
 
 
 class Rules(Protocol[Recorded]):
@@ -71,6 +88,51 @@ class Recorder(Protocol[Given]):
         """The room has ended at this Unix time, and gives nothing any more."""
 
 
+class Journal(Durable, Protocol):
+    """The log of a room that outlives its process."""
+
+    on_saved: Callable[[int], None] | None
+    """Is told whenever more has come on record: up to which number."""
+
+    def add(self, at: float, member: MemberId, command: Command, seq: int) -> None:
+        """Keep a command that has just been applied at this Unix time; never waits.
+
+        Commands that cannot change the room need not be given. ``seq`` is the number of the last
+        change since.
+        """
+
+    def park(self) -> None:
+        """The room ends in this process, and goes on in another one."""
+
+
+@attrs.frozen(kw_only=True)
+class Lasting:
+    """What a room needs so that members can outlive their connections."""
+
+    session_id: int
+    """Of this room's life, unlike its id never the same for two."""
+    epoch: str
+    """Of its history in this process."""
+    results: str | None = None
+    """The path of its results."""
+    snapshot_for: Callable[[MemberId], Event]
+    """Shows the room as one member may see it."""
+    seq: Callable[[], int]
+    """The number of the last change."""
+    picture: Callable[[], Picture] | None = None
+    """Shows the room as everybody may see it, if it is one for estimation."""
+    journal: Journal | None = None
+    """Its log, if it is to outlive the process."""
+    digest: Callable[[], Event] | None = None
+    """For diagnosis, said after each command: what the server's picture is."""
+    absent: Sequence[MemberId] = ()
+    """Who had a seat in the room before it was brought back from its log."""
+    dialect: Dialect | None = None
+    """Theirs."""
+    opening: Sequence[SetTimer | Own] = ()
+    """What the rules ask for at the opening, before anybody has said anything."""
+
+
 class Room(Generic[Recorded]):
     """A room, from its opening to the moment at which nothing of it is left.
 
@@ -88,6 +150,7 @@ class Room(Generic[Recorded]):
         counters: Counters,
         forget: Callable[[RoomId], None],
         clock: Callable[[], float] = trio.current_time,
+        lasting: Lasting | None = None,
     ) -> None:
         """Prepare a room; it opens when :meth:`run` starts.
 
@@ -100,6 +163,7 @@ class Room(Generic[Recorded]):
             forget: the function that takes the id from whoever knows it; called exactly once,
                 synchronously, when the room ends.
             clock: the time in seconds that the rules are given.
+            lasting: for members that outlive their connections; without it, there are none.
         """
         self.id = room_id
         self.inbox = Inbox(limits.inbox_commands)
@@ -112,12 +176,17 @@ class Room(Generic[Recorded]):
         self._forget = forget
         self._clock = clock
         self._members: dict[MemberId, Member] = {}
-        self._fanout = Fanout()
+        self.lasting = lasting
+        self._journal = lasting.journal if lasting is not None else None
+        self._speech: Fanout | Speech = Fanout()
         self._portion = limits.outbox_bytes * _PORTION
         self._pace = TokenBucket(limits.room_rate, self._portion, trio.current_time())
         self._owner: Own | None = None
         self._reason: str | None = None  # why it ended
         self._code = CloseCode.GOING_AWAY
+        self._ending = Ending.ROOM_ENDED
+        self._parked = False
+        self._last_words: str | None = None  # why it is about to end
         self._most_members = 0
         self._records = 0
 
@@ -130,6 +199,12 @@ class Room(Generic[Recorded]):
     def member_count(self) -> int:
         """The number of connections that the room owns, those in their handshake included."""
         return len(self._members)
+
+    @property
+    def has_only_connections(self) -> bool:
+        """Whether there are members, and none of them outlives its connection."""
+        members = self._members.values()
+        return bool(members) and not any(isinstance(each, LastingMember) for each in members)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the room ends; then part from the members, and own nothing.
@@ -151,13 +226,15 @@ class Room(Generic[Recorded]):
                     self._nursery = nursery
                     self._timers = Timers(nursery, self._ring)
                     log.info("opened", room=self.id)
+                    if self.lasting is not None:
+                        self._bring_back(self.lasting)
                     task_status.started()
                     try:
                         with serving, self.scope:
                             await self._serve()
                     finally:
                         if serving.failed:
-                            self.end("internal error", CloseCode.INTERNAL)
+                            self.end("internal error", CloseCode.INTERNAL, Ending.FAULT)
                         self._part()
                         grace = self._limits.close_seconds
                         nursery.cancel_scope.deadline = trio.current_time() + grace
@@ -191,13 +268,97 @@ class Room(Generic[Recorded]):
         self._nursery.start_soon(self._attend, member, name=f"member of room {self.id}")
         return True
 
-    def end(self, reason: str, code: CloseCode = CloseCode.GOING_AWAY) -> None:
+    def join(self, member_id: MemberId, dialect: Dialect, link: Link, on_end: OnEnd) -> bool:
+        """Make the room own a member that outlives its connections, and its first one.
+
+        Synchronous, as :meth:`admit`.
+
+        Args:
+            member_id: an identity that is unique over all rooms and times.
+            dialect: how it speaks.
+            link: its connection.
+            on_end: called when the member is gone for good.
+
+        Returns:
+            False if the room has ended; then the connection is still the caller's.
+        """
+        if self.ended:
+            return False
+        member = self._make(member_id, dialect, on_end)
+        member.attach(link)
+        return self.admit(member)
+
+    def resume(self, member_id: MemberId, link: Link) -> bool:
+        """Give a member that outlives its connections another one; synchronous.
+
+        Returns:
+            False if the room has ended or there is no such member; then the connection is still
+            the caller's.
+        """
+        member = self._members.get(member_id)
+        if self.ended or not isinstance(member, LastingMember):
+            return False
+        member.attach(link)
+        return True
+
+    def dismiss(self, member_id: MemberId, farewell: Farewell) -> None:
+        """Part from a member for good, if it is here; the rules hear of it when it has gone."""
+        member = self._members.get(member_id)
+        if member is not None:
+            parting = member.dialect.part(farewell)
+            member.close(parting.code, parting.reason, parting.last)
+
+    def _bring_back(self, lasting: Lasting) -> None:
+        """Make tasks again for those who were here in another process, and are away."""
+        for member_id in lasting.absent:
+            if lasting.dialect is not None:
+                member = self._make(member_id, lasting.dialect, None)
+                member.greeted = True
+                if self.admit(member):
+                    self._speech.attend(member)
+        for effect in lasting.opening:
+            self._carry_out(effect)
+
+    def _make(self, member_id: MemberId, dialect: Dialect, on_end: OnEnd) -> LastingMember:
+        if self.lasting is None:
+            raise AssertionError("no member of this room can outlive its connection")
+        if not isinstance(self._speech, Speech):
+            seq = self.lasting.seq()
+            self._speech = Speech(
+                self._speech, dialect, seq=seq, record=self._journal, spawn=self.spawn
+            )
+            if self._journal is not None:
+                self._journal.on_saved = self._speech.note_saved
+        return LastingMember(member_id, dialect, room=self, on_end=on_end)
+
+    def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
+        """Start a task in the room's nursery."""
+        self._nursery.start_soon(task, name=f"room {self.id}")
+
+    def detached(self, member_id: MemberId) -> None:
+        """Take note, without a checkpoint, that a member has no connection any more."""
+        self.inbox.put(member_id, _DETACH)
+        self.inbox.settle()
+
+    def end(
+        self,
+        reason: str,
+        code: CloseCode = CloseCode.GOING_AWAY,
+        ending: Ending = Ending.ROOM_ENDED,
+    ) -> None:
         """End the room: the id is gone at once, the rest follows in its task. Idempotent."""
         if self._reason is None:
             self._reason = reason
             self._code = code
+            self._ending = ending
             self._forget(self.id)
             self.scope.cancel()
+
+    def leave_process(self, reason: str) -> None:
+        """End the room here, for the server goes away; if it has a log, it goes on elsewhere."""
+        if self._reason is None:
+            self._parked = self._journal is not None
+        self.end(reason, ending=Ending.GOING_AWAY)
 
     async def _attend(self, member: Member) -> None:
         try:
@@ -208,7 +369,7 @@ class Room(Generic[Recorded]):
     def _leave(self, member: Member) -> None:
         """Take note, without a checkpoint, that a connection has ended."""
         del self._members[member.id]
-        self._fanout.remove(member)
+        self._speech.remove(member)
         self._counters.members_current -= 1
         if self._owner is not None and member.id == self._owner.member:
             self.end(self._owner.reason)
@@ -223,20 +384,37 @@ class Room(Generic[Recorded]):
     async def _serve(self) -> None:
         """Apply whatever comes, and flush once per turn; runs until cancelled."""
         apply = self._rules.apply
-        fanout, portion = self._fanout, self._portion
+        journal, portion = self._journal, self._portion
+        digest = self.lasting.digest if self.lasting is not None else None
+        seq = self.lasting.seq if self.lasting is not None else int
         while True:
             batch = await self.inbox.take(_TURN_COMMANDS)
             now = self._clock()
             for member, command in batch:
-                for effect in apply(command, member, now):
+                effects = apply(command, member, now)
+                if journal is not None and type(command) in LOGGED:
+                    journal.add(now, member, command, seq())
+                for effect in effects:
                     self._carry_out(effect)
-                if fanout.told >= portion:
+                if digest is not None and isinstance(self._speech, Speech):
+                    self._speech.tell_all(digest())
+                speech = self._speech
+                if speech.told >= portion:
                     await self._rest()
                     now = self._clock()
-                elif fanout.collected >= _FLUSH_BYTES:
-                    fanout.flush()
+                elif speech.collected >= _FLUSH_BYTES:
+                    speech.flush()
                     await trio.lowlevel.checkpoint()
-            fanout.flush()
+            self._speech.flush()
+            if self._last_words is not None:
+                await self._conclude(self._last_words)
+
+    async def _conclude(self, reason: str) -> None:
+        """End once that is on record, so that nobody is told of an end that never was."""
+        if self._journal is not None:
+            with trio.move_on_after(HOLD_SECONDS):
+                await self._journal.flushed()
+        self.end(reason)
 
     async def _rest(self) -> None:
         """Say what there is, and then nothing until whoever reads in time has taken it.
@@ -245,32 +423,35 @@ class Room(Generic[Recorded]):
         one that keeps up with the room's rate is never punished for what the others say. What
         comes meanwhile waits in the inbox, and then in the sockets of those who send so much.
         """
-        self._fanout.flush()
-        owed = self._pace.owe(self._fanout.told, trio.current_time())
-        self._fanout.told = 0
+        self._speech.flush()
+        owed = self._pace.owe(self._speech.told, trio.current_time())
+        self._speech.told = 0
         await trio.sleep(owed)
 
     def _carry_out(self, effect: Effect[Recorded]) -> None:
         match effect:
             case TellAll(event):
-                self._fanout.tell_all(event)
+                self._speech.tell_all(event)
             case Tell(member, event):
                 if member in self._members:
-                    self._fanout.tell(self._members[member], event)
+                    self._speech.tell(self._members[member], event)
             case TellOthers(member, event):
                 if member in self._members:
-                    self._fanout.tell_others(self._members[member], event)
+                    self._speech.tell_others(self._members[member], event)
                 else:
-                    self._fanout.tell_all(event)
+                    self._speech.tell_all(event)
             case Subscribe(member):
                 if member in self._members:
-                    self._fanout.attend(self._members[member])
-                    self._most_members = max(self._most_members, self._fanout.audience)
+                    self._speech.attend(self._members[member])
+                    self._most_members = max(self._most_members, self._speech.audience)
             case Disconnect(member, code, problem):
                 if member in self._members:
                     leaver = self._members[member]
-                    self._fanout.flush_one(leaver)
-                    leaver.close(code, leaver.dialect.word(problem))
+                    self._speech.flush_one(leaver)
+                    parting = _farewell(leaver.dialect, code, problem)
+                    leaver.close(parting.code, parting.reason, parting.last)
+            case Greet(member, seq):
+                self._greet(member, seq)
             case Own(member, reason):
                 self._owner = effect
                 if member not in self._members:  # its connection has not lived to see this
@@ -286,20 +467,60 @@ class Room(Generic[Recorded]):
                 # A connection that has been admitted since will enter, or leave in its turn.
                 if not self._members:
                     self.end("empty")
+            case End(reason) if self._journal is not None:
+                self._last_words = reason
             case End(reason):
                 self.end(reason)
 
+    def _greet(self, member_id: MemberId, seq: int | None) -> None:
+        member = self._members.get(member_id)
+        if self.lasting is None or not isinstance(member, LastingMember):
+            return
+        if isinstance(self._speech, Speech):
+            self._speech.greet(member, seq, partial(self.lasting.snapshot_for, member_id))
+
     def _part(self) -> None:
         """Hand in what is left and say goodbye to everybody, all without a checkpoint."""
-        self.end("cancelled")  # if nobody else did, its scope was cancelled from outside
+        self.leave_process("cancelled")  # if nobody ended it, it was cancelled from outside
         self.inbox.close()  # frees whoever waits for space: answers are still to be read
         self._timers.stop()
-        self._recorder.close(self.id, time.time())
-        self._fanout.flush()
-        last: dict[Dialect, bytes] = {}
-        reason = self._reason or ""
+        if self._parked and self._journal is not None:
+            self._journal.park()
+        else:
+            self._recorder.close(self.id, time.time())
+        if isinstance(self._speech, Speech):
+            self._speech.stop()
+        self._speech.flush()
+        last: dict[Dialect, Parting] = {}
         for member in list(self._members.values()):
             dialect = member.dialect
-            if dialect not in last:
-                last[dialect] = dialect.encode(RoomClosed(reason)) or b""
-            member.close(self._code, reason, last[dialect])
+            # Each is asked back at a time of its own, else one goodbye does for all.
+            if self._parked or dialect not in last:
+                last[dialect] = dialect.part(self._goodbye())
+            parting = last[dialect]
+            member.close(parting.code, parting.reason, parting.last)
+
+    def _goodbye(self) -> Farewell:
+        return Farewell(
+            ending=self._ending,
+            code=self._code,
+            reason=self._reason or "",
+            back_in=random.uniform(*_BACK_SECONDS) if self._parked else None,  # noqa: S311 - a spread
+            survives=self._parked,
+        )
+
+
+def _farewell(dialect: Dialect, code: CloseCode, problem: Problem) -> Parting:
+    """Part from a member that the rules part from."""
+    ending = _ENDINGS.get(problem.code, Ending.REFUSED)
+    return dialect.part(Farewell(ending=ending, code=code, reason=dialect.word(problem)))
+
+
+_ENDINGS: Final = {
+    ErrorCode.LEFT: Ending.LEFT,
+    ErrorCode.ROOM_FULL: Ending.ROOM_FULL,
+    ErrorCode.TOO_MANY_SEATS: Ending.ROOM_FULL,
+    ErrorCode.WRONG_KEY: Ending.WRONG_KEY,
+    ErrorCode.STRUCK_OUT: Ending.STRUCK_OUT,
+}
+"""What the reasons for which the rules part from a member mean for its connection."""

@@ -169,6 +169,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "SECONDS", _SECONDS),
         ("seats_per_account", "seats_per_account",
          "connections of one account in one chat room", "SEATS", whole(1, _MANY)),
+        ("digests", "digests",
+         "for diagnosis: tell members of parley.v1 after each change a digest of the room's state",
+         "", switch),
     ),
     *_limits(
         Group.MESSAGES,

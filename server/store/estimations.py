@@ -16,6 +16,7 @@ from protocol.messages import TicketId, TicketResult, Vote
 from server.store.schema import estimation_rounds as rounds
 from server.store.schema import estimation_sessions as sessions
 from server.store.schema import estimation_votes as votes
+from server.store.schema import lasting_rooms
 from server.store.statements import insert_or_ignore, insert_rows, is_text
 
 FORGET_ROWS: Final = 2_000
@@ -62,7 +63,12 @@ class Round:
 
 def record(conn: sa.Connection, revealed: Sequence[Round]) -> None:
     """Keep rounds, and the sessions that they belong to."""
-    _open(conn, [each.session for each in revealed])
+    open_sessions(conn, [each.session for each in revealed])
+    insert_rounds(conn, revealed)
+
+
+def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
+    """Keep rounds of sessions that are there."""
     insert_rows(
         conn,
         rounds,
@@ -84,7 +90,7 @@ def record(conn: sa.Connection, revealed: Sequence[Round]) -> None:
 
 def close_sessions(conn: sa.Connection, closed: Sequence[tuple[Session, float]]) -> None:
     """Note the end of sessions, each with its time; their rounds may be written later."""
-    _open(conn, [session for session, _ in closed])
+    open_sessions(conn, [session for session, _ in closed])
     conn.execute(
         sa.update(sessions)
         .where(sessions.c.id == sa.bindparam("session"))
@@ -94,9 +100,10 @@ def close_sessions(conn: sa.Connection, closed: Sequence[tuple[Session, float]])
 
 
 def close_left_open(conn: sa.Connection, at: float) -> int:
-    """End what a process that was killed has left open; count the rooms."""
-    left = sa.update(sessions).where(sessions.c.closed_at.is_(None)).values(closed_at=at)
-    return conn.execute(left).rowcount
+    """End what a process that was killed has left open, but for what lasts; count the rooms."""
+    last = sa.select(lasting_rooms.c.session_id).where(lasting_rooms.c.room_id.is_not(None))
+    left = sa.update(sessions).where(sessions.c.closed_at.is_(None), sessions.c.id.not_in(last))
+    return conn.execute(left.values(closed_at=at)).rowcount
 
 
 def find(conn: sa.Connection, *, room_id: RoomId) -> list[StoredSession]:
@@ -178,7 +185,8 @@ def forget_old(conn: sa.Connection, now: float, *, seconds: float, rows: int = F
     return True
 
 
-def _open(conn: sa.Connection, opened: Sequence[Session]) -> None:
+def open_sessions(conn: sa.Connection, opened: Sequence[Session]) -> None:
+    """Keep sessions, those that are there as they are."""
     rows = [
         {"id": each.id, "room_id": each.room_id, "key": each.key, "opened_at": each.opened_at}
         for each in {each.id: each for each in opened}.values()

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
 from protocol.ids import RoomId
 from protocol.messages import TicketResult
 from server.store import estimations
-from server.store.estimations import NumberedRound, Session
+from server.store.estimations import NumberedRound, Round, Session
 from server.store.writer import Writer
 
 PAGE_VOTES: Final = 500
@@ -57,6 +57,39 @@ class Page:
     """Rounds that belong here, but cannot be read while the database is gone."""
 
 
+class Way(Protocol):
+    """How what is kept of a room gets into the database; never waits, never raises.
+
+    ``settled`` is told, once, whether it was written; not if it is refused here.
+    """
+
+    def keep(self, row: Round, settled: Callable[[bool], None]) -> bool:
+        """Take a round; tell whether it was taken."""
+
+    def end(self, session: Session, at: float, settled: Callable[[bool], None]) -> bool:
+        """Take the end of a room at this Unix time; tell whether it was taken."""
+
+
+@attrs.frozen
+class ByWriter:
+    """Each round by itself, with others in one batch."""
+
+    writer: Writer
+
+    def keep(self, row: Round, settled: Callable[[bool], None]) -> bool:
+        """Put a round."""
+        weight = max(1, len(row.result.votes))
+        return self.writer.put_row(
+            estimations.record, row, weight, settled=settled, payer=row.session.id
+        )
+
+    def end(self, session: Session, at: float, settled: Callable[[bool], None]) -> bool:
+        """Put the end of a room."""
+        return self.writer.put_row(
+            estimations.close_sessions, (session, at), settled=settled, payer=session.id
+        )
+
+
 class Memory:
     """How much live rooms may remember, each and all together."""
 
@@ -71,7 +104,7 @@ class Recording:
     """One room, from its opening until its end is written."""
 
     session: Session
-    _writer: Writer
+    _way: Way
     _memory: Memory
     _forget: Callable[["Recording"], None]
     _closed_at: float | None = None
@@ -90,18 +123,19 @@ class Recording:
         """What must be shown to read the results."""
         return self.session.key or ""
 
+    @property
+    def session_id(self) -> int:
+        """Of this room's life; never the same for two."""
+        return self.session.id
+
     def record(self, room_id: RoomId, result: TicketResult) -> None:
         """Keep a round that has been revealed."""
         number, self._count = self._count, self._count + 1
-        row = estimations.Round(self.session, number, result)
         settled = partial(self._settled, number)
-        weight = max(1, len(result.votes))
         # Noted beforehand: what is put may be settled at once.
         self._waiting[number] = result
         self._unwritten += 1
-        if not self._writer.put_row(
-            estimations.record, row, weight, settled=settled, payer=self.session.id
-        ):
+        if not self._way.keep(Round(self.session, number, result), settled):
             settled(False)
         self._remember(number, result)
 
@@ -114,10 +148,7 @@ class Recording:
         if self._dropped.bit_count() < self._count:
             settled = partial(self._settled, None)
             self._unwritten += 1
-            row = (self.session, at)
-            if not self._writer.put_row(
-                estimations.close_sessions, row, settled=settled, payer=self.session.id
-            ):
+            if not self._way.end(self.session, at, settled):
                 settled(False)
         else:
             self._leave()

@@ -11,7 +11,15 @@ from protocol.messages import TicketResult
 from server.store import estimations
 from server.store.database import Database
 from server.store.estimations import Session
-from server.store.recording import PAGE_VOTES, Memory, Page, Recording, RoomResults
+from server.store.recording import (
+    PAGE_VOTES,
+    ByWriter,
+    Memory,
+    Page,
+    Recording,
+    RoomResults,
+    Way,
+)
 from server.store.writer import Writer
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
@@ -28,6 +36,10 @@ class RoomRecord(Protocol):
     @property
     def key(self) -> str:
         """What must be shown to read the results."""
+
+    @property
+    def session_id(self) -> int:
+        """Of this room's life; never the same for two."""
 
     def record(self, room_id: RoomId, result: TicketResult) -> None:
         """Keep a round that has been revealed."""
@@ -85,7 +97,7 @@ class DatabaseResults:
             all_bytes: memory for those of all rooms.
         """
         self._database = database
-        self._writer = writer
+        self._way = ByWriter(writer)
         self._memory = Memory(room_bytes, all_bytes)
         self._by_id: dict[int, Recording] = {}
         self._by_room: dict[RoomId, list[Recording]] = {}
@@ -93,10 +105,23 @@ class DatabaseResults:
 
     def open(self, room_id: RoomId, at: float) -> "Recording":
         """Begin a record of a room that has opened at this Unix time; never waits."""
-        session = Session(self._new_id(), room_id, secrets.token_urlsafe(KEY_BYTES), at)
-        record = Recording(session, self._writer, self._memory, self._forget)
+        return self.resume(self.new_session(room_id, at), self._way)
+
+    def new_session(self, room_id: RoomId, at: float) -> Session:
+        """Number a room that has opened at this Unix time, and draw its key."""
+        return Session(self._new_id(), room_id, secrets.token_urlsafe(KEY_BYTES), at)
+
+    def resume(self, session: Session, way: Way, rounds: int = 0) -> "Recording":
+        """Go on with the record of a room; never waits.
+
+        Args:
+            session: the room's.
+            way: how the rounds get into the database.
+            rounds: as many as are there already.
+        """
+        record = Recording(session, way, self._memory, self._forget, count=rounds)
         self._by_id[session.id] = record
-        self._by_room.setdefault(room_id, []).append(record)
+        self._by_room.setdefault(session.room_id, []).append(record)
         return record
 
     async def find(self, room_id: RoomId, key: str | None) -> RoomResults | None:

@@ -212,6 +212,58 @@ estimation_votes: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# Rooms that outlive the server. What has happened in one since its snapshot is in its log.
+lasting_rooms: Final = Table(
+    "lasting_rooms",
+    metadata,
+    Column(
+        "session_id",
+        _Id,
+        ForeignKey("estimation_sessions.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # Empty once the room has ended: another one may get the id.
+    Column("room_id", Text, unique=True),
+    Column("settings", Text, nullable=False),
+    # By whose request it was opened, so that the same request opens no second room.
+    Column("claim", Text, unique=True),
+    Column("snapshot", LargeBinary),
+    # Rows of the log above this one came after the snapshot.
+    Column("snapshot_number", Integer, nullable=False),
+)
+
+room_log: Final = Table(
+    "room_log",
+    metadata,
+    Column(
+        "session_id",
+        _Id,
+        ForeignKey("lasting_rooms.session_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("entries", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Accounts that were in a room.
+room_people: Final = Table(
+    "room_people",
+    metadata,
+    Column(
+        "session_id",
+        _Id,
+        ForeignKey("estimation_sessions.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _user("user_id", primary_key=True),
+    Column("joined_at", Double, nullable=False),
+    Index("ix_room_people_user_id", "user_id", "session_id"),
+)
+
 settings: Final = Table(
     "settings",
     metadata,

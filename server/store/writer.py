@@ -88,6 +88,8 @@ class Writer:
         self._taken = 0  # items ever
         self._flushes: deque[tuple[int, trio.Event]] = deque()
         self._any = trio.Event()
+        self._woken = False
+        self._gatherers: list[Callable[[], None]] = []
         self._now = trio.Event()  # a whole batch waits, or somebody waits for it
         self._full = False
         self._log = get_logger("writer")
@@ -157,6 +159,28 @@ class Writer:
         """
         return self._put(_Item(payer, kind, _load(weight, size), write, row, settled))
 
+    def gather(self, ask: Callable[[], None]) -> None:
+        """Register whoever keeps what it has until a batch begins, and puts it then.
+
+        So it puts as much at once as a batch takes time, and not each bit by itself. While the
+        database is gone no batch begins.
+
+        Args:
+            ask: is called, in the writer's task, right before a batch begins and whenever
+                everything is to be written; must not raise.
+        """
+        self._gatherers.append(ask)
+
+    def wake(self) -> None:
+        """Begin a batch within :data:`BATCH_SECONDS`, since somebody has something for it."""
+        self._woken = True
+        self._any.set()
+
+    def _ask(self) -> None:
+        self._woken = False
+        for ask in self._gatherers:
+            ask()
+
     def _put(self, item: _Item) -> bool:
         while self._load + item.load > self._most:
             self._note_full()
@@ -203,15 +227,19 @@ class Writer:
                 with trio.move_on_at(earliest):
                     await self._now.wait()
             earliest = trio.current_time() + BATCH_SECONDS
-            await self._write_all(self._batch())
+            self._ask()
+            if self._items:
+                await self._write_all(self._batch())
             self._now = trio.Event()
             if not self._items:
-                self._any = trio.Event()
                 self._shares = None
+                if not self._woken:
+                    self._any = trio.Event()
 
     async def flush(self) -> None:
         """Wait until all that was put before is written or given up."""
         await trio.lowlevel.checkpoint()
+        self._ask()
         if not self._items:
             return
         event = trio.Event()
@@ -229,6 +257,8 @@ class Writer:
         """
         with trio.move_on_after(seconds):
             await self.flush()
+            while self._woken or self._items:  # somebody kept back what followed
+                await self.flush()
         if self._items:
             self._log.error("not written before the end", items=len(self._items))
             self._counters.writes_dropped += len(self._items)

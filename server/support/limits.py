@@ -9,6 +9,7 @@ from protocol.limits import (
     ANNOUNCE_SECONDS,
     CHAT_BYTES_BURST,
     CHAT_BYTES_RATE,
+    GRACE_SECONDS,
     KIB,
     MIB,
     ROUNDS,
@@ -75,6 +76,14 @@ class Limits:
 
     announce_seconds: float = ANNOUNCE_SECONDS
     """From taking a seat to announcing oneself in the room; then the seat is given up."""
+
+    grace_seconds: float = GRACE_SECONDS
+    """For which a member of parley.v1 without a connection keeps its seat, where the creator of the
+    room says nothing else."""
+
+    digests: bool = False
+    """For diagnosis: after each change, members of parley.v1 are told a digest of the room's state,
+    which costs time that grows with the room."""
 
     heartbeat_seconds: float = 25.0
     """Between pings; idle proxies cut at 60 s."""

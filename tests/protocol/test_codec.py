@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 
 import attrs
 import orjson
@@ -168,6 +169,28 @@ def test_nothing_is_coerced_and_the_field_is_named(field: str, value: object) ->
 
     assert problem.field == f"data.{field}"
     assert problem.message.startswith(f"data.{field} must be ")
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@attrs.frozen
+class Painted:
+    colour: Colour
+
+
+def test_a_member_of_an_enumeration_is_that_and_not_the_string_for_it() -> None:
+    assert codec.structure({"colour": "red"}, Painted, "data").colour is Colour.RED
+
+
+@pytest.mark.parametrize("value", ["green", "RED", ""])
+def test_what_is_no_member_of_an_enumeration_is_refused_and_the_members_named(value: str) -> None:
+    with pytest.raises(Refused, match=r"data\.colour must be one of red, blue"):
+        codec.structure({"colour": value}, Painted, "data")
+    with pytest.raises(Refused, match=r"data\.colour must be a string"):
+        codec.structure({"colour": 5}, Painted, "data")
 
 
 def test_a_missing_field_is_named() -> None:

@@ -19,7 +19,6 @@ from structlog.testing import capture_logs
 
 from protocol.dialects.base import Dialect
 from protocol.dialects.estimatex import ESTIMATEX
-from protocol.errors import CloseCode
 from protocol.frames import unmask
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketResult
@@ -440,7 +439,7 @@ class FakeMember:
         self.name = name
         self.dialect = dialect
         self.pushes: list[tuple[bytes, int]] = []
-        self.closes: list[tuple[CloseCode, str, bytes]] = []
+        self.closes: list[tuple[int, str, bytes]] = []
         self.running = False
         self.scope = trio.CancelScope()
         self._answers = answers
@@ -461,7 +460,7 @@ class FakeMember:
         if not self.closes:
             self.pushes.append((frames, count))
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
+    def close(self, code: int, reason: str, last: bytes = b"") -> None:
         if not self.closes:
             self.closes.append((code, reason, last))
             if self._answers:

@@ -23,6 +23,10 @@ class MemoryRecord:
     def key(self) -> str:
         return self.session.key or ""
 
+    @property
+    def session_id(self) -> int:
+        return self.session.id
+
     def record(self, room_id: RoomId, result: TicketResult) -> None:
         assert room_id == self.session.room_id
         self.rounds.append(result)

@@ -353,3 +353,103 @@ async def test_being_cancelled_does_not_lose_count(
         await writer.flush()
 
     assert fake.rows == [1]
+
+
+# --- those who are asked when a batch begins ------------------------------------------------
+
+
+class Keeper:
+    """Keeps numbers until a batch begins, and then puts all of them at once."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.kept: list[int] = []
+        self.asked = 0
+        self._writer = writer
+        writer.gather(self._ask)
+
+    def keep(self, number: int) -> None:
+        self.kept.append(number)
+        self._writer.wake()
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.kept:
+            kept, self.kept = self.kept, []
+            assert self._writer.put(row(tuple(kept)))
+
+
+async def test_who_keeps_something_is_asked_when_a_batch_begins(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    keeper = Keeper(writer := Writer(fake, counters=fake.counters))
+    start = trio.current_time()
+    async with running(writer):
+        for number in range(25):
+            keeper.keep(number)
+            await trio.sleep(BATCH_SECONDS / 10)
+        await trio.sleep(1)
+
+    assert fake.rows[0] == (0,)
+    assert [number for kept in fake.rows for number in kept] == [*range(25)]  # type: ignore[attr-defined]
+    assert len(fake.batches) == 4
+    assert fake.tries[0] == start
+    assert all(
+        after - before == pytest.approx(BATCH_SECONDS)
+        for before, after in zip(fake.tries, fake.tries[1:], strict=False)
+    )
+
+
+async def test_nobody_is_asked_while_there_is_nothing_and_nothing_is_written_then(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    keeper = Keeper(writer := Writer(fake, counters=fake.counters))
+    async with running(writer):
+        await trio.sleep(3_600)
+        assert keeper.asked == 0
+        writer.wake()
+        await trio.sleep(3_600)
+        assert keeper.asked == 1
+
+    assert fake.tries == []
+
+
+async def test_what_comes_while_a_batch_is_written_is_in_the_next_one(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    keeper = Keeper(writer := Writer(fake, counters=fake.counters))
+    fake.seconds = 1.0
+    async with running(writer):
+        keeper.keep(1)
+        await trio.sleep(0.5)
+        keeper.keep(2)
+        await trio.sleep(10)
+
+    assert fake.batches == [[(1,)], [(2,)]]
+
+
+async def test_while_the_database_is_gone_nobody_is_asked(
+    fake: FakeDatabase, autojump_clock: trio.testing.MockClock
+) -> None:
+    keeper = Keeper(writer := Writer(fake, counters=fake.counters))
+    fake.gone = True
+    async with running(writer):
+        for number in range(100):
+            keeper.keep(number)
+            await trio.sleep(1)
+        assert (writer.backlog, keeper.asked) == (1, 1)
+        fake.gone = False
+        await trio.sleep(5)
+
+    assert fake.rows == [(0,), tuple(range(1, 100))]
+
+
+@pytest.mark.parametrize("drain", [False, True])
+async def test_what_is_kept_is_written_when_everything_is(
+    fake: FakeDatabase, drain: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    keeper = Keeper(writer := Writer(fake, counters=fake.counters))
+    async with running(writer):
+        await trio.sleep(1)
+        keeper.kept.append(1)  # and has not woken the writer
+        await (writer.drain(1.0) if drain else writer.flush())
+        assert fake.rows == [(1,)]

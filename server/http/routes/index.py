@@ -16,6 +16,8 @@ DOCUMENTS: Final = {
     "documentation": "/schema",
     "openapi": "/schema/openapi.json",
     "openapiYaml": "/schema/openapi.yaml",
+    "asyncapi": "/schema/asyncapi.json",
+    "parleyV1": "/schema/parley-v1.json",
 }
 """Links to what describes the interface, and is no part of the description itself."""
 

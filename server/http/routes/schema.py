@@ -1,5 +1,10 @@
-"""``/schema``: the OpenAPI document as JSON, as YAML and, for browsers, as a page."""
+"""``/schema``: what describes the interfaces of this server, for tools and for browsers.
 
+Plain HTTP as an OpenAPI document, in JSON, in YAML and as a page; ``parley.v1`` as an AsyncAPI
+document and as the JSON Schema of its messages.
+"""
+
+from collections.abc import Callable
 from string import Template
 from typing import Annotated, Any, Final
 
@@ -14,13 +19,17 @@ from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import Receive, Send
 
+from protocol.asyncapi import asyncapi
 from protocol.limits import KIB
+from protocol.schema import json_schema
 from server.http.description import complete
 from server.http.errors import not_here
 from server.http.vendored import STATIC, Asset, assets, manifest
 from server.support import threads
 
 JSON_TYPE: Final = "application/vnd.oai.openapi+json"
+ASYNCAPI_TYPE: Final = "application/vnd.aai.asyncapi+json"
+JSON_SCHEMA_TYPE: Final = "application/schema+json"
 YAML_TYPE: Final = "application/yaml"
 HTML_TYPE: Final = "text/html"
 
@@ -45,11 +54,13 @@ _FOR_EVER: Final = "public, max-age=31536000, immutable"  # RFC 8246
 
 @attrs.frozen
 class Forms:
-    """One OpenAPI document, in all its forms."""
+    """All documents, in all their forms."""
 
     json: bytes
     yaml: bytes
     html: bytes
+    asyncapi: bytes
+    json_schema: bytes
     files: dict[str, Asset]
     """What the page loads, by the names in its addresses."""
 
@@ -57,7 +68,7 @@ class Forms:
 class SchemaPages:
     """Answers everything below ``/schema``.
 
-    The document is made at the first request, in a thread: it takes some 50 ms.
+    The documents are made at the first request, in a thread: it takes some 50 ms.
     """
 
     def __init__(self) -> None:
@@ -68,14 +79,21 @@ class SchemaPages:
         """Make the router, to which Litestar adds handlers that are never reached."""
         return Router(
             "/schema",
-            route_handlers=[self._yaml(), self._asset()],
+            route_handlers=[
+                self._document("/openapi.yaml", YAML_TYPE, lambda forms: forms.yaml),
+                self._document("/asyncapi.json", ASYNCAPI_TYPE, lambda forms: forms.asyncapi),
+                self._document(
+                    "/parley-v1.json", JSON_SCHEMA_TYPE, lambda forms: forms.json_schema
+                ),
+                self._asset(),
+            ],
             before_request=self._before,
             after_request=_no_html,
             include_in_schema=False,
         )
 
     async def forms(self, app: Litestar) -> Forms:
-        """Give the document of an application."""
+        """Give the documents of an application."""
         if self._forms is None:
             self._forms = await threads.run(make_forms, app)
         return self._forms
@@ -93,13 +111,12 @@ class SchemaPages:
             return Response(forms.html, media_type=HTML_TYPE, headers=PAGE_HEADERS)
         return Response(forms.json, media_type=JSON_TYPE, headers={"Vary": "Accept"})
 
-    def _yaml(self) -> Any:
-        @get("/openapi.yaml")
-        async def as_yaml(request: Request[Any, Any, State]) -> Response[bytes]:
-            forms = await self.forms(request.app)
-            return Response(forms.yaml, media_type=YAML_TYPE)
+    def _document(self, path: str, media_type: str, which: Callable[[Forms], bytes]) -> Any:
+        @get(path)
+        async def document(request: Request[Any, Any, State]) -> Response[bytes]:
+            return Response(which(await self.forms(request.app)), media_type=media_type)
 
-        return as_yaml
+        return document
 
     def _asset(self) -> Any:
         @get("/assets/{name:str}")
@@ -118,7 +135,7 @@ class SchemaPages:
 
 
 def make_forms(app: Litestar) -> Forms:
-    """Make the document of an application, in all its forms."""
+    """Make the documents of an application, in all their forms."""
     document = complete(app.openapi_schema.to_schema())
     # By way of JSON, so that only plain values are left.
     encoded = orjson.dumps(document)
@@ -135,7 +152,12 @@ def make_forms(app: Litestar) -> Forms:
         bundled=urls["LICENSES-BUNDLED.txt"],
     )
     return Forms(
-        encoded, as_yaml.encode(), page.encode(), {each.name: each for each in files.values()}
+        json=encoded,
+        yaml=as_yaml.encode(),
+        html=page.encode(),
+        asyncapi=orjson.dumps(asyncapi(plain["info"]["version"])),
+        json_schema=orjson.dumps(json_schema()),
+        files={each.name: each for each in files.values()},
     )
 
 

@@ -36,7 +36,7 @@ class Connection:
         self.told.append((frames, count))
 
     def close(
-        self, code: CloseCode, reason: str, last: bytes = b"", *, cause: Cause | None = None
+        self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None
     ) -> None:
         self.told.append((code, reason, last, cause))
 

@@ -43,6 +43,7 @@ async def test_the_index_says_what_is_here() -> None:
     assert answer.json["name"] == "Parley"
     assert answer.json["version"] == "1.2.3"
     assert answer.json["links"] == {
+        "asyncapi": "/schema/asyncapi.json",
         "documentation": "/schema",
         "getHealth": "/health",
         "getIndex": "/",
@@ -53,6 +54,7 @@ async def test_the_index_says_what_is_here() -> None:
         "openEstimationRoom": "/ws{?action,name,max_room_capacity,room_id}",
         "openapi": "/schema/openapi.json",
         "openapiYaml": "/schema/openapi.yaml",
+        "parleyV1": "/schema/parley-v1.json",
     }
 
 

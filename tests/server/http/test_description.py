@@ -135,7 +135,7 @@ async def test_the_index_links_to_every_operation_with_its_query(world: ChatWorl
         names = [each["name"] for each in parameters if each["in"] == "query"]
         query = "{?" + ",".join(names) + "}" if names else ""
         assert links.pop(operation["operationId"]) == path + query
-    assert set(links) == {"documentation", "openapi", "openapiYaml"}
+    assert set(links) == {"documentation", "openapi", "openapiYaml", "asyncapi", "parleyV1"}
     for target in links.values():
         assert (await world.ask("GET", target)).status == 200
 

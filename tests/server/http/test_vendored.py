@@ -7,6 +7,8 @@ import orjson
 import pytest
 import yaml
 
+from protocol.asyncapi import asyncapi
+from protocol.schema import json_schema
 from server.http.vendored import MANIFEST, VENDOR, assets, manifest
 from tests.server.http.test_application import ask
 from tests.server.http_client import Answer, make_server
@@ -103,6 +105,21 @@ async def test_no_other_file_is_served(name: str) -> None:
 
     assert answer.status == 404
     assert set(answer.json) == {"error"}
+
+
+async def test_parley_v1_is_described_for_tools() -> None:
+    server = make_server()
+
+    document = await ask(server, "/schema/asyncapi.json")
+    schema = await ask(server, "/schema/parley-v1.json")
+
+    assert document.headers["content-type"] == "application/vnd.aai.asyncapi+json"
+    assert document.json == asyncapi("1.2.3")
+    assert schema.headers["content-type"] == "application/schema+json"
+    assert schema.json == json_schema()
+    page = await the_page()
+    for target in ("/schema/asyncapi.json", "/schema/parley-v1.json"):
+        assert f'href="{target}"'.encode() in page.body
 
 
 async def test_all_forms_are_the_same_document() -> None:

@@ -14,6 +14,7 @@ from protocol.chat import DELETED_USER, Chat
 from protocol.dialects.gochat import GOCHAT
 from protocol.effects import Effect
 from protocol.errors import CloseCode, ErrorCode, Problem, Refused
+from protocol.farewell import Farewell, Parting
 from protocol.ids import MemberId, RoomId
 from protocol.messages import ChatMessage, ChatRecord, Command, EnterChat, Event, Person, Say
 from server.rooms.chat_directory import FLUSH_SECONDS, ChatRooms
@@ -323,6 +324,9 @@ class Choking:
 
     def word(self, problem: Problem) -> str:
         return GOCHAT.word(problem)
+
+    def part(self, farewell: Farewell) -> Parting:
+        return GOCHAT.part(farewell)
 
 
 async def test_a_room_that_crashes_takes_no_other_along(autojump_clock: MockClock) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from protocol.dialects.base import Dialect
 from protocol.dialects.estimatex import ESTIMATEX
-from protocol.errors import CloseCode, Problem
+from protocol.errors import Problem
+from protocol.farewell import Farewell, Parting
 from protocol.frames import encode_text
 from protocol.ids import MemberId
 from protocol.messages import Command, Event, MemberLeft
@@ -36,6 +37,9 @@ class Other:
     def word(self, problem: Problem) -> str:
         raise NotImplementedError
 
+    def part(self, farewell: Farewell) -> Parting:
+        raise NotImplementedError
+
 
 OTHER = Other()
 
@@ -51,7 +55,7 @@ class Hearer:
     def push(self, frames: bytes, count: int) -> None:
         self.pushes.append((frames, count))
 
-    def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
+    def close(self, code: int, reason: str, last: bytes = b"") -> None:
         raise NotImplementedError
 
     async def run(self) -> None:

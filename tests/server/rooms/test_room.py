@@ -447,7 +447,7 @@ async def test_the_order_of_a_room_s_end_is_fixed(autojump_clock: MockClock) -> 
     log: list[str] = []
 
     class Logging(FakeMember):
-        def close(self, code: CloseCode, reason: str, last: bytes = b"") -> None:
+        def close(self, code: int, reason: str, last: bytes = b"") -> None:
             log.append(f"goodbye {self.name}")
             super().close(code, reason, last)
 

@@ -1,0 +1,115 @@
+"""What a client of an estimation room learns, for whoever uses it."""
+
+import attrs
+
+from protocol.changes import Ack, Change
+from protocol.dialects.parley_v1 import Error
+from protocol.farewell import Ending
+from protocol.greeting import Greeting
+from protocol.lasting import Request
+from protocol.picture import Mine, Picture
+
+
+@attrs.frozen
+class Welcomed:
+    """The server knows this member; its picture is there, or follows at once."""
+
+    welcome: Greeting
+
+
+@attrs.frozen
+class Changed:
+    """The room is another than before."""
+
+    picture: Picture
+    mine: Mine
+    change: Change | None
+    """What has happened; ``None`` if the whole room was told anew, or if this version of the client
+    does not know such a change."""
+
+
+@attrs.frozen
+class Answered:
+    """A request has its answer, once."""
+
+    ref: int
+    request: Request
+    answer: Ack | Error
+
+
+@attrs.frozen
+class Visible:
+    """What an acknowledged request did is in the picture."""
+
+    ref: int
+
+
+@attrs.frozen
+class Stored:
+    """What these acknowledged requests did outlives the server."""
+
+    refs: tuple[int, ...]
+
+
+@attrs.frozen
+class Undone:
+    """A request was acknowledged, but the server has lost it, and refuses it now.
+
+    It came back to an older state, in which somebody else was faster.
+    """
+
+    ref: int
+    request: Request
+    error: Error
+
+
+@attrs.frozen
+class Complained:
+    """The server refuses something that is no request."""
+
+    error: Error
+
+
+@attrs.frozen
+class Misunderstood:
+    """The server said something that this client cannot read, or that does not fit its picture."""
+
+    why: str
+
+
+@attrs.frozen
+class Again:
+    """The connection is gone; it is worth to open another one."""
+
+    seconds: float
+    """After which."""
+    reason: Ending | None
+    """Why the server has closed it, if it said so."""
+    text: str
+    """The same, for people; may be empty."""
+
+
+@attrs.frozen
+class Over:
+    """This member is not in the room any more, or never was; another connection is of no use."""
+
+    reason: Ending | None
+    """Why, if the server said so."""
+    text: str
+    """The same, for people."""
+    error: Error | None = None
+    """What the server refused last, if the first message was refused."""
+
+
+Happening = (
+    Welcomed
+    | Changed
+    | Answered
+    | Visible
+    | Stored
+    | Undone
+    | Complained
+    | Misunderstood
+    | Again
+    | Over
+)

@@ -1,0 +1,118 @@
+"""What a client knows of its room: the picture, its own card, and which requests show in it."""
+
+from collections.abc import Iterator
+
+import attrs
+
+from protocol import changes
+from protocol.client_happenings import Changed, Visible
+from protocol.fold import OutOfOrder, digest, fold
+from protocol.lasting import CastCard
+from protocol.picture import Mine, Picture, may_do
+
+
+class View:
+    """One member's view of the room."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self.picture: Picture | None = None
+        self.mine: Mine | None = None
+        self.valid = False
+        """The picture is one of the history that the latest welcome names."""
+        self._told: changes.Digest | None = None
+        self._hidden: dict[int, int | None] = {}
+
+    @property
+    def seq(self) -> int | None:
+        """The number up to which the room's history is known; ``None`` if it is not known."""
+        return self.picture.seq if self.valid and self.picture is not None else None
+
+    def load(self, snapshot: changes.Snapshot) -> Iterator[Changed | Visible]:
+        """Take the whole room."""
+        self.valid = True
+        yield from self._show(snapshot.picture, snapshot.mine, None)
+
+    def follow(self, change: changes.Change) -> Iterator[Changed | Visible]:
+        """Take the next change.
+
+        Raises:
+            OutOfOrder: if it is not the next one, or if there is no picture that it changes.
+        """
+        picture, mine = self._room()
+        picture = fold(picture, change)
+        card = None if isinstance(change, changes.Begun | changes.Revealed) else mine.card
+        yield from self._show(picture, attrs.evolve(mine, card=card), change)
+
+    def count(self, seq: int) -> Iterator[Changed | Visible]:
+        """Take a change that is not understood.
+
+        Raises:
+            OutOfOrder: as in :meth:`follow`.
+        """
+        picture, mine = self._room()
+        if seq != picture.seq + 1:
+            raise OutOfOrder(f"after {picture.seq} comes {picture.seq + 1}, not {seq}")
+        yield from self._show(attrs.evolve(picture, seq=seq), mine, None)
+
+    def check(self, told: changes.Digest | None) -> None:
+        """Compare with the server's picture, as soon as this one has come to the same number.
+
+        Raises:
+            OutOfOrder: if they differ.
+        """
+        self._told = told
+        if told is not None and told.seq == self.seq and self.picture is not None:
+            self._told = None
+            if digest(self.picture) != told.digest:
+                raise OutOfOrder(f"the picture at {told.seq} is not the server's")
+
+    def hold(self, vote: CastCard) -> None:
+        """Remember the card of a vote that has been acknowledged, while its round runs."""
+        running = self.picture.round if self.picture is not None else None
+        if self.mine is not None and running is not None and running.number == vote.round:
+            self.mine = attrs.evolve(self.mine, card=vote.card)
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def expect(self, ref: int, seq: int, *, first: bool) -> Iterator[Visible]:
+        """Say of an acknowledged request when what it did shows: changes may be told later.
+
+        Args:
+            ref: its number.
+            seq: the number of its change.
+            first: whether it is acknowledged for the first time, and not again.
+        """
+        if first or ref in self._hidden:
+            self._hidden[ref] = seq
+        yield from self._reveal()
+
+    def doubt(self, ref: int) -> None:
+        """The server may have lost what an acknowledged request did, and is asked again."""
+        if ref in self._hidden:
+            self._hidden[ref] = None
+
+    def forget(self, ref: int) -> None:
+        """A request will never show."""
+        self._hidden.pop(ref, None)
+
+    def _room(self) -> tuple[Picture, Mine]:
+        if not self.valid or self.picture is None or self.mine is None:
+            raise OutOfOrder("a change before the room is known")
+        return self.picture, self.mine
+
+    def _show(
+        self, picture: Picture, mine: Mine, change: changes.Change | None
+    ) -> Iterator[Changed | Visible]:
+        self.picture = picture
+        self.mine = attrs.evolve(mine, may=may_do(picture, mine.member))
+        self.check(self._told)
+        yield Changed(picture, self.mine, change)
+        yield from self._reveal()
+
+    def _reveal(self) -> Iterator[Visible]:
+        reached = self.seq
+        for ref, seq in list(self._hidden.items()):
+            if reached is not None and seq is not None and seq <= reached:
+                del self._hidden[ref]
+                yield Visible(ref)

@@ -1,0 +1,284 @@
+"""The wire format ``parley.v1``: JSON objects in text frames, each with its ``type``.
+
+What a client says is refused if it has a field that is not known; what the server says may get
+more fields and more types, which clients ignore.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from protocol import changes, codec, greeting, lasting, messages
+from protocol.dialects.wording import sentence
+from protocol.errors import ErrorCode, Problem, Refused
+from protocol.farewell import Ending, Farewell, Parting
+from protocol.frames import encode_text
+from protocol.messages import Command, Event
+from protocol.names import NOT_ADMIN, looks_like_admin
+
+SUBPROTOCOL: Final = "parley.v1"
+
+LARGEST_REF: Final = 2**53 - 1
+"""The largest integer that every JSON parser keeps (RFC 8259 section 6)."""
+
+CLOSE_CODES: Final[Mapping[Ending, int]] = {
+    Ending.GOING_AWAY: 4000,
+    Ending.TOO_SLOW: 4001,
+    Ending.SILENT: 4002,
+    Ending.FAULT: 4003,
+    Ending.BUSY: 4004,
+    Ending.ROOM_ENDED: 4500,
+    Ending.LEFT: 4501,
+    Ending.REMOVED: 4502,
+    Ending.REPLACED: 4503,
+    Ending.NO_SUCH_ROOM: 4504,
+    Ending.ROOM_FULL: 4505,
+    Ending.WRONG_KEY: 4506,
+    Ending.REFUSED: 4507,
+    Ending.STRUCK_OUT: 4508,
+    Ending.SIGNED_OUT: 4509,
+}
+"""Below 4500 it is worth to come back, from 4500 on it is not (RFC 6455 section 7.4.2)."""
+
+ENDINGS: Final[Mapping[int, Ending]] = {code: ending for ending, code in CLOSE_CODES.items()}
+
+RETRY: Final = frozenset(
+    {ErrorCode.TOO_FAST, ErrorCode.TOO_MUCH, ErrorCode.NOT_NOW, ErrorCode.SHUTTING_DOWN}
+)
+"""Refusals that depend on the moment alone: the same request may be sent again later."""
+
+REQUESTS: Final[Mapping[str, type]] = {
+    "begin": lasting.BeginRound,
+    "vote": lasting.CastCard,
+    "reveal": lasting.RevealRound,
+    "close": lasting.CloseRoom,
+    "leave": lasting.Depart,
+}
+"""What a member of an estimation room may ask for, each with a ``ref``."""
+
+CHANGES: Final[Mapping[str, type]] = {
+    "joined": changes.Joined,
+    "left": changes.Left,
+    "away": changes.WentAway,
+    "back": changes.CameBack,
+    "owner": changes.OwnerChanged,
+    "begun": changes.Begun,
+    "voted": changes.Voted,
+    "revealed": changes.Revealed,
+}
+"""What happens in an estimation room, each with a ``seq``."""
+
+NOTICES: Final[Mapping[str, type]] = {
+    "welcome": greeting.Greeting,
+    "snapshot": changes.Snapshot,
+    "ack": changes.Ack,
+    "saved": changes.Saved,
+    "digest": changes.Digest,
+    "ping": greeting.ServerPing,
+    "pong": greeting.Pong,
+    "goodbye": greeting.Goodbye,
+}
+"""What the server says beside changes and errors."""
+
+Said = TypeVar("Said")
+
+
+@attrs.frozen(kw_only=True)
+class Error:
+    """On the wire, whatever is refused."""
+
+    code: ErrorCode | str
+    text: str
+    """For people."""
+    field: str | None = None
+    """The offending field, if there is one."""
+    ref: int | None = None
+    """Of the request that was refused, if it has one."""
+    retry: bool = False
+    """Whether the same request may be sent again later: it counts as not answered yet."""
+
+
+def read_hello(text: str) -> greeting.Hello:
+    """Read a client's first message.
+
+    Raises:
+        Refused: if it is none; the field is named.
+    """
+    message = _object(text)
+    if message.pop("type", None) != "hello":
+        raise Refused(ErrorCode.MALFORMED, "the first message must be of type hello", "type")
+    hello = codec.structure(message, greeting.Hello, "hello")
+    given = [hello.name is not None, hello.token is not None, hello.resume is not None]
+    if sum(given) != 1:
+        complaint = "hello must have one of name, token and resume"
+        raise Refused(ErrorCode.MALFORMED, complaint, "hello")
+    if hello.name is None:
+        return hello
+    try:
+        name = codec.clean_name(hello.name)
+    except ValueError as error:
+        raise Refused(ErrorCode.MALFORMED, f"name {error}", "name") from None
+    if looks_like_admin(name):
+        raise Refused(ErrorCode.MALFORMED, f"name {NOT_ADMIN}", "name")
+    return attrs.evolve(hello, name=name)
+
+
+class ParleyV1:
+    """A :class:`~protocol.dialects.base.Dialect`."""
+
+    def __init__(self, requests: Mapping[str, type], events: Mapping[str, type]) -> None:
+        """Speak of one kind of room.
+
+        Args:
+            requests: what may be asked for, by type.
+            events: what is told, by type.
+        """
+        self._requests = requests
+        self._types: Mapping[type, str] = {kind: name for name, kind in events.items()}
+
+    def decode(self, text: str) -> Command:
+        """Read ``{"type": T, "ref": N, ...}``.
+
+        Raises:
+            Refused: if it is no request; the field is named, and the problem's values have the
+                ``ref`` if there is one.
+        """
+        message = _object(text)
+        kind = message.pop("type", None)
+        if kind == "ping" and not message:
+            return lasting.Ping()
+        ref = message.pop("ref", None)
+        numbered = type(ref) is int and 0 < ref <= LARGEST_REF
+        try:
+            wanted = self._requests.get(kind) if type(kind) is str else None
+            if wanted is None:
+                complaint = "type must be one of " + ", ".join((*self._requests, "ping"))
+                raise Refused(ErrorCode.MALFORMED, complaint, "type")
+            if not numbered:
+                complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
+                raise Refused(ErrorCode.MALFORMED, complaint, "ref")
+            return lasting.Numbered(ref, codec.structure(message, wanted, str(kind)))
+        except Refused as refused:
+            if numbered:
+                values = {"ref": ref}
+                refused.problem = attrs.evolve(refused.problem, values=values)
+            raise
+
+    def encode(self, event: Event) -> bytes | None:
+        """Write one event as a complete, unmasked WebSocket frame.
+
+        Returns:
+            The frame; ``None`` for an event that has no place in this dialect.
+        """
+        kind = self._types.get(type(event))
+        if kind is not None:
+            return encode_text(codec.dumps({"type": kind, **codec.CONVERTER.unstructure(event)}))
+        if isinstance(event, changes.Failure):
+            return self._error(event.problem, event.ref)
+        if isinstance(event, messages.Refusal):
+            ref = event.problem.values.get("ref")
+            return self._error(event.problem, ref if isinstance(ref, int) else None)
+        return None
+
+    def word(self, problem: Problem) -> str:
+        """Say in one sentence what was refused."""
+        return sentence(problem)
+
+    def part(self, farewell: Farewell) -> Parting:
+        """Say goodbye: a last message, and a close code that tells whether to come back."""
+        goodbye = greeting.Goodbye(
+            reason=farewell.ending,
+            text=farewell.reason,
+            back_in=farewell.back_in,
+            room_survives=farewell.survives,
+        )
+        return Parting(write(goodbye), CLOSE_CODES[farewell.ending], farewell.reason)
+
+    def _error(self, problem: Problem, ref: int | None) -> bytes:
+        said = Error(
+            code=problem.code,
+            text=self.word(problem),
+            field=problem.field,
+            ref=ref,
+            retry=problem.code in RETRY,
+        )
+        return encode_text(codec.dumps({"type": "error", **codec.CONVERTER.unstructure(said)}))
+
+
+PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES})
+"""The dialect of estimation rooms."""
+
+
+def write(notice: object) -> bytes:
+    """Write what the server says of itself, such as a welcome, as a frame."""
+    kind = _NOTICE_TYPES[type(notice)]
+    return encode_text(codec.dumps({"type": kind, **codec.CONVERTER.unstructure(notice)}))
+
+
+_NOTICE_TYPES: Final = {kind: name for name, kind in NOTICES.items()}
+
+
+# --- the client's side ------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Unknown:
+    """Something that a newer server says; a numbered one counts all the same."""
+
+    type: str
+    seq: int | None
+
+
+def write_hello(hello: greeting.Hello) -> str:
+    """Write a client's first message, without what is not given."""
+    plain = codec.CONVERTER.unstructure(hello)
+    return codec.dumps({"type": "hello", **_without_none(plain)}).decode()
+
+
+def write_request(ref: int, request: object) -> str:
+    """Write a request."""
+    kind = _REQUEST_TYPES[type(request)]
+    plain = codec.CONVERTER.unstructure(request)
+    return codec.dumps({"type": kind, "ref": ref, **plain}).decode()
+
+
+def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
+    """Read what a server says, as a client: a change, a notice, an :class:`Error`.
+
+    Raises:
+        Refused: if it is no message of this dialect.
+    """
+    message = _object(text)
+    kind = message.pop("type", None)
+    if kind == "error":
+        return _structure(message, Error)
+    wanted = events.get(kind) if type(kind) is str else None
+    if wanted is None:
+        seq = message.get("seq")
+        return Unknown(str(kind), seq if type(seq) is int else None)
+    return _structure(message, wanted)
+
+
+_REQUEST_TYPES: Final = {kind: name for name, kind in REQUESTS.items()}
+
+
+def _structure(message: object, wanted: type[Said]) -> Said:
+    try:
+        return codec.LENIENT.structure(message, wanted)
+    except Exception as error:
+        complaint = f"the server's {wanted.__name__} is not understood: {error!r}"
+        raise Refused(ErrorCode.MALFORMED, complaint) from error
+
+
+def _without_none(plain: Any) -> Any:
+    if type(plain) is dict:
+        return {key: _without_none(value) for key, value in plain.items() if value is not None}
+    return plain
+
+
+def _object(text: str) -> dict[str, Any]:
+    message = codec.loads(text)
+    if type(message) is not dict:
+        raise Refused(ErrorCode.MALFORMED, "the message must be a JSON object")
+    return message

@@ -1,0 +1,57 @@
+"""Secrets that open a seat in a room, or the room: derived, so that none of them is stored."""
+
+import base64
+import hashlib
+import hmac
+from typing import Final
+
+from protocol.ids import MemberId
+
+SECRET_BYTES: Final = 32
+"""Of the secret from which all are derived."""
+
+_MAC_BYTES: Final = 18
+"""144 bits of SHA-256, 24 characters; RFC 2104 section 5 asks for 80 bits at the least."""
+
+_OWNER: Final = "owner"
+_SEAT: Final = "seat"
+
+
+class SeatKeys:
+    """Makes and judges resume tokens and owner keys.
+
+    A resume token is the member's id, a dot and a code; an owner key is a code alone. Both hold
+    for one life of one room.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        """Derive all from ``secret``, which must be the same after a restart."""
+        self._secret = secret
+
+    def token(self, session_id: int, member: MemberId) -> str:
+        """Make the token that opens a member's seat again."""
+        return f"{member}.{self._code(_SEAT, session_id, member)}"
+
+    def member(self, session_id: int, token: str) -> MemberId | None:
+        """Say whose token this is; ``None`` if it is none of this room's."""
+        member, _, code = token.partition(".")
+        good = self._code(_SEAT, session_id, member)
+        return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
+
+    def owner_key(self, session_id: int) -> str:
+        """Make the key that makes a member the owner."""
+        return self._code(_OWNER, session_id, "")
+
+    def is_owner_key(self, session_id: int, key: str) -> bool:
+        """Tell whether this is the room's owner key."""
+        return hmac.compare_digest(self.owner_key(session_id), _ascii(key))
+
+    def _code(self, purpose: str, session_id: int, member: str) -> str:
+        text = f"{purpose}\0{session_id}\0{member}".encode()
+        mac = hmac.digest(self._secret, text, hashlib.sha256)
+        return base64.urlsafe_b64encode(mac[:_MAC_BYTES]).decode()
+
+
+def _ascii(text: str) -> str:
+    """Give what can be compared; what is not ASCII is like nothing that was made here."""
+    return text if text.isascii() else ""

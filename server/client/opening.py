@@ -1,0 +1,111 @@
+"""Taking a seat in a room for as long as a block lasts."""
+
+import random
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Final
+from urllib.parse import quote
+
+import trio
+
+from protocol.client import Client
+from protocol.greeting import Hello, Resume
+from protocol.lasting import Role
+from server.client.errors import NotReached, RoomOver
+from server.client.room import Room
+from server.client.streams import Dial, dial, parse_address
+
+PATIENCE_SECONDS: Final = 30.0
+"""For which a server is tried at first; once inside, for as long as the block lasts."""
+
+
+def open_room(
+    url: str,
+    room_id: str,
+    *,
+    name: str | None = None,
+    role: Role = Role.VOTER,
+    owner_key: str | None = None,
+    account_token: str | None = None,
+    seat_token: str | None = None,
+    last_ref: int = 0,
+    patience: float = PATIENCE_SECONDS,
+    dial: Dial = dial,
+) -> AbstractAsyncContextManager[Room]:
+    """Take a seat in a room, and hold it over as many connections as it takes.
+
+    The end of the block closes the connection only; the seat waits for its grace. To give it up,
+    ``await room.leave()``.
+
+    Args:
+        url: where the server is, such as ``wss://parley.example``.
+        room_id: the room.
+        name: who comes. One of ``name``, ``account_token`` and ``seat_token`` is needed.
+        role: what for.
+        owner_key: makes this member the owner.
+        account_token: of an account, whose name is taken.
+        seat_token: as an earlier welcome gave it: opens the same seat again.
+        last_ref: with it, the highest number that a request from this seat has had.
+        patience: seconds for which a server is tried before there is a seat.
+        dial: opens streams.
+
+    Raises:
+        ValueError: if ``url`` is no address, or if it is not said who comes.
+    """
+    if sum(each is not None for each in (name, account_token, seat_token)) != 1:
+        raise ValueError("one of name, account_token and seat_token is needed")
+    hello = Hello(
+        name=name,
+        role=role,
+        owner_key=owner_key,
+        token=account_token,
+        resume=Resume(token=seat_token) if seat_token is not None else None,
+    )
+    client = Client(hello, random.SystemRandom().random, last_ref=last_ref)
+    path = f"/v1/rooms/{quote(room_id, safe='')}"
+    return _Opening(Room(client, dial, parse_address(url), path), patience)
+
+
+class _Opening(AbstractAsyncContextManager[Room]):
+    """A block in which a room is open; what its body raises comes out as it is, in no group."""
+
+    def __init__(self, room: Room, patience: float) -> None:
+        self._room = room
+        self._patience = patience
+        self._manager = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+
+    async def __aenter__(self) -> Room:
+        """Wait for the seat.
+
+        Raises:
+            RoomOver: if the server refuses it.
+            NotReached: if no server has let this member in.
+        """
+        room, inside = self._room, False
+        self._nursery = await self._manager.__aenter__()
+        self._nursery.start_soon(room.run)  # noqa: ASYNC113 - its seat is waited for
+        try:
+            with trio.move_on_after(self._patience):
+                await room.entered.wait()
+            inside = room.entered.is_set() and room.over is None
+        finally:
+            if not inside:
+                await self.__aexit__(None, None, None)  # noqa: ASYNC102 - as there
+        if room.over is not None:
+            raise RoomOver(room.over)
+        if not inside:
+            raise NotReached(room.trouble or "the server does not answer")
+        return room
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+        # What is cancelled ends at once, but for a goodbye under a deadline of its own.
+        await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102

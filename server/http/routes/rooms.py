@@ -1,0 +1,470 @@
+"""``/v1/rooms``: open an estimation room without a connection, look at one, end one; and whose."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Annotated, Any, Final, Protocol
+
+import attrs
+from litestar import Request, Response, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+from litestar.params import HeaderParameter, JSONBody, Parameter, PathParameter
+from litestar.status_codes import (
+    HTTP_201_CREATED,
+    HTTP_401_UNAUTHORIZED,
+    HTTP_403_FORBIDDEN,
+    HTTP_404_NOT_FOUND,
+    HTTP_409_CONFLICT,
+    HTTP_422_UNPROCESSABLE_ENTITY,
+    HTTP_429_TOO_MANY_REQUESTS,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
+
+from protocol.codec import clean_line
+from protocol.deck import DEFAULT_DECK
+from protocol.errors import ErrorCode, Refused
+from protocol.estimation_state import shown_cards
+from protocol.ids import RoomId
+from protocol.limits import (
+    CARD_LENGTH,
+    LONGEST_GRACE_SECONDS,
+    MOST_CARDS,
+    ROOM_NAME_LENGTH,
+    SMALLEST_CAPACITY,
+)
+from protocol.picture import Card, Picture
+from protocol.text import LINE_PATTERN
+from server.auth.sources import Source
+from server.auth.tokens import CHALLENGE, bearer
+from server.http.access import Asking
+from server.http.bodies import Json, Strict
+from server.http.errors import RequestFailed, not_here, responses
+from server.http.outputs import time_of
+from server.http.paging import USUAL, Before, Limit, cut, page
+from server.store.cursors import Cursor
+from server.store.estimations import Session
+from server.store.logbook import RoomSettings, VisitedRoom
+from server.support.limits import Limits
+
+_TAGS: Final = ["rooms"]
+_KEY_LENGTH: Final = 255
+_RETRY: Final = {"Retry-After": "5"}
+_MINUTE: Final = {"Retry-After": "60"}
+
+
+@attrs.frozen(kw_only=True)
+class NewRoom(Strict):
+    """As what to open a room; all but the number of seats has a default."""
+
+    capacity: Annotated[
+        int,
+        Parameter(
+            description="Seats: whoever votes or watches takes one",
+            ge=SMALLEST_CAPACITY,
+            examples=[Example(value=8)],
+        ),
+    ]
+    name: Annotated[
+        str | None,
+        Parameter(
+            description="What people call the room",
+            max_length=ROOM_NAME_LENGTH,
+            pattern=LINE_PATTERN,
+            examples=[Example(value="Checkout team")],
+        ),
+    ] = None
+    deck: Annotated[
+        list[str] | None,
+        Parameter(
+            description=f"2 to {MOST_CARDS} different cards of up to {CARD_LENGTH} characters, in "
+            "order; whole numbers, decimals and fractions count as points",
+            examples=[Example(value=["1", "2", "3", "5", "8", "?"])],
+        ),
+    ] = None
+    grace_seconds: Annotated[
+        int | None,
+        Parameter(
+            description="How long a member without a connection keeps its seat",
+            ge=0,
+            le=int(LONGEST_GRACE_SECONDS),
+            examples=[Example(value=60)],
+        ),
+    ] = None
+
+
+@attrs.frozen(kw_only=True)
+class RoomOpened:
+    """A room that is open, and what its owner needs."""
+
+    id: Annotated[str, Parameter(description="The room's id, which others join by")]
+    name: Annotated[str, Parameter(description="What people call the room; may be empty")]
+    capacity: Annotated[int, Parameter(description="Seats")]
+    deck: Annotated[list[Card], Parameter(description="The cards, in order")]
+    grace_seconds: Annotated[
+        float, Parameter(description="How long a member without a connection keeps its seat")
+    ]
+    opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
+    owner_key: Annotated[
+        str,
+        Parameter(description="Makes a member the owner, and ends the room; keep it to yourself"),
+    ]
+    link: Annotated[str, Parameter(description="The path of the room for people")]
+    socket: Annotated[str, Parameter(description="The path of its WebSocket, for parley.v1")]
+    results: Annotated[str, Parameter(description="The path of its results")]
+
+
+@attrs.frozen(kw_only=True)
+class RoomPerson:
+    """Somebody in a room."""
+
+    name: Annotated[str, Parameter(description="The member's name")]
+    role: Annotated[str, Parameter(description="`voter` or `spectator`")]
+    owner: Annotated[bool, Parameter(description="Whether the room ends with this member")]
+    here: Annotated[bool, Parameter(description="Whether it has a connection now")]
+
+
+@attrs.frozen(kw_only=True)
+class RoomDoor:
+    """What somebody should see who is about to join a room."""
+
+    id: Annotated[str, Parameter(description="The room's id")]
+    name: Annotated[str, Parameter(description="What people call the room; may be empty")]
+    state: Annotated[str, Parameter(description="`open`, or `full` if every seat is taken")]
+    stage: Annotated[str, Parameter(description="`waiting`, `voting` or `revealed`")]
+    capacity: Annotated[int, Parameter(description="Seats")]
+    deck: Annotated[list[Card], Parameter(description="The cards, in order")]
+    people: Annotated[list[RoomPerson], Parameter(description="Who has a seat, in order")]
+    needs_passcode: Annotated[bool, Parameter(description="Whether a passcode is needed to join")]
+    opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
+
+
+@attrs.frozen(kw_only=True)
+class OwnSession:
+    """A room that the account has been in."""
+
+    id: Annotated[str, Parameter(description="The room's id")]
+    name: Annotated[str, Parameter(description="What people call the room; may be empty")]
+    joined_at: Annotated[datetime, Parameter(description="When the account first joined (UTC)")]
+    opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
+    closed_at: Annotated[
+        datetime | None, Parameter(description="When it ended (UTC); null while it lives")
+    ]
+    rounds: Annotated[int, Parameter(description="Rounds that have been revealed")]
+    results: Annotated[str, Parameter(description="The path of its results")]
+
+
+class OpenedRoom(Protocol):
+    """A room that was opened now, or earlier by the same request."""
+
+    session: Session
+    settings: RoomSettings
+    fresh: bool
+    ended: bool
+
+
+class Rooms(Protocol):
+    """What is needed of the rooms that outlive the server."""
+
+    async def open(self, settings: RoomSettings, claim: str | None = None) -> Any:
+        """Open one, or find the one that was opened with this claim; an :class:`OpenedRoom`.
+
+        Raises:
+            Refused: if there are too many, or the server is shutting down.
+        """
+
+    async def look(self, room_id: RoomId) -> Picture | None:
+        """Show a live or parked room; ``None`` if there is none."""
+
+    async def close(self, room_id: RoomId, may: Callable[[int], bool]) -> bool | None:
+        """End a room, if ``may`` says yes to its session's id.
+
+        Returns:
+            Whether it said yes; ``None`` if there is no such room.
+        """
+
+    async def visited(
+        self, user_id: int, *, before: Cursor | None, limit: int
+    ) -> Sequence[VisitedRoom]:
+        """List rooms that an account has been in, the latest first."""
+
+
+class Allowing(Protocol):
+    """What is counted for each address."""
+
+    def opening(self, source: Source) -> AbstractContextManager[None]:
+        """Make sure that a source may open one more room, and count it meanwhile."""
+
+    def opened(self, source: Source, room_id: RoomId) -> None:
+        """Count a room that a source has opened."""
+
+    def check_guesses(self, source: Source) -> None:
+        """Make sure that a source has not guessed wrong too often."""
+
+    def missed(self, source: Source) -> None:
+        """Count that a source has asked for a room that does not exist."""
+
+
+class Keys(Protocol):
+    """Makes and judges owner keys."""
+
+    def owner_key(self, session_id: int) -> str:
+        """Make the key of a room."""
+
+    def is_owner_key(self, session_id: int, key: str) -> bool:
+        """Judge a key."""
+
+
+@attrs.frozen(kw_only=True)
+class RoomsOverHttp:
+    """What the routes of rooms need."""
+
+    rooms: Rooms
+    allowances: Allowing
+    keys: Keys
+    source: Callable[[Request[Any, Any, Any]], Source]
+    """Tells whom a request counts for."""
+    limits: Limits
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="A text of your choice. Sending it again within 24 hours, from the same "
+        "address, does not open a second room; the answer is the first room",
+        min_length=1,
+        max_length=_KEY_LENGTH,
+        pattern="^[!-~]+$",
+        examples=[Example(value="7f0c5a1e")],
+    ),
+]
+
+_Id = Annotated[
+    str,
+    PathParameter(description="The room's id", examples=[Example(value="a1B2c3")]),
+]
+
+
+def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
+    """Make the handlers that open, show and end rooms; none needs an account."""
+
+    @post(
+        "/v1/rooms",
+        dto=Json[NewRoom],
+        return_dto=None,
+        operation_id="openRoom",
+        summary="Open an estimation room",
+        tags=_TAGS,
+        responses={
+            HTTP_201_CREATED: ResponseSpec(
+                RoomOpened, generate_examples=False, description="The room is open, and on record"
+            ),
+            **responses(HTTP_409_CONFLICT, changing=True, body=True),
+        },
+    )
+    async def open_room(
+        request: Request[Any, Any, Any],
+        data: JSONBody[NewRoom],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[RoomOpened]:
+        """Open a room, which waits ten minutes for its first member and outlives the server."""
+        settings = settings_of(data, needs.limits)
+        source = needs.source(request)
+        claim = None
+        if idempotency_key is not None:
+            claim = hashlib.sha256(f"{source.key}\0{idempotency_key}".encode()).hexdigest()
+        with _told(), needs.allowances.opening(source):
+            opened: OpenedRoom = await needs.rooms.open(settings, claim)
+            if opened.fresh:
+                needs.allowances.opened(source, opened.session.room_id)
+        if not opened.fresh and (opened.settings != settings or opened.ended):
+            why = "has ended" if opened.ended else "was to be another one"
+            raise RequestFailed(
+                HTTP_409_CONFLICT,
+                f"was used within 24 hours for a room that {why}",
+                field="Idempotency-Key",
+            )
+        session = opened.session
+        made = RoomOpened(
+            id=session.room_id,
+            name=settings.name,
+            capacity=settings.capacity,
+            deck=list(shown_cards(settings.cards)),
+            grace_seconds=settings.grace_seconds,
+            opened_at=time_of(session.opened_at),
+            owner_key=needs.keys.owner_key(session.id),
+            link=f"/r/{session.room_id}",
+            socket=f"/v1/rooms/{session.room_id}",
+            results=_results(session),
+        )
+        return Response(made, headers={"Location": f"/v1/rooms/{session.room_id}"})
+
+    @get(
+        "/v1/rooms/{room_id:str}",
+        operation_id="getRoom",
+        summary="Look at a room before joining it",
+        tags=_TAGS,
+        responses=responses(HTTP_404_NOT_FOUND, HTTP_429_TOO_MANY_REQUESTS),
+    )
+    async def show_room(request: Request[Any, Any, Any], room_id: _Id) -> Response[RoomDoor]:
+        """Show what a person who is about to join should see.
+
+        With an upgrade to WebSocket, the same path leads into the room, in `parley.v1`.
+        """
+        shown = await _find(needs, request, room_id)
+        return Response(_door(shown), headers={"Cache-Control": "no-store"})
+
+    @delete(
+        "/v1/rooms/{room_id:str}",
+        operation_id="endRoom",
+        summary="End a room",
+        tags=_TAGS,
+        responses=responses(
+            HTTP_401_UNAUTHORIZED, HTTP_403_FORBIDDEN, HTTP_404_NOT_FOUND, changing=True
+        ),
+        security=[{"ownerKey": []}],
+    )
+    async def end_room(request: Request[Any, Any, Any], room_id: _Id) -> None:
+        """End a room for everybody; its owner key is shown in `Authorization: Bearer`."""
+        key = bearer(request.headers.get("authorization", ""))
+        if key is None:
+            message = "show the room's owner key in the header Authorization"
+            raise RequestFailed(HTTP_401_UNAUTHORIZED, message, headers=CHALLENGE)
+        source = needs.source(request)
+        with _told():
+            needs.allowances.check_guesses(source)
+            ended = await needs.rooms.close(
+                RoomId(room_id), lambda session: needs.keys.is_owner_key(session, key)
+            )
+        if not ended:
+            needs.allowances.missed(source)
+        if ended is None:
+            raise not_here("room")
+        if not ended:
+            raise RequestFailed(HTTP_403_FORBIDDEN, "this is not the room's owner key")
+
+    return [open_room, show_room, end_room]
+
+
+def session_handler(rooms: Rooms) -> HTTPRouteHandler:
+    """Make the handler that lists the rooms of an account."""
+
+    @get(
+        "/v1/sessions",
+        operation_id="listSessions",
+        summary="List the rooms that you have been in",
+        tags=_TAGS,
+        responses=responses(HTTP_401_UNAUTHORIZED),
+    )
+    async def sessions(
+        request: Asking, limit: Limit = USUAL, before: Before = None
+    ) -> Response[list[OwnSession]]:
+        """Rooms that you have joined signed in, the latest first; see ``Link``."""
+        asked = page(limit, before)
+        found = await rooms.visited(request.user.id, before=asked.before, limit=asked.fetch)
+        shown, headers = cut(request, asked, found)
+        return Response([_own(each) for each in shown], headers=headers)
+
+    return sessions
+
+
+def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
+    """Judge as what somebody wants to open a room.
+
+    Raises:
+        RequestFailed: 422, naming the field.
+    """
+    if not SMALLEST_CAPACITY <= wish.capacity <= limits.room_capacity:
+        _unfit("capacity", f"must be from {SMALLEST_CAPACITY} to {limits.room_capacity}")
+    grace = limits.grace_seconds if wish.grace_seconds is None else wish.grace_seconds
+    if not 0 <= grace <= LONGEST_GRACE_SECONDS:
+        _unfit("grace_seconds", f"must be from 0 to {LONGEST_GRACE_SECONDS:g}")
+    return RoomSettings(
+        capacity=wish.capacity,
+        name="" if wish.name is None else _line("name", wish.name, ROOM_NAME_LENGTH),
+        cards=DEFAULT_DECK.cards if wish.deck is None else _cards(wish.deck),
+        grace_seconds=grace,
+        most_rounds=limits.rounds,
+    )
+
+
+def _cards(given: list[str]) -> tuple[str, ...]:
+    if not 2 <= len(given) <= MOST_CARDS:
+        _unfit("deck", f"must have 2 to {MOST_CARDS} cards")
+    cards = tuple(_line(f"deck[{place}]", each, CARD_LENGTH) for place, each in enumerate(given))
+    if len(set(cards)) < len(cards):
+        _unfit("deck", "must not have a card twice")
+    return cards
+
+
+def _line(field: str, text: str, longest: int) -> str:
+    try:
+        return clean_line(text, longest)
+    except ValueError as error:
+        raise RequestFailed(HTTP_422_UNPROCESSABLE_ENTITY, str(error), field=field) from None
+
+
+def _unfit(field: str, message: str) -> None:
+    raise RequestFailed(HTTP_422_UNPROCESSABLE_ENTITY, message, field=field)
+
+
+async def _find(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: str) -> Picture:
+    source = needs.source(request)
+    with _told():
+        needs.allowances.check_guesses(source)
+        found = await needs.rooms.look(RoomId(room_id))
+    if found is None:
+        needs.allowances.missed(source)
+        raise not_here("room")
+    return found
+
+
+class _told:  # noqa: N801 - reads as a statement, like contextlib.suppress
+    """Answer by HTTP what the rooms refuse."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Turn a refusal into an answer."""
+        if isinstance(error, Refused):
+            code, message = error.problem.code, error.problem.message
+            if code is ErrorCode.TOO_MANY:
+                raise RequestFailed(HTTP_429_TOO_MANY_REQUESTS, message, headers=_MINUTE) from None
+            raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
+
+
+def _door(shown: Picture) -> RoomDoor:
+    return RoomDoor(
+        id=shown.room_id,
+        name=shown.name,
+        state="full" if len(shown.members) >= shown.capacity else "open",
+        stage=shown.stage,
+        capacity=shown.capacity,
+        deck=list(shown.cards),
+        people=[
+            RoomPerson(name=each.name, role=each.role, owner=each.owner, here=each.here)
+            for each in shown.members
+        ],
+        needs_passcode=False,
+        opened_at=time_of(shown.opened_at),
+    )
+
+
+def _own(visited: VisitedRoom) -> OwnSession:
+    return OwnSession(
+        id=visited.session.room_id,
+        name=visited.settings.name,
+        joined_at=time_of(visited.joined_at),
+        opened_at=time_of(visited.session.opened_at),
+        closed_at=None if visited.closed_at is None else time_of(visited.closed_at),
+        rounds=visited.rounds,
+        results=_results(visited.session),
+    )
+
+
+def _results(session: Session) -> str:
+    return f"/rooms/{session.room_id}/results?key={session.key}"

@@ -1,0 +1,160 @@
+"""What each change does to a picture; that folding follows the rules is in the state machine."""
+
+import attrs
+import pytest
+
+from protocol.changes import (
+    Begun,
+    CameBack,
+    Change,
+    Joined,
+    Left,
+    OwnerChanged,
+    Revealed,
+    Voted,
+    WentAway,
+)
+from protocol.estimation_state import shown_cards
+from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
+from protocol.ids import MemberId
+from protocol.lasting import Role
+from protocol.picture import Picture, Running, Seated, Shown, ShownVote, Stage, abilities
+from protocol.statistics import summarize
+from tests.protocol.audience import ROOM
+
+ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
+WAITING = abilities(Stage.WAITING, votes=False, rounds=True)
+ASKED = abilities(Stage.VOTING, votes=False, rounds=True)
+VOTED = abilities(Stage.VOTING, votes=True, rounds=True)
+REVEALED = abilities(Stage.REVEALED, votes=False, rounds=True)
+
+
+def seat(member: MemberId, *, owner: bool = False, voted: bool = False) -> Seated:
+    return Seated(member, member.title(), Role.VOTER, owner, True, 10.0, voted, False)
+
+
+WAITING_ROOM = Picture(
+    seq=7,
+    room_id=ROOM,
+    name="Planning",
+    capacity=4,
+    cards=shown_cards(("5", "8")),
+    grace_seconds=60.0,
+    opened_at=1.0,
+    stage=Stage.WAITING,
+    members=(seat(ANN, owner=True), seat(BOB)),
+    round=None,
+    shown=None,
+    may=WAITING,
+)
+VOTING_ROOM = attrs.evolve(
+    WAITING_ROOM,
+    stage=Stage.VOTING,
+    round=Running(2, "T-2", 20.0, complete=False, waiting_for=(ANN, BOB)),
+    may=ASKED,
+)
+SHOWN = Shown(2, "T-2", (ShownVote(ANN, "Ann", "5"),), summarize(["5"]), 12.5)
+
+
+def test_whoever_joins_is_last_and_is_waited_for_only_if_the_change_says_so() -> None:
+    idle = fold(VOTING_ROOM, Joined(8, seat(CID), waited_for=False))
+    asked = fold(VOTING_ROOM, Joined(8, seat(CID), waited_for=True))
+
+    assert [each.id for each in idle.members] == [ANN, BOB, CID]
+    assert idle.round == VOTING_ROOM.round
+    assert asked.round is not None
+    assert asked.round.waiting_for == (ANN, BOB, CID)
+
+
+def test_whoever_leaves_is_not_waited_for_any_more() -> None:
+    after = fold(VOTING_ROOM, Left(8, ANN, expired=False, complete=True))
+
+    assert [each.id for each in after.members] == [BOB]
+    assert after.round == Running(2, "T-2", 20.0, complete=True, waiting_for=(BOB,))
+
+
+def test_who_is_away_keeps_its_place_until_it_is_back() -> None:
+    away = fold(VOTING_ROOM, WentAway(8, ANN, 30.0))
+    back = fold(away, CameBack(9, ANN, 40.0))
+
+    assert away.members == (attrs.evolve(seat(ANN, owner=True), here=False, since=30.0), seat(BOB))
+    assert away.round == VOTING_ROOM.round
+    assert back.members == (attrs.evolve(seat(ANN, owner=True), since=40.0), seat(BOB))
+
+
+def test_there_is_one_owner_at_a_time() -> None:
+    after = fold(WAITING_ROOM, OwnerChanged(8, BOB))
+
+    assert [each.owner for each in after.members] == [False, True]
+
+
+def test_a_round_begins_without_votes_and_keeps_the_last_one_in_sight() -> None:
+    members = (seat(ANN, owner=True, voted=True), seat(BOB))
+    before = attrs.evolve(VOTING_ROOM, members=members, shown=SHOWN)
+
+    after = fold(before, Begun(8, 3, "T-3", 50.0, (ANN,), ASKED))
+
+    assert after.stage is Stage.VOTING
+    assert after.round == Running(3, "T-3", 50.0, complete=False, waiting_for=(ANN,))
+    assert not any(each.voted for each in after.members)
+    assert (after.shown, after.may) == (SHOWN, ASKED)
+
+
+def test_the_first_vote_changes_what_may_be_done_and_later_ones_do_not() -> None:
+    first = fold(VOTING_ROOM, Voted(8, BOB, complete=False, may=VOTED))
+    second = fold(first, Voted(9, ANN, complete=True, may=None))
+
+    assert [each.voted for each in first.members] == [False, True]
+    assert first.round == Running(2, "T-2", 20.0, complete=False, waiting_for=(ANN,))
+    assert second.round == Running(2, "T-2", 20.0, complete=True, waiting_for=())
+    assert first.may == second.may == VOTED
+
+
+def test_a_reveal_ends_the_round() -> None:
+    voted = fold(VOTING_ROOM, Voted(8, ANN, complete=False, may=VOTED))
+
+    after = fold(voted, Revealed(9, SHOWN, REVEALED))
+
+    assert (after.stage, after.round, after.shown) == (Stage.REVEALED, None, SHOWN)
+    assert not any(each.voted for each in after.members)
+    assert after.may == REVEALED
+
+
+@pytest.mark.parametrize("seq", [6, 7, 9, 0, -1])
+@pytest.mark.parametrize("kind", [WentAway, CameBack])
+def test_a_change_out_of_order_is_refused(kind: type[WentAway | CameBack], seq: int) -> None:
+    change: Change = kind(seq, ANN, 30.0)
+
+    with pytest.raises(OutOfOrder, match=f"after 7 comes 8, not {seq}"):
+        fold(WAITING_ROOM, change)
+
+
+def test_a_picture_is_not_changed_by_folding() -> None:
+    before = digest(VOTING_ROOM)
+
+    fold(VOTING_ROOM, Voted(8, BOB, complete=False, may=VOTED))
+
+    assert digest(VOTING_ROOM) == before
+
+
+def test_every_field_counts_in_the_digest() -> None:
+    other = {
+        **attrs.asdict(VOTING_ROOM, recurse=False),
+        "seq": 8,
+        "room_id": "Room43",
+        "name": "Retro",
+        "capacity": 5,
+        "cards": (),
+        "grace_seconds": 61.0,
+        "opened_at": 2.0,
+        "stage": Stage.REVEALED,
+        "members": VOTING_ROOM.members[::-1],
+        "round": None,
+        "shown": SHOWN,
+        "may": VOTED,
+    }
+
+    digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}
+
+    assert len(digests | {digest(VOTING_ROOM)}) == len(other) + 1
+    assert {len(each) for each in digests} == {DIGEST_LENGTH}

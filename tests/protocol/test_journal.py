@@ -1,0 +1,145 @@
+"""The log of a room as JSON: there and back, and never anything but ``Unreadable`` otherwise."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.ids import MemberId, RoomId
+from protocol.journal import LOGGED, Entry, Unreadable, read_entries, write_entries
+from protocol.lasting import (
+    NOBODY,
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Depart,
+    Detach,
+    Join,
+    Numbered,
+    Request,
+    Restart,
+    Return,
+    RevealRound,
+    Role,
+)
+from protocol.messages import (
+    Announce,
+    BeginVoting,
+    CastVote,
+    Command,
+    Enter,
+    Leave,
+    RevealVotes,
+    TicketId,
+    TimeUp,
+)
+
+ANN = MemberId("ann")
+TICKET = TicketId("Tür & Tor ½")
+REQUESTS: list[Request] = [
+    BeginRound(TICKET),
+    CastCard(3, "½"),
+    RevealRound(3),
+    CloseRoom(),
+    Depart(),
+]
+COMMANDS: list[Command] = [
+    Join(name="Ann", role=Role.SPECTATOR, owner=True, account=7),
+    Join(name="Bob"),
+    Detach(),
+    Return(),
+    Return(12, 3),
+    Restart(),
+    Enter("Eve"),
+    Announce(RoomId("Room42")),
+    BeginVoting(TICKET),
+    CastVote(TICKET, "?"),
+    RevealVotes(TICKET),
+    Leave(),
+    TimeUp(),
+    *(Numbered(ref, request) for ref, request in enumerate(REQUESTS, 1)),
+]
+
+
+def test_every_command_that_is_logged_is_tried_here() -> None:
+    assert {type(command) for command in COMMANDS} == LOGGED
+    assert {type(request) for request in REQUESTS} == {
+        *(BeginRound, CastCard, RevealRound, CloseRoom, Depart)
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=repr)
+def test_an_entry_is_read_as_it_was_written(command: Command) -> None:
+    entry = Entry(1_764_036_000.123456, ANN, command)
+
+    (again,) = read_entries(write_entries([entry]))
+
+    assert again == entry
+    assert repr(again) == repr(entry)  # a role is no string, a number no truth
+
+
+def test_entries_keep_their_order() -> None:
+    entries = [Entry(float(at), NOBODY, command) for at, command in enumerate(COMMANDS)]
+
+    assert read_entries(write_entries(entries)) == entries
+    assert read_entries(write_entries([])) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}x",
+        b"null",
+        b"7",
+        b'"abc"',
+        b"[7]",
+        b"[[]]",
+        b'[[1.0, "ann", "Leave"]]',
+        b'[["1", "ann", "Leave", {}]]',
+        b'[[null, "ann", "Leave", {}]]',
+        b'[[1.0, 7, "Leave", {}]]',
+        b'[[1.0, "ann", "Fly", {}]]',
+        b'[[1.0, "ann", ["Leave"], {}]]',
+        b'[[1.0, "ann", "Leave", {"far": true}]]',
+        b'[[1.0, "ann", "Leave", null]]',
+        b'[[1.0, "ann", "Leave", {}, 1]]',
+        b'[[1.0, "ann", "leave", {}]]',
+        b'[[1.0, "ann", "leave", {}, "1"]]',
+        b'[[1.0, "ann", "leave", {}, true]]',
+        b'[[1.0, "ann", "leave", {}, 1, 2]]',
+        b'[[1.0, "ann", "vote", {"round": "1", "card": "5"}, 1]]',
+        b'[[1.0, "ann", "Join", {"name": "Ann", "role": "boss"}]]',
+        b'[[1.0, "ann", "Enter", {"name": "Ann"}], [1.0]]',
+    ],
+)
+def test_anything_else_is_unreadable(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="cannot be read"):
+        read_entries(data)
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from(["ann", "Leave", "vote", "Join", "name"]),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["name", "x"]), inner),
+    )
+)
+def test_any_json_is_read_or_unreadable(value: object) -> None:
+    try:
+        entries = read_entries(orjson.dumps(value))
+    except Unreadable:
+        return
+    assert read_entries(write_entries(entries)) == entries
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_unreadable(data: bytes) -> None:
+    try:
+        entries = read_entries(data)
+    except Unreadable:
+        return
+    assert entries == []

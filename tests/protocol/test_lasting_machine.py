@@ -1,0 +1,699 @@
+"""Any interleaving of what people, connections, clocks and crashes can do to a lasting room.
+
+What the room shows is compared with a notebook that knows only who sits where and who has voted;
+what clients fold, what a stored room does, and what the log gives, are compared with the room.
+"""
+
+import copy
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from protocol.answers import REMEMBERED
+from protocol.changes import Ack, Failure, Revealed, Snapshot
+from protocol.deck import Deck
+from protocol.effects import Tell, TellAll
+from protocol.errors import ErrorCode, Problem
+from protocol.fold import digest, fold
+from protocol.ids import MemberId
+from protocol.journal import read_entries, write_entries
+from protocol.lasting import (
+    NOBODY,
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Depart,
+    Detach,
+    Join,
+    Numbered,
+    Request,
+    Return,
+    RevealRound,
+    Role,
+)
+from protocol.messages import (
+    Announce,
+    BeginVoting,
+    CastVote,
+    Command,
+    Enter,
+    Event,
+    Leave,
+    Refusal,
+    Reject,
+    RevealVotes,
+    Say,
+    TicketId,
+    TimeUp,
+    VoteCast,
+    VotesRevealed,
+)
+from protocol.picture import Picture, may_do
+from tests.protocol.audience import OTHER_ROOM, ROOM
+from tests.protocol.lasting_audience import (
+    CHANGES,
+    Effects,
+    LastingAudience,
+    answers_in,
+    restored,
+)
+from tests.protocol.test_estimation_machine import strings_in
+
+# No name, ticket or sentence contains a §, so that a card that leaks is seen wherever it is.
+SECRET = "§"
+CARDS = ("§1", "§2", "§?")
+NO_CARD = "§9"
+MALFORMED = Problem(ErrorCode.MALFORMED, "data is missing", "data")
+
+NAMES = st.sampled_from(["Ann", "Bob", "Cid"])
+TICKETS = st.sampled_from(["A", "B"])
+# Small numbers shrink towards the first who came.
+SOMEBODY = st.integers(0, 7)
+SECONDS = st.sampled_from([0, -10, 15, 45, 100, 1000])
+
+
+@attrs.define
+class Seat:
+    """What the notebook knows of somebody."""
+
+    lasting: bool
+    role: Role = Role.VOTER
+    announced: bool = True
+    away_since: float | None = None
+
+
+@attrs.define
+class Notebook:
+    """What should be so."""
+
+    seats: dict[str, Seat] = attrs.Factory(dict)
+    owner: str | None = None
+    voting: bool = False
+    complete: bool = False
+    votes: dict[str, str] = attrs.Factory(dict)
+    revealed: list[dict[str, str]] = attrs.Factory(list)
+    answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
+    over: bool = False
+
+    def waited_for(self) -> set[str]:
+        """Say who is present, may vote, and has not."""
+        return {
+            member
+            for member, seat in self.seats.items()
+            if seat.announced and seat.role is Role.VOTER and member not in self.votes
+        }
+
+    def judge(self) -> None:
+        """Complete the round for good once nobody is waited for."""
+        if self.voting and self.votes and not self.waited_for():
+            self.complete = True
+
+    def drop(self, member: str) -> None:
+        """Let somebody be gone."""
+        if self.seats.pop(member, None) is not None:
+            self.over = self.over or member == self.owner
+            self.judge()
+
+
+@attrs.frozen
+class Save:
+    """All that there was at some moment."""
+
+    stored: bytes
+    entries: int
+    changes: int
+    results: int
+    notebook: Notebook
+
+
+def gives_a_card_away(event: Event) -> bool:
+    """Tell whether an event says a card, other than those of the deck and of rounds revealed."""
+    match event:
+        case VotesRevealed() | Revealed():
+            return False
+        case Snapshot(picture, mine):
+            event = Snapshot(
+                attrs.evolve(picture, cards=(), shown=None), attrs.evolve(mine, card=None)
+            )
+        case Refusal(problem) | Failure(_, problem) if problem.code is ErrorCode.NOT_IN_DECK:
+            return problem.values != {"cards": " ".join(CARDS)}
+        case _:
+            pass
+    return any(SECRET in text for text in strings_in(event))
+
+
+class LastingRoom(RuleBasedStateMachine):
+    """A room, its clients, and a notebook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open(capacity=3, keyed=True, grace=60.0, rounds=2000, members=0)
+
+    @initialize(
+        capacity=st.integers(2, 5),
+        keyed=st.sampled_from([True, True, True, False]),
+        grace=st.sampled_from([60.0, 20.0, 600.0, 0.0]),
+        rounds=st.sampled_from([2000, 2]),
+        members=st.integers(0, 5),
+    )
+    def open(self, *, capacity: int, keyed: bool, grace: float, rounds: int, members: int) -> None:
+        """Most rooms begin with some people in them; else little would ever happen."""
+        self.room = LastingAudience(
+            capacity, keyed=keyed, grace=grace, deck=Deck(CARDS), rounds=rounds
+        )
+        self.capacity, self.keyed, self.grace = capacity, keyed, grace
+        self.notebook = Notebook()
+        self.everybody: list[str] = []  # who ever came, in order
+        self.refs: dict[str, int] = {}
+        # From the moment on at which changes are numbered.
+        self.first = self.room.rules.picture() if keyed else None
+        self.saves: list[Save] = []
+        self.started = 0  # the first of them since the server has come back
+        if not keyed:
+            self.enter("Eve", announce=True)
+        self.save()
+        for number in range(min(members, capacity - (not keyed))):
+            self.join(f"Name{number}", Role.VOTER, owner=number == 0)
+
+    # --- the notebook -----------------------------------------------------------------------
+
+    def who(self, number: int) -> str:
+        """Pick somebody who ever came, is perhaps long gone, or never was here."""
+        ids = [*self.everybody[:1], *reversed(self.everybody[1:])]
+        return ids[number] if number < len(ids) else "stranger"
+
+    def lasting(self, number: int) -> str:
+        """Pick somebody who has joined and is not gone, if there is anybody."""
+        seats = self.notebook.seats
+        found = [member for member, seat in seats.items() if seat.lasting]
+        return found[number % len(found)] if found else self.who(number)
+
+    def newcomer(self) -> str:
+        self.everybody.append(f"m{len(self.everybody)}")
+        return self.everybody[-1]
+
+    def say(self, member: str, command: Command) -> Effects:
+        """Give a command to the room and to one restored from what is stored of it.
+
+        They must do the same and be the same afterwards. Nobody may learn a card.
+        """
+        room, book = self.room, self.notebook
+        twin = restored(room.stored())
+        assert twin.snapshot() == room.rules.snapshot()
+        effects = room.say(member, command)
+        self.after(member, command, effects)
+        assert twin.apply(command, MemberId(member), room.now) == effects
+        assert twin.snapshot() == room.rules.snapshot()
+        if book.over:
+            assert room.end is not None or not effects
+        return effects
+
+    def after(self, member: str, command: Command, effects: Effects) -> None:
+        """Read what everybody has heard, and write down who has voted."""
+        room, book = self.room, self.notebook
+        for key, events in room.hear().items():
+            assert not any(map(gives_a_card_away, events))
+            for event in events:
+                if isinstance(event, Snapshot):
+                    assert event.mine.member == key
+                    assert event.mine.card == book.votes.get(key)
+        for effect in effects:
+            match effect:
+                case TellAll(VoteCast()):
+                    assert book.seats[member].announced
+                    assert book.seats[member].role is Role.VOTER
+                    match command:
+                        case CastVote(_, card) | Numbered(_, CastCard(_, card)):
+                            book.votes[member] = card
+                        case _:
+                            raise AssertionError("a vote without a command for it")
+                case TellAll(VotesRevealed(_, votes)):
+                    assert {vote.member_id: vote.value for vote in votes} == book.votes
+                    book.revealed.append(book.votes)
+                    book.voting, book.complete, book.votes = False, False, {}
+                case _:
+                    pass
+        book.judge()
+
+    def save(self) -> None:
+        room = self.room
+        self.saves.append(
+            Save(
+                room.stored(),
+                len(room.log),
+                len(room.changes),
+                len(room.recorded),
+                copy.deepcopy(self.notebook),
+            )
+        )
+
+    # --- coming and going -------------------------------------------------------------------
+
+    @rule(name=NAMES, role=st.sampled_from(Role), owner=st.booleans())
+    def join(self, name: str, role: Role, *, owner: bool) -> None:
+        member, book = self.newcomer(), self.notebook
+        before = self.room.rules.picture()
+        if book.over:
+            assert self.say(member, Join(name=name, role=role, owner=owner)) == []
+            return
+        full = len(book.seats) == self.capacity
+        if not full:
+            book.seats[member] = Seat(lasting=True, role=role)
+            if owner and self.keyed:
+                book.owner = member
+        self.say(member, Join(name=name, role=role, owner=owner))
+        assert (self.room.dismissed.get(member) is ErrorCode.ROOM_FULL) == full
+        if not full and self.first is None:
+            self.first = before
+
+    @rule(name=NAMES, announce=st.booleans())
+    def enter(self, name: str, *, announce: bool) -> None:
+        member, book = self.newcomer(), self.notebook
+        if not book.over and len(book.seats) < self.capacity:
+            book.seats[member] = Seat(lasting=False, announced=False)
+            if book.owner is None and not self.keyed:
+                book.owner = member
+        self.say(member, Enter(name))
+        if announce:
+            self.announce_as(member)
+
+    @rule(name=NAMES)
+    def announce_after_somebody_who_came_later(self, name: str) -> None:
+        self.enter(name, announce=False)
+        member = self.everybody[-1]
+        self.join(name, Role.VOTER, owner=False)
+        self.announce_as(member)
+
+    @rule(number=SOMEBODY, right=st.booleans())
+    def announce(self, number: int, *, right: bool) -> None:
+        if right:
+            self.announce_as(self.who(number))
+        else:
+            self.say(self.who(number), Announce(OTHER_ROOM))
+
+    def announce_as(self, member: str) -> None:
+        seat = self.notebook.seats.get(member)
+        if seat is not None:
+            seat.announced = True
+        self.say(member, Announce(ROOM))
+
+    @rule(number=SOMEBODY)
+    def detach(self, number: int) -> None:
+        """Lose a connection, which is the owner's only rarely where there is no grace."""
+        member = self.lasting(number)
+        seat = self.notebook.seats.get(member)
+        if not self.grace and member == self.notebook.owner and number != 7:
+            return
+        if seat is not None and seat.lasting and seat.away_since is None:
+            seat.away_since = self.room.now
+            if not self.grace:
+                self.notebook.drop(member)
+        self.say(member, Detach())
+
+    @rule(
+        number=SOMEBODY,
+        known=st.none() | st.tuples(st.integers(-1, 40), st.integers(-1, 3)),
+        stranger=st.booleans(),
+    )
+    def come_back(self, number: int, known: tuple[int, int] | None, *, stranger: bool) -> None:
+        """Return, mostly knowing what one has been told; also while one is here."""
+        member = self.who(number) if stranger else self.lasting(number)
+        seat = self.notebook.seats.get(member)
+        client = self.room.clients.get(member)
+        if known is None and client is not None:
+            command = Return(client.picture.seq, client.generation)
+        else:
+            self.room.clients.pop(member, None)
+            command = Return() if known is None else Return(*known)
+        if seat is not None and seat.lasting:
+            seat.away_since = None
+        self.room.greeted.pop(member, None)
+        self.say(member, command)
+        if self.notebook.over:
+            return
+        if seat is None or not seat.lasting:
+            assert self.room.dismissed[member] is ErrorCode.WRONG_KEY
+            return
+        greeted = self.room.greeted[member]
+        assert greeted is None or (greeted == command.seq and greeted >= 0)
+        assert member in self.room.audience
+
+    @rule()
+    def everybody_comes_back(self) -> None:
+        """Everybody returns with what it knows, whether it is away or not."""
+        for number in range(len(self.notebook.seats)):
+            self.come_back(number, None, stranger=False)
+
+    @rule(number=SOMEBODY)
+    def leave(self, number: int) -> None:
+        """Leave, often for the second time or without having come."""
+        member = self.who(number)
+        if member != self.notebook.owner or number == 7:
+            self.notebook.drop(member)
+            self.say(member, Leave())
+
+    @rule(number=SOMEBODY, due=st.booleans())
+    def time_up(self, number: int, *, due: bool) -> None:
+        """Run a timer out, or hear of one that has run out before it was cleared."""
+        book, room = self.notebook, self.room
+        waiting = sorted(set(room.timers) - {NOBODY} if number else room.timers)
+        member = waiting[number % len(waiting)] if due and waiting else self.who(number)
+        if member == book.owner and number < 6:
+            return
+        seat = book.seats.get(member)
+        if due and waiting:
+            room.now = max(room.now, room.timers.pop(member))
+        if member == NOBODY:
+            book.over = True
+        elif seat is not None:
+            since = seat.away_since
+            if not seat.announced or (since is not None and room.now - since >= self.grace):
+                book.drop(member)
+        self.say(member, TimeUp())
+
+    @rule(seconds=st.integers(0, 100))
+    def wait(self, seconds: int) -> None:
+        """Let time pass, but no timer run out."""
+        room = self.room
+        room.now = min([room.now + seconds, *room.timers.values()])
+
+    # --- servers ----------------------------------------------------------------------------
+
+    @rule(seconds=SECONDS)
+    def restart(self, seconds: int) -> None:
+        """Stop the server in order and start it again, perhaps with its clock put back."""
+        self.save()
+        self.start_from(len(self.saves) - 1, seconds)
+
+    @precondition(lambda self: len(self.saves) > 1)
+    @rule(back=st.sampled_from([1, 1, 1, 2, 4]), seconds=SECONDS)
+    def crash(self, back: int, seconds: int) -> None:
+        """Kill the server, so that only some of what has happened is on record."""
+        self.start_from(max(self.started, len(self.saves) - back), seconds)
+
+    def start_from(self, number: int, seconds: int) -> None:
+        save, room = self.saves[number], self.room
+        if save.notebook.over:
+            return
+        del self.saves[number + 1 :]
+        del room.log[save.entries :], room.changes[save.changes :]
+        del room.recorded[save.results :]
+        self.notebook = book = copy.deepcopy(save.notebook)
+        if not save.changes and not self.keyed:
+            self.first = None  # whoever joined has never been there
+        room.now += seconds
+        for member, seat in list(book.seats.items()):
+            if not seat.lasting:
+                book.drop(member)
+            elif seat.away_since is None:
+                seat.away_since = room.now
+        generation = restored(save.stored).generation
+        effects = room.restart(save.stored)
+        self.after(NOBODY, Announce(ROOM), effects)
+        if not book.over:
+            assert room.rules.generation == generation + 1
+            away = {member: seat.away_since or 0.0 for member, seat in book.seats.items()}
+            for member, since in away.items():
+                left = room.timers[member] - room.now
+                assert min(30.0, self.grace) <= left <= self.grace
+                assert left >= min(self.grace, self.grace - (room.now - since))
+        self.started = len(self.saves)
+        self.save()  # before anybody returns, so that no two histories have one generation
+
+    @precondition(lambda self: len(self.room.log) > self.saves[-1].entries + 4)
+    @rule()
+    def store(self) -> None:
+        """Take a snapshot, as servers do it at times."""
+        self.save()
+
+    # --- rounds -----------------------------------------------------------------------------
+
+    def request(self, number: int, deed: str, card: str, *, right: bool) -> Request:
+        """Make a request, in accordance with what is shown or not."""
+        shown = self.room.rules.picture().round
+        round_number = shown.number if shown and right else number
+        match deed:
+            case "begin":
+                other = "B" if shown and shown.ticket == "A" else "A"
+                return BeginRound(TicketId(other if right or shown is None else shown.ticket))
+            case "vote":
+                return CastCard(round_number, card if right else NO_CARD)
+            case "reveal":
+                return RevealRound(round_number)
+            case "leave":
+                return Depart()
+            case _:
+                return CloseRoom()
+
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(["vote", "begin", "reveal", "leave"]),
+        card=st.sampled_from(CARDS),
+        right=st.sampled_from([True, True, True, False]),
+        skip=st.sampled_from([1, 1, 1, 3, 10**15]),
+    )
+    def ask(self, number: int, deed: str, card: str, *, right: bool, skip: int) -> None:
+        """Somebody asks for something under a new number."""
+        member = self.lasting(number)
+        if deed == "leave" and member == self.notebook.owner:
+            deed = "close" if number == 7 else "vote"
+        ref = self.refs.get(member, 0) + skip
+        self.number(member, ref, self.request(number, deed, card, right=right))
+
+    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal"]))
+    def owner_asks(self, number: int, deed: str) -> None:
+        """The owner does what it is there for, so that rounds do begin and end."""
+        owner = self.notebook.owner
+        if owner is not None:
+            ref = self.refs.get(owner, 0) + 1
+            self.number(owner, ref, self.request(number, deed, CARDS[0], right=True))
+
+    @precondition(lambda self: self.notebook.voting)
+    @rule(card=st.sampled_from(CARDS), but=st.integers(0, 2))
+    def most_vote(self, card: str, but: int) -> None:
+        """A burst, so that rounds do complete."""
+        for member, seat in list(self.notebook.seats.items())[but:]:
+            if seat.lasting:
+                request = self.request(0, "vote", card, right=True)
+                self.number(member, self.refs.get(member, 0) + 1, request)
+
+    @rule(number=SOMEBODY, back=st.integers(0, 70), card=st.sampled_from(CARDS))
+    def repeat(self, number: int, back: int, card: str) -> None:
+        """Somebody asks under a number that it has used, or left out, for whatever."""
+        member = self.lasting(number)
+        ref = max(1, self.refs.get(member, 1) - back)
+        self.number(member, ref, self.request(number, "vote", card, right=True))
+
+    @rule(number=SOMEBODY, card=st.sampled_from(CARDS))
+    def stranger_asks(self, number: int, card: str) -> None:
+        member = self.who(number)
+        if member not in self.notebook.seats or not self.notebook.seats[member].lasting:
+            request = self.request(number, "vote", card, right=True)
+            assert self.say(member, Numbered(1, request)) == []
+
+    def number(self, member: str, ref: int, request: Request) -> None:
+        """Ask, and judge the answer by what the member was shown."""
+        room, book = self.room, self.notebook
+        seat = book.seats.get(member)
+        if book.over or seat is None or not seat.lasting:
+            assert self.say(member, Numbered(ref, request)) == []
+            return
+        given = book.answers.setdefault(member, {})
+        highest = max(given, default=0)
+        before = room.rules.picture()
+        if ref <= highest:
+            stored = room.stored()
+            effects = self.say(member, Numbered(ref, request))
+            (answer,) = answers_in(effects, member)
+            assert len(effects) == 1
+            remembered = sorted(given)[-REMEMBERED:]
+            if ref in remembered:
+                assert answer == given[ref]
+            else:
+                assert isinstance(answer, Failure)
+                assert answer.problem.code is ErrorCode.FORGOTTEN
+            assert room.stored() == stored
+            return
+        self.refs[member] = ref
+        name, refusable = self.judge(request, before)
+        granted = name in may_do(before, MemberId(member))
+        if granted and refusable is None:
+            self.expect(member, request)
+        effects = self.say(member, Numbered(ref, request))
+        (answer,) = answers_in(effects, member)
+        given[ref] = answer
+        assert answer.ref == ref
+        if isinstance(answer, Ack):
+            assert granted
+            assert refusable is None
+            assert answer.seq == room.rules.seq
+        else:
+            assert room.rules.picture() == before
+            assert len(effects) == 1
+            assert not granted or answer.problem.code is refusable
+
+    def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
+        """Say as what a request is listed, and why it might be refused although it is."""
+        running = shown.round
+        match request:
+            case BeginRound(ticket):
+                same = running is not None and running.ticket == ticket
+                return "begin", ErrorCode.BEGUN_TWICE if same else None
+            case CastCard(number, card):
+                if running is not None and number != running.number:
+                    return "vote", ErrorCode.WRONG_ROUND
+                return "vote", None if card in CARDS else ErrorCode.NOT_IN_DECK
+            case RevealRound(number):
+                wrong = running is not None and number != running.number
+                return "reveal", ErrorCode.WRONG_ROUND if wrong else None
+            case CloseRoom():
+                return "close", None
+            case Depart():
+                return "leave", None
+
+    def expect(self, member: str, request: Request) -> None:
+        """Write down what a request that must be granted does."""
+        book = self.notebook
+        match request:
+            case BeginRound():
+                book.voting, book.complete, book.votes = True, False, {}
+            case CloseRoom():
+                book.over = True
+            case Depart():
+                book.drop(member)
+            case _:
+                pass
+
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(["begin", "vote", "reveal"]),
+        ticket=TICKETS,
+        right=st.booleans(),
+        card=st.sampled_from([*CARDS, NO_CARD]),
+    )
+    def other_dialect(self, number: int, deed: str, ticket: str, card: str, *, right: bool) -> None:
+        """Anybody asks in the commands of members that are their connections."""
+        member, shown, book = self.who(number), self.room.rules.picture().round, self.notebook
+        named = TicketId(shown.ticket if shown and right else ticket)
+        match deed:
+            case "begin":
+                before = self.room.rules.snapshot()["round"]
+                self.say(member, BeginVoting(named))
+                if self.room.rules.snapshot()["round"] != before:
+                    assert member == book.owner
+                    book.voting, book.complete, book.votes = True, False, {}
+            case "vote":
+                self.say(member, CastVote(named, card))
+            case _:
+                self.say(member, RevealVotes(named))
+
+    @rule(number=SOMEBODY, final=st.booleans())
+    def garbage(self, number: int, *, final: bool) -> None:
+        """What was refused before it came here, and what belongs into other rooms."""
+        member = self.who(number)
+        before = self.room.rules.snapshot()
+        effects = self.say(member, Reject(MALFORMED, final=final))
+        assert self.notebook.over or effects[0] == Tell(MemberId(member), Refusal(MALFORMED))
+        assert self.say(member, Say("§")) == []
+        assert self.room.rules.snapshot() == before
+
+    # --- always -----------------------------------------------------------------------------
+
+    @invariant()
+    def the_picture_is_what_should_be_so(self) -> None:
+        book = self.notebook
+        if book.over:
+            assert self.room.end is not None
+            return
+        assert self.room.end is None
+        picture = self.room.rules.picture()
+        present = {member: seat for member, seat in book.seats.items() if seat.announced}
+        shown = {each.id: each for each in picture.members}
+        assert shown.keys() == present.keys()
+        assert len(picture.members) == len(shown) <= self.capacity
+        for member, seat in present.items():
+            assert shown[MemberId(member)].role is seat.role
+            assert shown[MemberId(member)].here == (seat.away_since is None)
+            assert shown[MemberId(member)].voted == (member in book.votes)
+            assert shown[MemberId(member)].owner == (member == book.owner)
+        assert self.room.rules.owner == book.owner == self.room.owner
+
+    @invariant()
+    def the_round_is_what_should_be_so(self) -> None:
+        book = self.notebook
+        running = self.room.rules.picture().round
+        if book.over:
+            return
+        assert (running is not None) == book.voting
+        if running is None:
+            return
+        assert running.complete == book.complete
+        assert len(running.waiting_for) == len(set(running.waiting_for))
+        assert set(running.waiting_for) == (set() if book.complete else book.waited_for())
+
+    @invariant()
+    def folding_everything_gives_the_room(self) -> None:
+        if self.first is None or self.notebook.over:
+            return
+        picture = self.first
+        for change in self.room.changes:
+            assert isinstance(change, CHANGES)
+            picture = fold(picture, change)
+        assert picture == self.room.rules.picture()
+        assert digest(picture) == digest(self.room.rules.picture())
+
+    @invariant()
+    def nobody_waits_for_ever(self) -> None:
+        """Whoever is away or has not announced itself has a timer, and so has an empty room."""
+        if self.notebook.over:
+            return
+        seats = self.notebook.seats
+        due = {
+            member
+            for member, seat in seats.items()
+            if not seat.announced or seat.away_since is not None
+        }
+        empty = {NOBODY} if self.keyed and not seats else set()
+        assert self.room.timers.keys() == due | empty
+
+    @invariant()
+    def own_cards_are_ones_own(self) -> None:
+        if self.notebook.over:
+            return
+        for member in self.notebook.seats:
+            mine = self.room.rules.snapshot_for(MemberId(member)).mine
+            assert mine.card == self.notebook.votes.get(member)
+
+    @invariant()
+    def results_are_what_was_voted(self) -> None:
+        results = [
+            {vote.member_id: vote.value for vote in each.votes} for each in self.room.recorded
+        ]
+        assert results == self.notebook.revealed
+
+    def teardown(self) -> None:
+        """Replay the log, as it is written, from each snapshot that was ever taken."""
+        room = self.room
+        entries = read_entries(write_entries(room.log))
+        assert entries == room.log
+        for save in self.saves:
+            again = restored(save.stored)
+            for entry in entries[save.entries :]:
+                again.apply(entry.command, entry.member, entry.at)
+            assert again.snapshot() == room.rules.snapshot()
+
+
+# A busy machine, measuring coverage, takes several times the usual 9 s.
+TestLastingRoom = pytest.mark.timeout(180)(LastingRoom.TestCase)
+TestLastingRoom.settings = settings(
+    max_examples=3 * settings().max_examples, stateful_step_count=50
+)
