@@ -463,7 +463,7 @@ class Chat:
                     return [tell_answer(member, answer)]
                 return self._keep(ref, request, member, seat, now)
             case MarkRead():
-                return [*self._mark_read(ref, request, member, seat), self._ack(ref, member)]
+                return self._mark_read(ref, request, member, seat)
             case Typing():
                 return [*self._type(member, seat.visitor, now), self._ack(ref, member)]
             case ReadHistory(before, limit):
@@ -540,13 +540,15 @@ class Chat:
     def _mark_read(self, ref: int, request: MarkRead, member: MemberId, seat: Seat) -> _Effects:
         seq, visitor = min(request.seq, self._seq), seat.visitor
         if seq <= visitor.read:
-            return []
+            return [self._ack(ref, member)]
         user_id = visitor.person.user_id
-        effects: _Effects = [Record(ReadMark(user_id, seq))]
-        if seq < self._window.floor:
-            return effects + self._count_unread(ref, MarkRead(seq), member, seat)
-        visitor.mark(seq, self._window.count_others(user_id, seq), self._said)
-        return effects + self._tell_read(visitor)
+        effects: _Effects = [self._ack(ref, member), Record(ReadMark(user_id, seq))]
+        if seq >= self._window.floor:
+            visitor.mark(seq, self._window.count_others(user_id, seq), self._said)
+            return self._tell_read(visitor) + effects
+        if len(seat.pending) >= _MOST_PENDING:
+            return self._give_up(ref, request, ErrorCode.TOO_FAST, member, seat)
+        return effects + self._count_unread(ref, MarkRead(seq), member, seat)
 
     def _tell_read(self, visitor: Visitor) -> _Effects:
         """Tell all members of an account how far it has read."""
@@ -599,6 +601,8 @@ class Chat:
                     effects = self._amend(target, ref, request, member, seat, now)
                 case Unread(count, counted_to), MarkRead(seq):
                     effects = self._set_unread(count, counted_to, seq, member, seat, ref)
+                case Unavailable(), MarkRead():
+                    pass  # it has been answered, and is on its way into the store
                 case Unavailable(), _:
                     effects = self._give_up(ref, request, ErrorCode.NOT_NOW, member, seat)
                 case _:
@@ -615,9 +619,7 @@ class Chat:
         problem = Problem(code)
         if isinstance(request, EditMessage | DeleteMessage):
             return self._conclude([], ref, member, seat, problem)
-        if isinstance(request, ReadHistory):
-            return [tell_answer(member, Answer(ref, self._seq, problem))]
-        return []  # it has been answered, and is on its way into the store
+        return [tell_answer(member, Answer(ref, self._seq, problem))]
 
     def _set_unread(
         self, count: int, counted_to: int, seq: int, member: MemberId, seat: Seat, ref: int

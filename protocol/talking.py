@@ -136,12 +136,15 @@ class Unavailable:
     """The store is gone."""
 
 
+Finding = Page | Target | Unread | Unavailable
+
+
 @attrs.frozen
 class Found:
     """The answer to an :class:`~protocol.chat_records.Inquiry` of this member."""
 
     ref: int
-    finding: Page | Target | Unread | Unavailable
+    finding: Finding
 
 
 TalkCommand = JoinChat | NumberedTalk | Found

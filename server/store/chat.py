@@ -299,13 +299,16 @@ def read_up_to(conn: sa.Connection, room_id: str, user_id: int) -> int:
     return conn.execute(mark).scalar() or 0
 
 
-def count_unread(conn: sa.Connection, room_id: str, user_id: int, *, above: int, most: int) -> int:
-    """Count the messages of others above a number, up to ``most``."""
+def count_unread(
+    conn: sa.Connection, room_id: str, user_id: int, *, above: int, up_to: int, most: int
+) -> int:
+    """Count the messages of others above a number and up to another one; ``most`` at the most."""
     unread = (
         sa.select(_MESSAGES.seq)
         .where(
             _MESSAGES.room_id == room_id,
             _MESSAGES.seq > above,
+            _MESSAGES.seq <= up_to,
             _MESSAGES.kind == ChatKind.MESSAGE,
             _MESSAGES.author_id.is_distinct_from(user_id),
         )
@@ -332,9 +335,11 @@ def _rows(room_id: str) -> sa.Select[Any]:
     )
 
 
-def _record(row: sa.Row[Any]) -> ChatMessage:
-    *_, kind, target = fields = tuple(row)
-    return ChatMessage(*fields[:-2], kind=ChatKind(kind), target=target)
+def _record(row: Sequence[Any]) -> ChatMessage:
+    room_id, seq, author_id, author, text, at, changed_at, kind, target = row
+    return ChatMessage(
+        room_id, seq, author_id, author, text, at, changed_at, ChatKind(kind), target
+    )
 
 
 def _still_there(conn: sa.Connection, user_ids: set[int]) -> set[int]:
