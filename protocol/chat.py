@@ -335,8 +335,9 @@ class Chat:
         known = self._known(seq, generation)
         effects: _Effects = [Greet(member, known)]
         if known is not None:
-            marker = visitor.marker(self._said)
-            effects.append(Tell(member, Present(self._attendees(), marker.seq, marker.unread)))
+            mine = visitor.marker(self._said)
+            present = Present(self._seq, self._attendees(), mine.seq, mine.unread)
+            effects.append(Tell(member, present))
         return [*effects, Subscribe(member)]
 
     def _known(self, seq: int | None, generation: int) -> int | None:

@@ -102,6 +102,8 @@ class ReadUpTo:
 class Present:
     """To a member that has come back, after what it has missed: all that has no number."""
 
+    seq: int
+    """Every change up to this number has been told; there may be none of just this number."""
     people: tuple[Attendee, ...]
     read: int
     unread: int

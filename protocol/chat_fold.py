@@ -96,7 +96,7 @@ def _read_up_to(picture: ChatPicture, change: ReadUpTo) -> ChatPicture:
 
 def _present(picture: ChatPicture, change: Present) -> ChatPicture:
     mine = ReadMarker(picture.mine.user_id, change.read, change.unread)
-    return attrs.evolve(picture, people=change.people, mine=mine)
+    return attrs.evolve(picture, seq=change.seq, people=change.people, mine=mine)
 
 
 _FOLDS: Final[dict[type, Callable[[ChatPicture, Any], ChatPicture]]] = {

@@ -33,6 +33,8 @@ class Missed:
     """What somebody has missed, from the oldest on."""
 
     changes: tuple[Said | Edited | Deleted, ...]
+    seq: int
+    """Who has folded these knows the room up to this number."""
     complete: bool
     """Whether nothing was left out behind these."""
 
@@ -71,12 +73,15 @@ class ChatArchive:
         """
         return await self._page(room_id, before_seq=None, limit=limit, flush=True)
 
-    async def missed(self, room_id: RoomId, *, seq: int, limit: int = CHAT_PAGE) -> Missed | None:
+    async def missed(
+        self, room_id: RoomId, *, seq: int, last_seq: int, limit: int = CHAT_PAGE
+    ) -> Missed | None:
         """Read what has happened in a room since a number that somebody was told.
 
         Args:
             room_id: the room.
             seq: the number, 0 for the beginning.
+            last_seq: the number of the room at this moment.
             limit: the number of changes at the most; there are fewer if they are long.
 
         Returns:
@@ -105,7 +110,9 @@ class ChatArchive:
             if size > HISTORY_BYTES and changes:
                 break
             changes.append(_change(found[number], deleted))
-        return Missed(tuple(changes), complete=len(changes) == len(found))
+        complete = len(changes) == len(found)
+        up_to = changes[-1].seq if changes else seq
+        return Missed(tuple(changes), max(up_to, last_seq) if complete else up_to, complete)
 
     async def standing(
         self, room_id: RoomId, user_id: int, member: MemberId | None = None

@@ -25,7 +25,7 @@ from protocol.ids import RoomId
 from protocol.limits import CHAT_HISTORY
 from protocol.messages import AnonymiseAuthor
 from protocol.talking import Finding, Found, Unavailable
-from server.rooms.chat_archive import FLUSH_SECONDS, ChatArchive
+from server.rooms.chat_archive import FLUSH_SECONDS, ChatArchive, Missed
 from server.rooms.chat_entry import Entry, State, Trigger
 from server.rooms.chat_log import ChatLog, Durability, merged
 from server.rooms.chat_numbers import NUMBERS_BLOCK, ChatNumbers
@@ -242,6 +242,19 @@ class ChatRooms:
         finally:
             room.inbox.put(inquiry.member, Found(inquiry.ref, finding))
             room.inbox.settle()
+
+    async def missed(self, room_id: RoomId, *, seq: int) -> Missed | None:
+        """Read what has happened in a room that is awake since a number that somebody was told.
+
+        Returns:
+            The next changes; ``None`` if whoever was told that knows what has been lost, and must
+            be told everything anew.
+
+        Raises:
+            StoreUnavailable: if the store is gone.
+        """
+        last_seq = self._entries[room_id].last_seq
+        return await self.archive.missed(room_id, seq=seq, last_seq=last_seq)
 
     def durability(self, room_id: RoomId) -> Durability:
         """Tell from now on, until it sleeps, how much of a room that is awake is in the store."""
