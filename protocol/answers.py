@@ -43,6 +43,9 @@ class Answers:
 
     def remember(self, answer: Answer) -> None:
         """Take note of an answer, in place of the oldest one."""
-        self.given.append(answer)
-        if len(self.given) > REMEMBERED:
-            del self.given[0]
+        given = self.given
+        given.append(answer)
+        if len(given) > 1 and given[-2].ref > answer.ref:  # it has waited for the store
+            given.sort(key=lambda each: each.ref)
+        if len(given) > REMEMBERED:
+            del given[0]

@@ -20,6 +20,15 @@ CHAT_BYTES_RATE: Final = 64.0 * KIB
 CHAT_BYTES_BURST: Final = 256 * KIB
 """The same at once, by a member that was quiet."""
 
+CHAT_PAGE: Final = 200
+"""Messages, or changes, that are told at once of what is in the store."""
+
+TYPING_SECONDS: Final = 3.0
+"""In which the others are told once at most that somebody is writing."""
+
+UNREAD_MOST: Final = 1_000
+"""Unread messages are counted up to this number."""
+
 SEATS_PER_ACCOUNT: Final = 8
 """Connections of one account in one chat room."""
 

@@ -5,10 +5,16 @@ from typing import Final
 import attrs
 
 from protocol.changes import Notice
+from protocol.chat_changes import ChatNotice
+from protocol.chat_records import ChatMessage as ChatMessage
+from protocol.chat_records import ChatRecord as ChatRecord
+from protocol.chat_records import PeoplePresent as PeoplePresent
+from protocol.chat_records import Person as Person
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.ids import TicketId as TicketId
 from protocol.lasting import LastingCommand
+from protocol.talking import TalkCommand
 
 ADMIN_LEFT: Final = "the admin has left"
 """Why most rooms end."""
@@ -116,6 +122,7 @@ Command = (
     | TimeUp
     | Reject
     | LastingCommand
+    | TalkCommand
 )
 
 # --- events ---------------------------------------------------------------------------------
@@ -226,22 +233,6 @@ class AwaitingTicket:
 
 
 @attrs.frozen
-class ChatMessage:
-    """To everybody in a chat room, the author included; and what is kept of it."""
-
-    room_id: RoomId
-    seq: int
-    """Its number in the room, from 1 on: ascending and never given twice, over crashes too. There
-    is a gap only where the server did not come to an orderly end."""
-    author_id: int | None
-    """``None`` once the account has been deleted."""
-    author: str
-    text: str
-    at: float
-    """Unix time in seconds."""
-
-
-@attrs.frozen
 class PersonJoined:
     """To everybody in a chat room, once per person."""
 
@@ -291,28 +282,9 @@ EstimationEvent = (
 
 ChatEvent = ChatMessage | PersonJoined | PersonLeft | Refusal | RoomClosed
 
-Event = EstimationEvent | ChatEvent | Notice
+Event = EstimationEvent | ChatEvent | Notice | ChatNotice
 
 # --- what is recorded -----------------------------------------------------------------------
-
-
-@attrs.frozen
-class Person:
-    """An account that is in a chat room, by one connection or more."""
-
-    user_id: int
-    name: str
-
-
-@attrs.frozen
-class PeoplePresent:
-    """Who is in a chat room from now on, each person once, in order of arrival."""
-
-    people: tuple[Person, ...]
-
-
-ChatRecord = ChatMessage | PeoplePresent
-"""What a chat room gives to be kept: messages for ever, who is present until that changes."""
 
 
 @attrs.frozen

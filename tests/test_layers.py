@@ -36,7 +36,8 @@ INSIDE: Final = {
         *("poller", "heartbeat", "closing", "prefixed", "accepted"),
     ],
     "rooms": [
-        *("chat_directory", "chat_log", "chat_numbers", "chat_entry", "making", "lasting", "hub"),
+        *("chat_directory", "chat_archive", "chat_log", "chat_reads", "chat_numbers", "chat_entry"),
+        *("making", "lasting", "hub"),
         *("room", "speech", "member", "fanout", "ring", "inbox", "timers", "journal"),
         "rebuilding",
     ],

@@ -29,6 +29,8 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NULL_CHARACTER: "a message must not contain a null character",
     ErrorCode.TOO_MUCH: "too much at once: {rate:g} bytes a second are passed on for long",
     ErrorCode.NOT_NOW: "the room takes no messages for the moment; try again later",
+    ErrorCode.NO_SUCH_MESSAGE: "there is no message {seq} here",
+    ErrorCode.NOT_YOURS: "message {seq} is somebody else's",
     ErrorCode.ROOM_FULL: "room {room_id} is full, all {capacity} seats taken",
     ErrorCode.WRONG_ROUND: "the vote is in round {round}, not in round {given}",
     ErrorCode.SPECTATOR: "who only watches does not vote",

@@ -8,34 +8,37 @@ from functools import partial
 from typing import Final
 
 import trio
-from sqlalchemy import Connection
 
-from protocol.chat import Chat, disown
+from protocol.chat import Chat
+from protocol.chat_records import (
+    Amended,
+    ChatMessage,
+    ChatRecord,
+    Inquiry,
+    PeoplePresent,
+    Person,
+    ReadMark,
+)
+from protocol.chat_window import disown
 from protocol.errors import CloseCode, ErrorCode, Refused
 from protocol.ids import RoomId
 from protocol.limits import CHAT_HISTORY
-from protocol.messages import (
-    AnonymiseAuthor,
-    ChatMessage,
-    ChatRecord,
-    PeoplePresent,
-    Person,
-)
+from protocol.messages import AnonymiseAuthor
+from protocol.talking import Finding, Found, Unavailable
+from server.rooms.chat_archive import FLUSH_SECONDS, ChatArchive, Missed
 from server.rooms.chat_entry import Entry, State, Trigger
-from server.rooms.chat_log import ChatLog, merged
+from server.rooms.chat_log import ChatLog, Durability, merged
 from server.rooms.chat_numbers import NUMBERS_BLOCK, ChatNumbers
+from server.rooms.chat_reads import ReadMarks
 from server.rooms.hub import start
 from server.rooms.room import Room
 from server.store import chat as store
 from server.store.database import Database
-from server.store.records import ChatMessage as StoredMessage
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
-
-FLUSH_SECONDS: Final = 2.0
-"""To wait for the writer where a room must be written first."""
+from server.support.supervise import contain
 
 MOST_ASLEEP: Final = 1_000
 """Sleeping rooms whose numbers are remembered, some 500 bytes each."""
@@ -84,6 +87,9 @@ class ChatRooms:
         self._numbers = ChatNumbers(writer, numbers_block)
         self._clock = clock
         self._log = ChatLog(writer, self._trim)
+        self._reads = ReadMarks(writer)
+        self.archive = ChatArchive(database, writer, self._log, self._reads)
+        """What was said, in rooms awake or asleep."""
         self._entries: dict[RoomId, Entry] = {}
         self._asleep: OrderedDict[RoomId, Entry] = OrderedDict()  # the longest asleep first
         self._busy = 0  # waking or awake
@@ -97,34 +103,6 @@ class ChatRooms:
         """Say who is in a room, as its task last told; nobody is in one that sleeps."""
         entry = self._entries.get(room_id)
         return entry.people if entry else ()
-
-    async def history(
-        self, room_id: RoomId, *, before_seq: int | None, limit: int
-    ) -> list[ChatMessage] | None:
-        """Read a page of a room's messages, ascending; ``None`` if there is no such room.
-
-        Raises:
-            StoreUnavailable: if the store is gone.
-        """
-        if self._log.unwritten(room_id):
-            # What was answered outlives a kill, as long as the database keeps up.
-            self._log.hand_over()
-            with trio.move_on_after(FLUSH_SECONDS):
-                await self._writer.flush()
-        # Before reading: what is written meanwhile would otherwise be missed.
-        unwritten = self._log.unwritten(room_id)
-
-        def read(conn: Connection) -> list[StoredMessage] | None:
-            if store.room(conn, room_id) is None:
-                return None
-            return store.history(conn, room_id, before_seq=before_seq, limit=limit)
-
-        page = await self._database.run(read)
-        if page is None:
-            return None
-        if before_seq is not None:
-            unwritten = [message for message in unwritten if message.seq < before_seq]
-        return merged(page, unwritten, limit)
 
     # --- waking -----------------------------------------------------------------------------
 
@@ -173,12 +151,13 @@ class ChatRooms:
 
     async def _start(self, entry: Entry) -> Room[ChatRecord]:
         """Read a room, and run it."""
-        recent = await self._read(entry)
+        name, recent = await self._read(entry)
         self._check_draining()
         limits = self._limits
         rules = Chat(
             entry.room_id,
             limits.room_capacity,
+            name=name,
             last_seq=entry.last_seq,
             granted=entry.granted,
             recent=recent,
@@ -202,28 +181,32 @@ class ChatRooms:
             self._move(entry, Trigger.START)
         return room
 
-    async def _read(self, entry: Entry) -> list[ChatMessage]:
-        """Give the last messages of a room; learn its numbers, if they are not remembered."""
+    async def _read(self, entry: Entry) -> tuple[str, list[ChatMessage]]:
+        """Give the name and the last messages of a room.
+
+        Its numbers are learned too, if they are not remembered.
+        """
         room_id = entry.room_id
         entry.deleted = set()
         if entry.remembered:
-            recent = await self.history(room_id, before_seq=None, limit=CHAT_HISTORY)
-            entry.remembered = recent is not None
+            found = await self.archive.room(room_id, limit=CHAT_HISTORY)
+            entry.remembered = found is not None
         else:
             work = partial(
                 store.wake_room, room_id=room_id, block=self._numbers.block, limit=CHAT_HISTORY
             )
             woken = await self._database.run(work, write=True)
-            recent = None
+            found = None
             if woken is not None:
                 entry.last_seq, entry.granted = woken.last_seq, woken.granted
                 entry.remembered = True
-                recent = merged(woken.recent, (), CHAT_HISTORY)
-        if recent is None:
+                found = woken.name, merged(woken.recent, (), CHAT_HISTORY)
+        if found is None:
             raise Refused(ErrorCode.NO_SUCH_ROOM, f"there is no room {room_id}", "roomId")
+        name, recent = found
         for user_id in entry.deleted:
             recent = disown(recent, user_id)
-        return recent
+        return name, recent
 
     def _check_draining(self) -> None:
         if self._draining:
@@ -232,16 +215,50 @@ class ChatRooms:
     # --- keeping, as the recorder of all rooms ----------------------------------------------
 
     def record(self, room_id: RoomId, record: ChatRecord) -> None:
-        """Keep a message, or note who is there; told by the room's own task."""
+        """Keep what was said, note who is there, look up what is asked.
+
+        Told by the room's own task.
+        """
         entry = self._entries[room_id]
         match record:
-            case ChatMessage():
+            case ChatMessage() | Amended():
                 entry.last_seq = record.seq
-                self._counters.chat_messages += 1
+                self._counters.chat_messages += isinstance(record, ChatMessage)
                 self._log.add(record)
                 self._numbers.ask_in_time(entry)
             case PeoplePresent(people):
                 entry.people = people
+            case ReadMark(user_id, seq):
+                self._reads.note(room_id, user_id, seq)
+            case Inquiry() if entry.room is not None:
+                self._nursery.start_soon(self._look_up, entry.room, record, name="chat inquiry")
+
+    async def _look_up(self, room: Room[ChatRecord], inquiry: Inquiry) -> None:
+        """Answer an inquiry of a room, whatever happens; one that has ended hears nothing."""
+        finding: Finding = Unavailable()
+        try:
+            with contain("chat", room=room.id):
+                finding = await self.archive.find(room.id, inquiry.question)
+        finally:
+            room.inbox.put(inquiry.member, Found(inquiry.ref, finding))
+            room.inbox.settle()
+
+    async def missed(self, room_id: RoomId, *, seq: int) -> Missed | None:
+        """Read what has happened in a room that is awake since a number that somebody was told.
+
+        Returns:
+            The next changes; ``None`` if whoever was told that knows what has been lost, and must
+            be told everything anew.
+
+        Raises:
+            StoreUnavailable: if the store is gone.
+        """
+        last_seq = self._entries[room_id].last_seq
+        return await self.archive.missed(room_id, seq=seq, last_seq=last_seq)
+
+    def durability(self, room_id: RoomId) -> Durability:
+        """Tell from now on, until it sleeps, how much of a room that is awake is in the store."""
+        return self._log.watch(room_id, self._entries[room_id].last_seq)
 
     def close(self, room_id: RoomId, at: float) -> None:
         """A room has said goodbye: of what it was, remember its numbers."""
@@ -249,6 +266,7 @@ class ChatRooms:
         entry.room = None
         entry.people = ()
         self._log.hand_over()
+        self._log.unwatch(room_id)
         self._move(entry, Trigger.SLEEP)
         self._trim()
 
@@ -283,6 +301,7 @@ class ChatRooms:
             if entry.state is State.DOOMED:
                 await entry.moved()
             self._log.hand_over()
+            self._reads.forget(room_id)
             with trio.move_on_after(FLUSH_SECONDS) as waiting:
                 await self._writer.flush()
             if waiting.cancelled_caught:
@@ -308,6 +327,7 @@ class ChatRooms:
     def anonymise(self, user_id: int) -> None:
         """Show the messages of a deleted account as by a deleted user, wherever they are."""
         self._log.anonymise(user_id)
+        self.archive.anonymise(user_id)
         for entry in self._entries.values():
             if entry.deleted is not None:
                 entry.deleted.add(user_id)

@@ -3,6 +3,8 @@
 Times are Unix seconds.
 """
 
+from enum import StrEnum
+
 import attrs
 
 from server.store.cursors import Cursor, RoomCursor
@@ -64,9 +66,19 @@ class ChatRoom:
         return RoomCursor(self.created_at, self.id)
 
 
+class ChatKind(StrEnum):
+    """What a row of a room's sequence is."""
+
+    MESSAGE = "message"
+    EDIT = "edit"
+    """It gives a message another text."""
+    DELETE = "delete"
+    """It takes a message back."""
+
+
 @attrs.frozen
 class ChatMessage:
-    """One message of a room, with its author's name of now."""
+    """One message of a room, or one change of a message, with its author's name of now."""
 
     room_id: str
     seq: int
@@ -75,4 +87,14 @@ class ChatMessage:
     """``None`` once the account is gone; ``author`` is :data:`~protocol.chat.DELETED_USER` then."""
     author: str
     text: str
+    """The message's as it is now: empty if it has been taken back."""
     at: float
+    changed_at: float | None = None
+    """Of a message: when it was last changed."""
+    kind: ChatKind = ChatKind.MESSAGE
+    target: int | None = None
+    """Of a change: the number of its message."""
+    member: str | None = None
+    """Who has asked for it by a request with a number; not read again."""
+    ref: int | None = None
+    """The number of the request; not read again."""

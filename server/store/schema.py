@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 metadata: Final = MetaData(
@@ -118,8 +119,49 @@ chat_messages: Final = Table(
     Column("room_id", Text, ForeignKey("chat_rooms.id", ondelete="CASCADE"), primary_key=True),
     Column("seq", _Id, primary_key=True, autoincrement=False),
     _former_user("author_id"),
+    # Of a message as it is now, empty if it has been taken back; of its changes the same.
     Column("text", Text, nullable=False),
     Column("at", Double, nullable=False),
+    # "message", "edit" or "delete": changes have numbers of the same sequence.
+    Column("kind", Text, nullable=False, server_default="message"),
+    # The number of the message that is changed.
+    Column("target", _Id),
+    # Of a message: when it was last changed.
+    Column("changed_at", Double),
+    # By which request of which member this was done, so that none is done twice.
+    Column("member", Text),
+    Column("ref", BigInteger),
+    Index(
+        "uq_chat_messages_member",
+        "room_id",
+        "member",
+        "ref",
+        unique=True,
+        sqlite_where=text("member IS NOT NULL"),
+        postgresql_where=text("member IS NOT NULL"),
+    ),
+    Index(
+        "ix_chat_messages_target",
+        "room_id",
+        "target",
+        sqlite_where=text("target IS NOT NULL"),
+        postgresql_where=text("target IS NOT NULL"),
+    ),
+)
+
+chat_reads: Final = Table(
+    "chat_reads",
+    metadata,
+    _user("user_id", primary_key=True),
+    Column(
+        "room_id",
+        Text,
+        ForeignKey("chat_rooms.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    # The user has read the room up to this number.
+    Column("seq", _Id, nullable=False, autoincrement=False),
 )
 
 # A session is one room's life. Ids of rooms are short and may come again: what is kept of a room

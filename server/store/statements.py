@@ -58,6 +58,8 @@ def insert_or_same(
         rows: the values by column.
         same: the columns by which a row that is there is known to be the same one.
 
+    A row is also left out if another one has what a unique index lets only one have.
+
     Raises:
         WriteConflict: if the key of a row is there with something else.
     """
@@ -70,10 +72,28 @@ def insert_or_same(
     known = sa.select(*(table.c[name] for name in (*keys, *same)))
     for row in rows:
         is_this = sa.and_(*(table.c[name] == row[name] for name in keys))
-        found = conn.execute(known.where(is_this)).one()
+        found = conn.execute(known.where(is_this)).one_or_none()
+        if found is None:
+            continue  # another row has what must be there once
         if tuple(found) != tuple(row[name] for name in (*keys, *same)):
             key = ", ".join(f"{name} {row[name]}" for name in keys)
             raise WriteConflict(f"{table.name}: something else is stored as {key}")
+
+
+def insert_or_raise(
+    conn: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]], column: str
+) -> None:
+    """Insert rows; where the key is there, raise the number in ``column`` if it is lower."""
+    keys = list(table.primary_key)
+    kind = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    insert = kind(table)
+    given = insert.excluded[column]
+    conn.execute(
+        insert.on_conflict_do_update(
+            index_elements=keys, set_={column: given}, where=table.c[column] < given
+        ),
+        rows,
+    )
 
 
 def insert_new(conn: sa.Connection, table: sa.Table, **values: object) -> bool:

@@ -70,7 +70,7 @@ def test_messages_are_numbered_from_one_on() -> None:
     room.enter("a")
     room.say("a", "x", "y", "z")
     assert [each.seq for each in room.recorded] == [1, 2, 3]
-    assert room.rules.last_seq == 3
+    assert room.rules.seq == 3
 
 
 def test_a_room_that_was_woken_goes_on_counting() -> None:
@@ -92,7 +92,7 @@ def test_an_empty_message_is_refused_and_only_its_sender_hears_of_it(text: str) 
     assert list(heard) == ["a"]
     assert problem_of(heard["a"]).code is ErrorCode.EMPTY_MESSAGE
     assert room.recorded == []
-    assert room.rules.last_seq == 0
+    assert room.rules.seq == 0
 
 
 def test_a_null_character_is_refused_as_no_database_keeps_it() -> None:
@@ -569,7 +569,7 @@ class ChatRoom(RuleBasedStateMachine):
         for member, listener in self.here.items():
             assert self.room.heard[member] == listener.expected
         assert [each.seq for each in self.said] == [*range(1, len(self.said) + 1)]
-        assert self.room.rules.last_seq == len(self.said)
+        assert self.room.rules.seq == len(self.said)
         assert list(self.room.rules.recent) == self.said[-50:]
         assert [each.seq for each in self.room.recorded] == [
             each.seq for each in self.said[self.waiting :]

@@ -278,7 +278,7 @@ def _showing(database: Database, rooms: ChatRooms, answers: LongAnswers) -> list
         request: Asking, room_id: _RoomId, limit: Limit = USUAL, before: _Before = None
     ) -> Response[list[Said]]:
         """Messages, the latest first; ``Link`` leads to those before."""
-        found = await rooms.history(RoomId(room_id), before_seq=before, limit=limit + 1)
+        found = await rooms.archive.history(RoomId(room_id), before_seq=before, limit=limit + 1)
         if found is None:
             raise not_here("room")
         newest_first = found[::-1]

@@ -620,7 +620,7 @@ async def test_what_is_said_after_logging_out_is_not_heard(autojump_clock: MockC
         it.rooms.drain("that is all")
         heard, _ = await listening.rest()
         assert [each["type"] for each in heard] == ["closed"]
-        assert await it.rooms.history(LOBBY, before_seq=None, limit=5) == []
+        assert await it.rooms.archive.history(LOBBY, before_seq=None, limit=5) == []
 
 
 async def test_the_end_of_an_account_ends_all_its_connections(autojump_clock: MockClock) -> None:

@@ -72,7 +72,7 @@ async def test_a_room_that_nobody_has_created_is_refused(autojump_clock: MockClo
 async def test_an_odd_id_is_no_room(odd: str, autojump_clock: MockClock) -> None:
     async with chats() as it:
         assert await refusal(it, RoomId(odd)) is ErrorCode.NO_SUCH_ROOM
-        assert await it.rooms.history(RoomId(odd), before_seq=None, limit=5) is None
+        assert await it.rooms.archive.history(RoomId(odd), before_seq=None, limit=5) is None
 
 
 async def test_who_is_there_is_known_while_a_room_is_awake(autojump_clock: MockClock) -> None:
@@ -372,7 +372,7 @@ async def test_a_room_that_is_deleted_while_awake_sends_everybody_away(
         assert reason == "it has been deleted"
         assert b"deleted" in last
         assert await refusal(it) is ErrorCode.NO_SUCH_ROOM
-        assert await it.rooms.history(LOBBY, before_seq=None, limit=5) is None
+        assert await it.rooms.archive.history(LOBBY, before_seq=None, limit=5) is None
 
 
 async def test_a_room_that_is_deleted_while_asleep_is_forgotten(autojump_clock: MockClock) -> None:
@@ -622,7 +622,7 @@ async def test_what_a_deleted_account_said_is_stored_without_it(autojump_clock: 
         await settled()
         it.database.now(lambda conn: users.delete(conn, ada.id))
         it.rooms.anonymise(ada.id)
-        found = await it.rooms.history(LOBBY, before_seq=None, limit=5)
+        found = await it.rooms.archive.history(LOBBY, before_seq=None, limit=5)
         assert found is not None
         assert [(each.author_id, each.author, each.text) for each in found] == [
             (None, DELETED_USER, "hello")
@@ -654,7 +654,7 @@ async def test_a_message_is_stored_soon_also_after_somebody_has_looked(
     async with chats() as it:
         guest = await it.join(it.database.person("Ada"))
         for number in range(1, 4):
-            assert await it.rooms.history(LOBBY, before_seq=None, limit=5) is not None
+            assert await it.rooms.archive.history(LOBBY, before_seq=None, limit=5) is not None
             it.say(guest, f"text {number}")
             await settled()
             await trio.sleep(SOON)
@@ -669,12 +669,12 @@ async def test_the_history_is_what_was_told(autojump_clock: MockClock) -> None:
             it.say(guests[number % 2], f"text {number}")
         await settled()
         # Without waiting for anything to be written.
-        found = await it.rooms.history(LOBBY, before_seq=None, limit=100)
+        found = await it.rooms.archive.history(LOBBY, before_seq=None, limit=100)
         assert found is not None
         assert [each.text for each in found] == guests[0].texts == guests[1].texts
         assert [each.seq for each in found] == guests[0].seqs
         assert [each.author for each in found] == guests[0].authors
-        page = await it.rooms.history(LOBBY, before_seq=11, limit=3)
+        page = await it.rooms.archive.history(LOBBY, before_seq=11, limit=3)
         assert page is not None
         assert [each.seq for each in page] == [8, 9, 10]
 
@@ -691,13 +691,13 @@ async def test_the_history_has_what_cannot_be_written_yet(autojump_clock: MockCl
                 (3, 5, [1, 2]),
                 (None, 2, [2, 3]),
             ):
-                found = await it.rooms.history(LOBBY, before_seq=before, limit=limit)
+                found = await it.rooms.archive.history(LOBBY, before_seq=before, limit=limit)
                 assert found is not None
                 assert [each.seq for each in found] == expected
             assert trio.current_time() <= begin + 3 * FLUSH_SECONDS
         it.database.gone = True
         with pytest.raises(StoreUnavailable):
-            await it.rooms.history(LOBBY, before_seq=None, limit=5)
+            await it.rooms.archive.history(LOBBY, before_seq=None, limit=5)
 
 
 async def test_what_was_said_is_handed_over_when_a_room_ends(autojump_clock: MockClock) -> None:
@@ -860,7 +860,7 @@ async def test_a_room_that_ends_before_it_hears_of_a_deleted_account_hands_no_na
             later = await it.join(bob)
             await settled()
             assert later.authors == [DELETED_USER]
-            found = await it.rooms.history(LOBBY, before_seq=None, limit=5)
+            found = await it.rooms.archive.history(LOBBY, before_seq=None, limit=5)
             assert found is not None
             assert [(each.author, each.author_id) for each in found] == [(DELETED_USER, None)]
 
