@@ -75,8 +75,9 @@ from protocol.effects import (
     TellOthers,
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Depart, Detach, Return
+from protocol.lasting import Depart, Detach, Ping, Return
 from protocol.limits import (
     CHAT_BYTES_BURST,
     CHAT_BYTES_RATE,
@@ -238,6 +239,8 @@ class Chat:
                 return self._time_up(member, now)
             case Found():
                 return self._go_on(command, member, now)
+            case Ping():
+                return [Tell(member, Pong(now))]
             case GrantNumbers(up_to):
                 self._granted = max(self._granted, up_to)
                 return []

@@ -34,6 +34,16 @@ class Hello:
     resume: Resume | None = None
 
 
+@attrs.frozen(kw_only=True)
+class ChatHello:
+    """The client's first message at the door of a chat room: which account comes."""
+
+    token: str
+    """Of the account."""
+    resume: Resume | None = None
+    """If it has been in the room before, as the same member."""
+
+
 class Resumed(StrEnum):
     """How a member comes to know the room."""
 

@@ -40,6 +40,8 @@ class Endpoint:
     requests: Mapping[str, type]
     events: Mapping[str, type]
     """Changes and notices."""
+    hello: type = greeting.Hello
+    """What a client says first."""
 
 
 ESTIMATION: Final = Endpoint(
@@ -50,7 +52,16 @@ ESTIMATION: Final = Endpoint(
     events={**parley_v1.CHANGES, **parley_v1.NOTICES},
 )
 
-ENDPOINTS: Final = (ESTIMATION,)
+CHAT: Final = Endpoint(
+    kind="chat",
+    path="/v1/chats/{room_id}",
+    summary="A chat room",
+    requests=parley_v1.CHAT_REQUESTS,
+    events={**parley_v1.CHAT_CHANGES, **parley_v1.CHAT_NOTICES},
+    hello=greeting.ChatHello,
+)
+
+ENDPOINTS: Final = (ESTIMATION, CHAT)
 """All that speak ``parley.v1``."""
 
 
@@ -152,7 +163,7 @@ def messages(
 
 
 def _spoken(endpoint: Endpoint) -> Iterator[tuple[Side, str, type, bool]]:
-    yield Side.CLIENT, "hello", greeting.Hello, False
+    yield Side.CLIENT, "hello", endpoint.hello, False
     for word, kind in endpoint.requests.items():
         yield Side.CLIENT, word, kind, True
     yield Side.CLIENT, "ping", lasting.Ping, False

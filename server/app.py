@@ -16,6 +16,7 @@ from server.admission.estimatex import Admission
 from server.admission.gochat import ChatAdmission
 from server.admission.lobby import Lobby
 from server.admission.members import Members
+from server.admission.parley_chats import ParleyChatAdmission
 from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
@@ -267,11 +268,15 @@ class _Frontend:
         parley_admission = ParleyAdmission(
             self.lobby, rooms=self.lasting, allowances=allowances, keys=self.keys
         )
+        parley_chat_admission = ParleyChatAdmission(
+            self.lobby, rooms=self.chat, allowances=allowances, keys=self.keys, limits=limits
+        )
         routes = RouteTable(
             [
                 *self.admission.routes(echo=settings.echo),
                 *chat_admission.routes(),
                 *parley_admission.routes(),
+                *parley_chat_admission.routes(),
             ]
         )
         ground.accounts.revocations.subscribe(self._revoke)

@@ -28,7 +28,17 @@ INSIDE: Final = {
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": [
-        *("parley_v1", "lobby", "link", "gochat", "estimatex", "members", "allowances", "door"),
+        *(
+            "parley_chats",
+            "parley_v1",
+            "lobby",
+            "link",
+            "gochat",
+            "estimatex",
+            "members",
+            "allowances",
+            "door",
+        ),
         *("handshake", "routes", "session", "handlers"),
     ],
     "edge": [

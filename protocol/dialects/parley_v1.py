@@ -4,12 +4,12 @@ What a client says is refused if it has a field that is not known; what the serv
 more fields and more types, which clients ignore.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from protocol import changes, codec, greeting, lasting, messages
+from protocol import changes, chat_changes, codec, greeting, lasting, messages, talking
 from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.farewell import Ending, Farewell, Parting
@@ -69,17 +69,53 @@ CHANGES: Final[Mapping[str, type]] = {
 }
 """What happens in an estimation room, each with a ``seq``."""
 
-NOTICES: Final[Mapping[str, type]] = {
+_NOTICES: Final[Mapping[str, type]] = {
     "welcome": greeting.Greeting,
-    "snapshot": changes.Snapshot,
     "ack": changes.Ack,
     "saved": changes.Saved,
-    "digest": changes.Digest,
     "ping": greeting.ServerPing,
     "pong": greeting.Pong,
     "goodbye": greeting.Goodbye,
 }
-"""What the server says beside changes and errors."""
+
+NOTICES: Final[Mapping[str, type]] = {
+    **_NOTICES,
+    "snapshot": changes.Snapshot,
+    "digest": changes.Digest,
+}
+"""What the server says in estimation rooms beside changes and errors."""
+
+CHAT_REQUESTS: Final[Mapping[str, type]] = {
+    "say": talking.SayOnce,
+    "edit": talking.EditMessage,
+    "delete": talking.DeleteMessage,
+    "read": talking.MarkRead,
+    "typing": talking.Typing,
+    "history": talking.ReadHistory,
+    "leave": lasting.Depart,
+}
+"""What a member of a chat room may ask for, each with a ``ref``."""
+
+CHAT_CHANGES: Final[Mapping[str, type]] = {
+    "said": chat_changes.Said,
+    "edited": chat_changes.Edited,
+    "deleted": chat_changes.Deleted,
+    "here": chat_changes.PersonHere,
+    "away": chat_changes.PersonAway,
+    "gone": chat_changes.PersonGone,
+    "author_gone": chat_changes.AuthorGone,
+    "typing": chat_changes.IsTyping,
+    "read": chat_changes.ReadUpTo,
+    "present": chat_changes.Present,
+}
+"""What happens in a chat room; the first three have a ``seq``."""
+
+CHAT_NOTICES: Final[Mapping[str, type]] = {
+    **_NOTICES,
+    "snapshot": chat_changes.ChatSnapshot,
+    "history": chat_changes.History,
+}
+"""What the server says in chat rooms beside changes and errors."""
 
 Said = TypeVar("Said")
 
@@ -124,17 +160,36 @@ def read_hello(text: str) -> greeting.Hello:
     return attrs.evolve(hello, name=name)
 
 
+def read_chat_hello(text: str) -> greeting.ChatHello:
+    """Read a client's first message to a chat room.
+
+    Raises:
+        Refused: if it is none; the field is named.
+    """
+    message = _object(text)
+    if message.pop("type", None) != "hello":
+        raise Refused(ErrorCode.MALFORMED, "the first message must be of type hello", "type")
+    return codec.structure(message, greeting.ChatHello, "hello")
+
+
 class ParleyV1:
     """A :class:`~protocol.dialects.base.Dialect`."""
 
-    def __init__(self, requests: Mapping[str, type], events: Mapping[str, type]) -> None:
+    def __init__(
+        self,
+        requests: Mapping[str, type],
+        events: Mapping[str, type],
+        numbered: Callable[[int, Any], Command] = lasting.Numbered,
+    ) -> None:
         """Speak of one kind of room.
 
         Args:
             requests: what may be asked for, by type.
             events: what is told, by type.
+            numbered: makes the command of a request and its number.
         """
         self._requests = requests
+        self._numbered = numbered
         self._types: Mapping[type, str] = {kind: name for name, kind in events.items()}
 
     def decode(self, text: str) -> Command:
@@ -158,7 +213,7 @@ class ParleyV1:
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
                 raise Refused(ErrorCode.MALFORMED, complaint, "ref")
-            return lasting.Numbered(ref, codec.structure(message, wanted, str(kind)))
+            return self._numbered(ref, codec.structure(message, wanted, str(kind)))
         except Refused as refused:
             if numbered:
                 values = {"ref": ref}
@@ -208,6 +263,11 @@ class ParleyV1:
 
 PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES})
 """The dialect of estimation rooms."""
+
+PARLEY_CHAT_V1: Final = ParleyV1(
+    CHAT_REQUESTS, {**CHAT_CHANGES, **CHAT_NOTICES}, talking.NumberedTalk
+)
+"""The dialect of chat rooms."""
 
 
 def write(notice: object) -> bytes:
@@ -260,7 +320,7 @@ def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     return _structure(message, wanted)
 
 
-_REQUEST_TYPES: Final = {kind: name for name, kind in REQUESTS.items()}
+_REQUEST_TYPES: Final = {kind: name for name, kind in {**CHAT_REQUESTS, **REQUESTS}.items()}
 
 
 def _structure(message: object, wanted: type[Said]) -> Said:

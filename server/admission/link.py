@@ -44,20 +44,22 @@ class Host(Protocol):
 class ParleyLink(Session):
     """A :class:`~server.admission.session.Session` that is one of several of its member."""
 
-    __slots__ = ("before", "host", "lasting", "token")
+    __slots__ = ("host", "lasting", "token", "welcomed")
 
     lasting: Lasting
     """The room's, which the welcome tells of."""
     token: str
     """Opens this seat again."""
-    before: bytes
-    """Frames that follow the welcome."""
+    welcomed: bool
+    """The member has had its welcome already."""
     host: Host
     """Knows the frames that are said first."""
 
     def welcome(self, resumed: Resumed) -> bytes:
         """Give the frames that are said first, before the room's."""
-        return self.host.welcome(self.lasting, self.id, self.token, resumed) + self.before
+        if self.welcomed:
+            return b""
+        return self.host.welcome(self.lasting, self.id, self.token, resumed)
 
     def close(
         self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None

@@ -213,7 +213,7 @@ class Lobby:
         *,
         token: str,
         dialect: Dialect = PARLEY_V1,
-        before: bytes = b"",
+        welcomed: bool = False,
     ) -> ParleyLink:
         """Make a link to a room that lasts of a connection that has said hello.
 
@@ -225,7 +225,7 @@ class Lobby:
             entry: what to say to the room first.
             token: opens this seat again; the member is told it.
             dialect: how it speaks.
-            before: frames that it is told right behind the welcome.
+            welcomed: the member has had its welcome already.
         """
         upgrade = attrs.evolve(upgrade, response=b"", leftover=leftover)
         connection = self._members.connect(upgrade, told=TOLD_V1, beat=_beat)
@@ -240,10 +240,14 @@ class Lobby:
             counters=self._counters,
             entry=entry,
         )
-        link.host, link.token, link.before = self, token, before
+        link.host, link.token, link.welcomed = self, token, welcomed
         if room.lasting is not None:
             link.lasting = room.lasting
         return link
+
+    def memberships(self, user_id: int) -> int:
+        """Count the seats that an account has by this dialect."""
+        return len(self._visits.get(user_id, ()))
 
     def welcome(self, lasting: Lasting, member: MemberId, token: str, resumed: Resumed) -> bytes:
         """Give the frames that a member is told first."""
@@ -251,7 +255,7 @@ class Lobby:
             member=member,
             token=token,
             epoch=lasting.epoch,
-            lasting=lasting.journal is not None,
+            lasting=lasting.record is not None or lasting.journal is not None,
             resumed=resumed,
             at=time.time(),
             ping_seconds=self._limits.heartbeat_seconds,

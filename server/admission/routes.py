@@ -12,6 +12,7 @@ from server.edge.accepted import AcceptedConnection
 ESTIMATION_PATH: Final = "/ws"
 ECHO_PATH: Final = "/ws/echo"
 ROOM_PATH: Final = "/v1/rooms/{room_id}"
+TALK_PATH: Final = "/v1/chats/{room_id}"
 CHAT_PATH: Final = "/ws/joinRoom/{roomId}"
 
 LONGEST_PARAMETER: Final = 1024

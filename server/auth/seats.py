@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from protocol.ids import MemberId
+from protocol.ids import MemberId, RoomId
 
 SECRET_BYTES: Final = 32
 """Of the secret from which all are derived."""
@@ -15,6 +15,7 @@ _MAC_BYTES: Final = 18
 
 _OWNER: Final = "owner"
 _SEAT: Final = "seat"
+_CHAT: Final = "chat"
 
 
 class SeatKeys:
@@ -38,6 +39,16 @@ class SeatKeys:
         good = self._code(_SEAT, session_id, member)
         return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
 
+    def chat_token(self, room_id: RoomId, user_id: int, member: MemberId) -> str:
+        """Make the token that opens an account's seat in a chat room again."""
+        return f"{member}.{self._code(_CHAT, f'{room_id}/{user_id}', member)}"
+
+    def chat_member(self, room_id: RoomId, user_id: int, token: str) -> MemberId | None:
+        """Say which member this token is of; ``None`` if it is none of this room and account."""
+        member, _, code = token.partition(".")
+        good = self._code(_CHAT, f"{room_id}/{user_id}", member)
+        return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
+
     def owner_key(self, session_id: int) -> str:
         """Make the key that makes a member the owner."""
         return self._code(_OWNER, session_id, "")
@@ -46,7 +57,7 @@ class SeatKeys:
         """Tell whether this is the room's owner key."""
         return hmac.compare_digest(self.owner_key(session_id), _ascii(key))
 
-    def _code(self, purpose: str, session_id: int, member: str) -> str:
+    def _code(self, purpose: str, session_id: int | str, member: str) -> str:
         text = f"{purpose}\0{session_id}\0{member}".encode()
         mac = hmac.digest(self._secret, text, hashlib.sha256)
         return base64.urlsafe_b64encode(mac[:_MAC_BYTES]).decode()

@@ -31,7 +31,7 @@ from server.rooms.chat_log import ChatLog, Durability, merged
 from server.rooms.chat_numbers import NUMBERS_BLOCK, ChatNumbers
 from server.rooms.chat_reads import ReadMarks
 from server.rooms.hub import start
-from server.rooms.room import Room
+from server.rooms.room import Lasting, Room
 from server.store import chat as store
 from server.store.database import Database
 from server.store.writer import Writer
@@ -174,6 +174,13 @@ class ChatRooms:
             counters=self._counters,
             forget=self._forget,
             clock=self._clock,
+            lasting=Lasting(
+                session_id=0,
+                epoch=f"{entry.room_id}.{rules.generation}",
+                snapshot_for=rules.snapshot_for,
+                seq=lambda: rules.seq,
+                record=self.durability(entry.room_id),
+            ),
         )
         self._numbers.ask_in_time(entry)
         await start(room, self._nursery)
@@ -277,7 +284,7 @@ class ChatRooms:
         self._draining = True
         for entry in list(self._entries.values()):
             if entry.room is not None:
-                entry.room.end(reason)
+                entry.room.leave_process(reason)
 
     def finish(self) -> None:
         """Hand over what is left when all rooms have ended: messages, and unneeded numbers."""

@@ -91,9 +91,6 @@ class Recorder(Protocol[Given]):
 class Journal(Durable, Protocol):
     """The log of a room that outlives its process."""
 
-    on_saved: Callable[[int], None] | None
-    """Is told whenever more has come on record: up to which number."""
-
     def add(self, at: float, member: MemberId, command: Command, seq: int) -> None:
         """Keep a command that has just been applied at this Unix time; never waits.
 
@@ -123,6 +120,8 @@ class Lasting:
     """Shows the room as everybody may see it, if it is one for estimation."""
     journal: Journal | None = None
     """Its log, if it is to outlive the process."""
+    record: Durable | None = None
+    """Tells how much of it outlives the process; by itself, its log."""
     digest: Callable[[], Event] | None = None
     """For diagnosis, said after each command: what the server's picture is."""
     absent: Sequence[MemberId] = ()
@@ -178,6 +177,7 @@ class Room(Generic[Recorded]):
         self._members: dict[MemberId, Member] = {}
         self.lasting = lasting
         self._journal = lasting.journal if lasting is not None else None
+        self._record = lasting.record or lasting.journal if lasting is not None else None
         self._speech: Fanout | Speech = Fanout()
         self._portion = limits.outbox_bytes * _PORTION
         self._pace = TokenBucket(limits.room_rate, self._portion, trio.current_time())
@@ -288,6 +288,10 @@ class Room(Generic[Recorded]):
         member.attach(link)
         return self.admit(member)
 
+    def has_member(self, member_id: MemberId) -> bool:
+        """Tell whether somebody is a member, with a connection or without."""
+        return member_id in self._members
+
     def resume(self, member_id: MemberId, link: Link) -> bool:
         """Give a member that outlives its connections another one; synchronous.
 
@@ -325,10 +329,10 @@ class Room(Generic[Recorded]):
         if not isinstance(self._speech, Speech):
             seq = self.lasting.seq()
             self._speech = Speech(
-                self._speech, dialect, seq=seq, record=self._journal, spawn=self.spawn
+                self._speech, dialect, seq=seq, record=self._record, spawn=self.spawn
             )
-            if self._journal is not None:
-                self._journal.on_saved = self._speech.note_saved
+            if self._record is not None:
+                self._record.on_saved = self._speech.note_saved
         return LastingMember(member_id, dialect, room=self, on_end=on_end)
 
     def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
@@ -357,7 +361,7 @@ class Room(Generic[Recorded]):
     def leave_process(self, reason: str) -> None:
         """End the room here, for the server goes away; if it has a log, it goes on elsewhere."""
         if self._reason is None:
-            self._parked = self._journal is not None
+            self._parked = self._record is not None
         self.end(reason, ending=Ending.GOING_AWAY)
 
     async def _attend(self, member: Member) -> None:

@@ -15,6 +15,7 @@ from typing import Final, Protocol, get_args
 import trio
 
 from protocol.changes import PAGE_TURNING, Ack, Change, Failure, Saved
+from protocol.chat_changes import NUMBERED_CHAT
 from protocol.dialects.base import Dialect
 from protocol.greeting import Resumed
 from protocol.ids import MemberId
@@ -26,12 +27,15 @@ from server.rooms.ring import Ring
 HOLD_SECONDS: Final = 0.25
 SAVED_SECONDS: Final = 1.0
 
-_NUMBERED: Final = frozenset(get_args(Change))
+_NUMBERED: Final = frozenset((*get_args(Change), *NUMBERED_CHAT))
 _ANSWERS: Final = (Ack, Failure, Refusal)
 
 
 class Durable(Protocol):
-    """What is needed of a room's log."""
+    """What is needed of whoever knows how much of a room is on record."""
+
+    on_saved: Callable[[int], None] | None
+    """Is told whenever more has come on record: up to which number."""
 
     @property
     def saved(self) -> int:
@@ -59,7 +63,7 @@ class Speech:
             fanout: what the room has spoken by before.
             dialect: of the members who come back.
             seq: the number of the last change.
-            record: the room's log, if it has one.
+            record: knows how much of it is on record, if anything ever is.
             spawn: starts a task in the room's nursery.
         """
         self._fanout = fanout
