@@ -298,6 +298,13 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     assert client.hang_up is not right
 
 
+def test_a_picture_of_another_history_is_no_start_even_if_the_new_one_never_comes() -> None:
+    client = inside()
+    back(client)
+    client.receive(welcome("snapshot"), 0.0)
+    assert "seq" not in back(client)[0]["resume"]
+
+
 # --- requests ---------------------------------------------------------------------------------
 
 
@@ -344,6 +351,39 @@ def test_what_is_not_saved_is_sent_again_in_order_and_answered_once() -> None:
     assert not client.settled
     assert client.receive(said("ack", ref=2, seq=4), 0.0) == [Stored((2,))]
     assert client.settled
+
+
+def test_what_was_saved_of_another_history_counts_no_more() -> None:
+    client = inside()
+    client.receive(said("saved", seq=9), 0.0)
+    client.request(CastCard(1, "5"))
+    back(client)
+    client.receive(welcome("snapshot"), 0.0)
+    client.receive(snapshot(a_room()), 0.0)
+    sent(client)
+    (answered,) = client.receive(said("ack", ref=1, seq=3), 0.0)
+    assert isinstance(answered, Answered)
+    assert not client.settled
+
+
+def test_what_was_acknowledged_in_another_history_shows_once_it_is_again() -> None:
+    client = inside()
+    client.request(CastCard(1, "5"))
+    sent(client)
+    client.receive(said("ack", ref=1, seq=3), 0.0)
+    back(client)
+    client.receive(welcome("snapshot"), 0.0)
+    room = a_room()
+    room.apply(Numbered(99, BeginRound(TicketId("T"))), ANN, 2.0)
+    for ref in (100, 101):
+        room.apply(Numbered(ref, CastCard(1, "8")), ANN, 3.0)
+    (changed,) = client.receive(snapshot(room), 0.0)
+    assert isinstance(changed, Changed)
+    assert changed.picture.seq == 4
+    assert sent(client)[0]["ref"] == 1
+    assert client.receive(said("ack", ref=1, seq=5), 0.0) == []
+    voted = said("voted", seq=5, member=ANN, complete=True, may=None)
+    assert client.receive(voted, 0.0)[1:] == [Visible(1)]
 
 
 def test_where_nothing_is_saved_an_answer_is_the_last_word() -> None:

@@ -56,11 +56,15 @@ class Served:
     async def _serve(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream)
-            if self.status is not None:
+            if self.status is None:
+                await self._converse(await request.accept(subprotocol=self.subprotocol))
+            else:
                 await request.reject(self.status, body=b"no\n")
-                return
-            socket = await request.accept(subprotocol=self.subprotocol)
-            link = self.rules.connect()
+            nursery.cancel_scope.cancel()
+
+    async def _converse(self, socket: WebSocketConnection) -> None:
+        link = self.rules.connect()
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send, socket, link)
             try:
                 while True:

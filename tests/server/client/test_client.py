@@ -12,8 +12,18 @@ from protocol.client_happenings import Again, Answered, Changed, Happening, Over
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
 from protocol.picture import Stage
-from server.client import Declined, Lagging, NotReached, Room, RoomOver, open_room
+from server.client import (
+    CannotCreate,
+    Declined,
+    Lagging,
+    NotReached,
+    Room,
+    RoomOver,
+    create_room,
+    open_room,
+)
 from server.client.followers import MOST_BEHIND, Follower
+from server.client.streams import Address
 from tests.protocol.lossy_server import KEY
 from tests.server.client.served import Served, serving
 
@@ -259,6 +269,39 @@ async def test_happenings_come_in_order(autojump_clock: Clock, served: Served) -
         await ann.begin("T-1")
         kinds = [type(await anext(follower)) for _ in range(2)]
         assert kinds == [Answered, Changed]
+
+
+async def test_no_room_is_created_where_there_is_no_server(
+    autojump_clock: Clock, served: Served
+) -> None:
+    served.reachable = False
+    with pytest.raises(CannotCreate, match=r"cannot reach parley\.test") as raised:
+        await create_room("ws://parley.test", capacity=5, dial=served.dial)
+    assert raised.value.status is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (b"", "cannot reach"),
+        (b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}", "not understood"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 17\r\n\r\n" + b'{"error": "full"}', "503: full"),
+        (b"HTTP/1.1 201 Created\r\nContent-Length: 99999\r\n\r\n" + b"x" * 99999, "no whole"),
+        (b"SSH-2.0\r\n\r\n", "cannot reach"),
+    ],
+    ids=["hangs up", "says nothing", "is full", "says too much", "speaks something else"],
+)
+async def test_an_answer_that_opens_no_room_is_told(
+    autojump_clock: Clock, answer: bytes, complaint: str
+) -> None:
+    async def dial(address: Address) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        await ours.send_all(answer)
+        await ours.send_eof()
+        return theirs
+
+    with pytest.raises(CannotCreate, match=complaint):
+        await create_room("http://parley.test", capacity=5, dial=dial)
 
 
 @pytest.mark.parametrize(
