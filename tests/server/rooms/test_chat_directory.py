@@ -17,7 +17,8 @@ from protocol.errors import CloseCode, ErrorCode, Problem, Refused
 from protocol.farewell import Farewell, Parting
 from protocol.ids import MemberId, RoomId
 from protocol.messages import ChatMessage, ChatRecord, Command, EnterChat, Event, Person, Say
-from server.rooms.chat_directory import FLUSH_SECONDS, ChatRooms
+from server.rooms.chat_archive import FLUSH_SECONDS
+from server.rooms.chat_directory import ChatRooms
 from server.rooms.chat_log import GATHER_SECONDS
 from server.store import chat, users
 from server.store.database import Database

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from server.rooms.chat_directory import FLUSH_SECONDS
+from server.rooms.chat_archive import FLUSH_SECONDS
 from server.rooms.chat_log import GATHER_SECONDS
 from server.store.writer import BATCH_SECONDS
 from server.support.errors import StoreUnavailable
