@@ -327,7 +327,8 @@ class TalkAudience:
             case Record(record):
                 self._keep(record)
             case Sleep():
-                self.asleep = True
+                # A room that still has members to part from does not end; their leaving follows.
+                self.asleep = not self.guests and not self.leaving
             case _:
                 raise AssertionError(effect)
 

@@ -29,6 +29,7 @@ from protocol.messages import ChatMessage, Event, PersonJoined, PersonLeft, Refu
 from protocol.talking import (
     DeleteMessage,
     EditMessage,
+    JoinChat,
     MarkRead,
     ReadHistory,
     SayOnce,
@@ -36,7 +37,7 @@ from protocol.talking import (
     Typing,
     Unavailable,
 )
-from tests.protocol.talk_audience import EPOCH, ROOM, Store, TalkAudience, account
+from tests.protocol.talk_audience import EPOCH, ROOM, Guest, Store, TalkAudience, account
 
 ADA = ord("a")
 BOB = ord("b")
@@ -575,3 +576,31 @@ def test_what_was_missed_over_a_restart_folds_to_what_is_there() -> None:
     later = TalkAudience(store=Store(room.store.rows), last_seq=100)
     later.join("b")
     assert picture.messages == later.rules.snapshot_for(MemberId("b")).picture.messages
+
+
+# --- beyond the usual -----------------------------------------------------------------------
+
+
+def test_who_goes_by_another_name_now_is_told_of_and_still_there_since_then() -> None:
+    room = room_of("a1", "b")
+    room.now += 5
+    room.guests["a2"] = Guest(lasting=True, connected=False)
+    room.do("a2", JoinChat(user_id=ADA, name="Ada"))
+    assert changes(room.hear("b")) == [PersonHere(Attendee(ADA, "Ada", here=True, since=EPOCH))]
+    room.join("a3")
+    room.hear("b")
+    room.join("a4")
+    assert changes(room.hear("b")) == []
+
+
+def test_what_was_said_between_looking_up_and_joining_is_unread_however_much() -> None:
+    room = room_of("b")
+    room.say("b", "x")
+    known = room.store.standing("a")
+    room.say("b", *("x" for _ in range(CHAT_HISTORY + 9)))
+    room.guests["a"] = Guest(lasting=True, connected=False)
+    room.do("a", JoinChat(user_id=ADA, name="A", standing=known))
+    room.answer()
+    picture = room.guests["a"].picture
+    assert picture is not None
+    assert picture.mine == ReadMarker(ADA, 0, CHAT_HISTORY + 10)

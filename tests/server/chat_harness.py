@@ -158,17 +158,27 @@ class Chats:
         self, user: User, room_id: RoomId = LOBBY, *, dialect: Dialect = GOCHAT
     ) -> Guest:
         """Bring a connection of somebody into a room."""
-        room = self._last[room_id] = await self.rooms.wake(room_id)
+        room = await self.wake(room_id)
         guest = Guest(user, next(self._numbers), dialect)
         assert room.admit(guest)
         room.inbox.put(guest.id, EnterChat(user.id, user.username))
         room.inbox.settle()
         return guest
 
-    def say(self, guest: Guest, *texts: str, room_id: RoomId = LOBBY) -> None:
-        """Speak in a room that is awake; the room hears of it in its next turn."""
+    async def wake(self, room_id: RoomId = LOBBY) -> Room[ChatRecord]:
+        """Find a room, and wake it if it sleeps."""
+        room = self._last[room_id] = await self.rooms.wake(room_id)
+        return room
+
+    def awake(self, room_id: RoomId = LOBBY) -> Room[ChatRecord]:
+        """Give a room that somebody is in."""
         room = self._last[room_id]
         assert not room.ended
+        return room
+
+    def say(self, guest: Guest, *texts: str, room_id: RoomId = LOBBY) -> None:
+        """Speak in a room that is awake; the room hears of it in its next turn."""
+        room = self.awake(room_id)
         for text in texts:
             room.inbox.put(guest.id, Say(text))
         room.inbox.settle()

@@ -3,6 +3,7 @@
 import contextlib
 from functools import partial
 
+import attrs
 import pytest
 import sqlalchemy as sa
 import trio
@@ -11,7 +12,7 @@ from protocol.chat import DELETED_USER
 from server.store import chat, users
 from server.store.cursors import RoomCursor
 from server.store.database import Database
-from server.store.records import ChatMessage, ChatRoom, User
+from server.store.records import ChatKind, ChatMessage, ChatRoom, User
 from server.support.errors import Taken, TooMany
 from tests.store.people import add_user, message
 
@@ -238,3 +239,174 @@ async def test_deleting_a_user_and_a_room_where_people_talk_leaves_no_orphans(
     assert len(kept) == 100
     assert {(each.author, each.author_id) for each in kept} == {(DELETED_USER, None)}
     assert await database.run(partial(chat.last_seq, room_id="other")) == 0
+
+
+# --- changes of messages ----------------------------------------------------------------------
+
+
+def change(
+    seq: int, target: int, text: str, author: User, *, member: str | None = None, ref: int = 0
+) -> ChatMessage:
+    return ChatMessage(
+        "lobby",
+        seq,
+        author.id,
+        author.username,
+        text,
+        float(seq),
+        kind=ChatKind.EDIT if text else ChatKind.DELETE,
+        target=target,
+        member=member,
+        ref=ref if member else None,
+    )
+
+
+def texts(conn: sa.Connection) -> dict[int, str]:
+    """Look at all that is kept, changes too."""
+    rows = conn.exec_driver_sql("SELECT seq, text FROM chat_messages ORDER BY seq").all()
+    return {int(seq): str(text) for seq, text in rows}
+
+
+def test_an_edit_changes_the_message_and_is_kept_as_what_has_happened(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    chat.append(conn, [message(1, "helo", author=ann), message(2, "you", author=ann)])
+    chat.append(conn, [change(3, 1, "hello", ann)])
+
+    found = chat.history(conn, "lobby", before_seq=None, limit=9)
+    assert [(each.seq, each.text, each.changed_at) for each in found] == [
+        (1, "hello", 3.0),
+        (2, "you", None),
+    ]
+    [edit] = chat.changes_since(conn, "lobby", seq=2, limit=9)
+    assert edit == attrs.evolve(change(3, 1, "hello", ann), changed_at=None)
+    assert chat.last_seq(conn, "lobby") == 3
+    assert chat.message(conn, "lobby", 3) == edit
+    assert chat.message(conn, "lobby", 4) is None
+
+
+def test_nothing_is_left_of_what_a_message_was_before(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    chat.append(conn, [message(1, "first", author=ann), change(2, 1, "second", ann)])
+    assert texts(conn) == {1: "second", 2: "second"}
+    chat.append(conn, [change(3, 1, "third", ann)])
+    assert texts(conn) == {1: "third", 2: "third", 3: "third"}
+    chat.append(conn, [change(4, 1, "", ann)])
+    assert texts(conn) == {1: "", 2: "", 3: "", 4: ""}
+    kinds = [each.kind for each in chat.changes_since(conn, "lobby", seq=0, limit=9)]
+    assert kinds == [ChatKind.MESSAGE, ChatKind.EDIT, ChatKind.EDIT, ChatKind.DELETE]
+
+
+def test_changes_that_are_written_again_undo_nothing(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    rows = [
+        message(1, "one", author=ann),
+        message(2, "two", author=ann),
+        change(3, 1, "one!", ann),
+        change(4, 1, "one!!", ann),
+        change(5, 2, "two!", ann),
+        change(6, 2, "", ann),
+    ]
+    chat.append(conn, rows)
+    expected = texts(conn)
+    for part in (rows, rows[:3], rows[4:5], rows):
+        chat.append(conn, part)
+        assert texts(conn) == expected == {1: "one!!", 2: "", 3: "one!!", 4: "one!!", 5: "", 6: ""}
+
+
+def test_a_change_of_one_room_changes_no_other(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    add_room(conn, "other")
+    chat.append(conn, [message(1, "a", author=ann), message(1, "b", room="other", author=ann)])
+    chat.append(conn, [change(2, 1, "", ann)])
+    [kept] = chat.history(conn, "other", before_seq=None, limit=9)
+    assert (kept.text, kept.changed_at) == ("b", None)
+
+
+def test_a_deleted_account_is_in_none_of_it(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    chat.append(conn, [message(1, "a", author=ann), change(2, 1, "b", ann)])
+    chat.mark_read(conn, [(ann.id, "lobby", 2)])
+    users.delete(conn, ann.id)
+    for each in chat.changes_since(conn, "lobby", seq=0, limit=9):
+        assert (each.author_id, each.author, each.text) == (None, DELETED_USER, "b")
+    assert conn.exec_driver_sql("SELECT count(*) FROM chat_reads").scalar_one() == 0
+
+
+# --- what is asked twice ----------------------------------------------------------------------
+
+
+def test_a_members_latest_requests_are_found(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    add_room(conn, "other")
+    said = [attrs.evolve(message(n, author=ann), member="m1", ref=10 * n) for n in range(1, 6)]
+    elsewhere = attrs.evolve(message(1, room="other", author=ann), member="m1", ref=99)
+    chat.append(conn, [*said, change(6, 1, "x", ann, member="m2", ref=7), elsewhere])
+
+    assert chat.answers(conn, "lobby", "m1", limit=3) == [(30, 3), (40, 4), (50, 5)]
+    assert chat.answers(conn, "lobby", "m2", limit=3) == [(7, 6)]
+    assert chat.answers(conn, "lobby", "m3", limit=3) == []
+
+
+def test_a_request_leaves_one_thing_whatever_is_written(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    first, again = (attrs.evolve(message(n, author=ann), member="m1", ref=1) for n in (1, 2))
+    other = message(3, author=ann)
+    chat.append(conn, [first])
+    chat.append(conn, [again, other])
+    assert list(texts(conn)) == [1, 3]
+
+
+# --- how far people have read -----------------------------------------------------------------
+
+
+def test_a_mark_only_moves_forward(conn: sa.Connection) -> None:
+    ann, bob = add_user(conn), add_user(conn, "bob")
+    add_room(conn)
+    add_room(conn, "other")
+    assert chat.read_up_to(conn, "lobby", ann.id) == 0
+    chat.mark_read(conn, [(ann.id, "lobby", 5), (bob.id, "lobby", 1), (ann.id, "lobby", 3)])
+    chat.mark_read(conn, [(ann.id, "lobby", 4), (ann.id, "other", 2)])
+    assert chat.read_up_to(conn, "lobby", ann.id) == 5
+    assert chat.read_up_to(conn, "other", ann.id) == 2
+    assert chat.read_up_to(conn, "lobby", bob.id) == 1
+    chat.mark_read(conn, [(ann.id, "lobby", 6)])
+    assert chat.read_up_to(conn, "lobby", ann.id) == 6
+
+
+def test_marks_of_rooms_and_people_that_are_gone_do_no_harm(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    chat.mark_read(conn, [(ann.id, "nowhere", 1), (ann.id + 1, "lobby", 1), (ann.id, "lobby", 1)])
+    assert chat.read_up_to(conn, "lobby", ann.id) == 1
+    chat.delete_room(conn, "lobby")
+    assert chat.read_up_to(conn, "lobby", ann.id) == 0
+
+
+def test_messages_of_others_are_unread(conn: sa.Connection) -> None:
+    ann, bob = add_user(conn), add_user(conn, "bob")
+    add_room(conn)
+    said = [message(n, author=ann if n % 2 else bob) for n in range(1, 9)]
+    nobody = message(9)
+    chat.append(conn, [*said, nobody, change(10, 2, "x", bob)])
+
+    def count(above: int, up_to: int = 99, most: int = 99) -> int:
+        return chat.count_unread(conn, "lobby", ann.id, above=above, up_to=up_to, most=most)
+
+    assert [count(0), count(4), count(9)] == [5, 3, 0]
+    assert count(0, up_to=4) == 2
+    assert count(0, most=3) == 3
+
+
+def test_changes_come_in_pages_the_oldest_first(conn: sa.Connection) -> None:
+    ann = add_user(conn)
+    add_room(conn)
+    chat.append(conn, [message(n, author=ann) for n in range(1, 8)])
+    pages = [chat.changes_since(conn, "lobby", seq=seq, limit=3) for seq in (0, 3, 6, 7)]
+    assert [[each.seq for each in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7], []]

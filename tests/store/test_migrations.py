@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
-from server.store import estimations, migrate, urls
+from server.store import chat, estimations, migrate, urls
 from server.store.database import Database
 from server.store.engines import make_engine, make_patient_engine, writing
 from server.store.schema import estimation_sessions, metadata
@@ -107,6 +107,30 @@ def test_results_of_the_first_revision_are_kept_and_belong_to_their_rooms(empty_
         assert conn.exec_driver_sql("SELECT count(*) FROM estimation_votes").scalar_one() == 0
     tables = sa.inspect(engine).get_table_names()
     assert [name for name in tables if name.startswith("old")] == []
+    engine.dispose()
+
+
+def test_messages_from_before_changes_were_kept_are_messages_that_nobody_has_changed(
+    empty_url: str,
+) -> None:
+    upgrade_to(empty_url, "0005")
+    execute(
+        empty_url,
+        "INSERT INTO chat_rooms (id, name, created_at) VALUES ('lobby', 'Lobby', 1)",
+        "INSERT INTO chat_messages (room_id, seq, text, at) "
+        "VALUES ('lobby', 1, 'one', 1), ('lobby', 2, 'two', 2)",
+    )
+
+    Database(empty_url).upgrade()
+
+    engine = make_engine(urls.parse(empty_url), 1)
+    with writing(engine).begin() as conn:
+        found = chat.history(conn, "lobby", before_seq=None, limit=9)
+        assert found == chat.changes_since(conn, "lobby", seq=0, limit=9)
+        assert [(each.seq, each.text, each.changed_at) for each in found] == [
+            (1, "one", None),
+            (2, "two", None),
+        ]
     engine.dispose()
 
 
