@@ -48,6 +48,7 @@ from protocol.answers import Answer, Answers
 from protocol.changes import (
     Begun,
     CameBack,
+    Failure,
     Joined,
     Left,
     OwnerChanged,
@@ -92,7 +93,14 @@ from protocol.lasting import (
     RevealRound,
     Role,
 )
-from protocol.limits import ANNOUNCE_SECONDS, COMEBACK_SECONDS, EMPTY_SECONDS, ROUNDS
+from protocol.limits import (
+    ANNOUNCE_SECONDS,
+    ASK_AGAIN_SECONDS,
+    COMEBACK_SECONDS,
+    EMPTY_SECONDS,
+    REST_SECONDS,
+    ROUNDS,
+)
 from protocol.messages import (
     ADMIN_LEFT,
     Announce,
@@ -157,6 +165,7 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
 # Looking a member of an enumeration up by its class takes longer than all else that is asked of it.
 _GATHERING, _VOTING, _VOTED, _ENDED = Phase.GATHERING, Phase.VOTING, Phase.VOTED, Phase.ENDED
 _VOTER: Final = Role.VOTER
+_PAGE_TURNING: Final = (BeginRound, RevealRound, CloseRoom)
 _BEGINNING: Final = frozenset(phase for phase, trigger in TRANSITIONS if trigger is Trigger.BEGIN)
 _REVEALING: Final = frozenset(phase for phase, trigger in TRANSITIONS if trigger is Trigger.REVEAL)
 
@@ -447,7 +456,16 @@ class Estimation:
         if not seat.here:
             seat.here, seat.since = True, now
             effects += [ClearTimer(member), TellAll(CameBack(self._next(), member, now))]
+        if member in self._state.expected:
+            self._welcome_back(member, now)
         return [*effects, Greet(member, self._known(command)), Subscribe(member)]
+
+    def _welcome_back(self, member: MemberId, now: float) -> None:
+        """Take note that somebody is back; the last one has a moment to ask again."""
+        state = self._state
+        state.expected.discard(member)
+        if not state.expected:
+            state.resting_until = min(state.resting_until, now + ASK_AGAIN_SECONDS)
 
     def _known(self, command: Return) -> int | None:
         """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
@@ -474,6 +492,7 @@ class Estimation:
         if seat.announced:
             state.announced -= 1
             state.waited_for.discard(member)
+            state.expected.discard(member)
             effects.append(TellAll(MemberLeft(seat.name)))
         completed = self._judge_round()
         if seat.announced and state.numbering:
@@ -517,6 +536,10 @@ class Estimation:
         """Let everybody be away, those whose connection was their membership for good."""
         state = self._state
         state.generations.append(state.seq)
+        state.expected = {
+            member for member, seat in state.seats.items() if seat.lasting and seat.here
+        }
+        state.resting_until = now + REST_SECONDS if state.expected else 0.0
         if not state.seats:
             return [SetTimer(NOBODY, EMPTY_SECONDS)]
         effects: Effects = []
@@ -562,6 +585,9 @@ class Estimation:
         answer = seat.answers.find(command.ref)
         if answer is not None:
             return [tell_answer(member, answer)]
+        if now < self._state.resting_until and isinstance(command.request, _PAGE_TURNING):
+            # Not remembered: it is to be asked again.
+            return [Tell(member, Failure(command.ref, Problem(ErrorCode.RESTING)))]
         effects = self._carry_out(command.request, member, seat, now)
         answer = Answer(command.ref, self._state.seq, refusal_in(effects, member))
         seat.answers.remember(answer)

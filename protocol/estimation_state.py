@@ -89,6 +89,11 @@ class State:
     generations: list[int] = attrs.Factory(lambda: [0])
     """For each time that the room has been started, the number of the last change before: of an
     earlier generation, what came after that number has never been."""
+    expected: set[MemberId] = attrs.Factory(set)
+    """Who was here before the last restart, and is not back yet."""
+    resting_until: float = 0.0
+    """Until then nobody turns the page: those who are expected may have to ask again for what the
+    last server acknowledged and did not keep."""
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
     round: int = 0
     ticket: TicketId = _NO_TICKET

@@ -31,6 +31,9 @@ class Hello:
     """Makes the member the owner; given to whoever opened the room."""
     token: str | None = None
     """Of an account: its name is the member's."""
+    nonce: str | None = None
+    """A secret of the client's own, drawn at random for this room: the same one again is the same
+    member, for whoever has lost its connection before the welcome."""
     resume: Resume | None = None
 
 

@@ -53,6 +53,12 @@ LONGEST_GRACE_SECONDS: Final = 600.0
 EMPTY_SECONDS: Final = 600.0
 """For which a room that was opened without a connection waits for somebody to come."""
 
+REST_SECONDS: Final = 10.0
+"""For which nobody turns the page after the server has come back, unless all are back earlier."""
+
+ASK_AGAIN_SECONDS: Final = 1.0
+"""For which the last one to come back may ask again before the page is turned."""
+
 COMEBACK_SECONDS: Final = 30.0
 """For which at least everybody keeps its seat after the server has come back."""
 

@@ -93,6 +93,10 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
+    (greeting.Hello, "nonce"): {
+        "minLength": parley_v1.SHORTEST_NONCE,
+        "maxLength": parley_v1.LONGEST_NONCE,
+    },
     (greeting.Hello, "name"): {
         "minLength": 1,
         "maxLength": NAME_LENGTH,

@@ -22,6 +22,10 @@ SUBPROTOCOL: Final = "parley.v1"
 LARGEST_REF: Final = 2**53 - 1
 """The largest integer that every JSON parser keeps (RFC 8259 section 6)."""
 
+SHORTEST_NONCE: Final = 16
+LONGEST_NONCE: Final = 64
+"""Characters of what a client draws, so that its hello can be repeated."""
+
 CLOSE_CODES: Final[Mapping[Ending, int]] = {
     Ending.GOING_AWAY: 4000,
     Ending.TOO_SLOW: 4001,
@@ -44,7 +48,13 @@ CLOSE_CODES: Final[Mapping[Ending, int]] = {
 ENDINGS: Final[Mapping[int, Ending]] = {code: ending for ending, code in CLOSE_CODES.items()}
 
 RETRY: Final = frozenset(
-    {ErrorCode.TOO_FAST, ErrorCode.TOO_MUCH, ErrorCode.NOT_NOW, ErrorCode.SHUTTING_DOWN}
+    {
+        ErrorCode.TOO_FAST,
+        ErrorCode.TOO_MUCH,
+        ErrorCode.NOT_NOW,
+        ErrorCode.RESTING,
+        ErrorCode.SHUTTING_DOWN,
+    }
 )
 """Refusals that depend on the moment alone: the same request may be sent again later."""
 
@@ -149,6 +159,10 @@ def read_hello(text: str) -> greeting.Hello:
     if sum(given) != 1:
         complaint = "hello must have one of name, token and resume"
         raise Refused(ErrorCode.MALFORMED, complaint, "hello")
+    nonce = hello.nonce
+    if nonce is not None and not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
+        complaint = f"nonce must be {SHORTEST_NONCE} to {LONGEST_NONCE} characters long"
+        raise Refused(ErrorCode.MALFORMED, complaint, "nonce")
     if hello.name is None:
         return hello
     try:

@@ -14,10 +14,10 @@ from protocol.messages import ChatRecord
 from protocol.talking import NEWCOMER, JoinChat
 from server.admission.allowances import Allowances
 from server.admission.lobby import Lobby
-from server.admission.parley_v1 import MEMBER_ID_BYTES, read_epoch
+from server.admission.parley_v1 import read_epoch
 from server.admission.routes import TALK_PATH, Upgrade, WebSocketRoute
 from server.auth.accounts import Identity
-from server.auth.seats import SeatKeys
+from server.auth.seats import MEMBER_BYTES, SeatKeys
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.room import Lasting, Room
 from server.support.limits import Limits
@@ -98,7 +98,7 @@ class ParleyChatAdmission:
 
     def _member(self, room_id: RoomId, user_id: int, resume: Resume | None) -> MemberId:
         if resume is None:
-            return MemberId(secrets.token_hex(MEMBER_ID_BYTES))
+            return MemberId(secrets.token_hex(MEMBER_BYTES))
         member = self._keys.chat_member(room_id, user_id, resume.token)
         if member is None:
             message = "this token is not one of this room and account"

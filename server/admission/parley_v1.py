@@ -13,14 +13,12 @@ from server.admission.estimatex import Rooms
 from server.admission.lobby import Lobby
 from server.admission.routes import ROOM_PATH, Upgrade, WebSocketRoute
 from server.auth.accounts import Identity
-from server.auth.seats import SeatKeys
+from server.auth.seats import MEMBER_BYTES, SeatKeys
 from server.rooms.room import Lasting, Room
 
 HOW_TO_CONNECT: Final = (
     f"{ROOM_PATH.replace('{room_id}', 'ROOM')} with the subprotocol {SUBPROTOCOL}"
 )
-
-MEMBER_ID_BYTES: Final = 8
 
 LONGEST_NUMBER: Final = 15
 """Digits of a number in an epoch; int() of unbounded text is quadratic."""
@@ -90,7 +88,14 @@ class ParleyAdmission:
             or not self._keys.is_owner_key(lasting.session_id, hello.owner_key)
         ):
             raise Refused(ErrorCode.WRONG_KEY, "this is not the room's owner key", "owner_key")
-        member = MemberId(secrets.token_hex(MEMBER_ID_BYTES))
+        if hello.nonce is None:
+            member = MemberId(secrets.token_hex(MEMBER_BYTES))
+        else:
+            member = self._keys.member_of(lasting.session_id, hello.nonce)
+        token = self._keys.token(lasting.session_id, member)
+        if hello.nonce is not None and room.has_member(member):
+            self._resume(upgrade, leftover, room, lasting, Resume(token=token))
+            return
         name = hello.name if identity is None else identity.user.username
         entry = Join(
             name=name or "",
@@ -98,7 +103,6 @@ class ParleyAdmission:
             owner=hello.owner_key is not None,
             account=None if identity is None else identity.user.id,
         )
-        token = self._keys.token(lasting.session_id, member)
         on_end = self._lobby.take_seat(upgrade, room, member, identity)
         link = self._lobby.link(upgrade, leftover, room, member, entry, token=token)
         if not room.join(member, PARLEY_V1, link, on_end):

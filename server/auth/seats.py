@@ -13,6 +13,10 @@ SECRET_BYTES: Final = 32
 _MAC_BYTES: Final = 18
 """144 bits of SHA-256, 24 characters; RFC 2104 section 5 asks for 80 bits at the least."""
 
+MEMBER_BYTES: Final = 8
+"""Of a member's id."""
+
+_NONCE: Final = "nonce"
 _OWNER: Final = "owner"
 _SEAT: Final = "seat"
 _CHAT: Final = "chat"
@@ -38,6 +42,11 @@ class SeatKeys:
         member, _, code = token.partition(".")
         good = self._code(_SEAT, session_id, member)
         return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
+
+    def member_of(self, session_id: int, nonce: str) -> MemberId:
+        """Give the member that a client's own secret stands for; the same for the same."""
+        text = f"{_NONCE}\0{session_id}\0{nonce}".encode(errors="surrogatepass")
+        return MemberId(hmac.digest(self._secret, text, hashlib.sha256)[:MEMBER_BYTES].hex())
 
     def chat_token(self, room_id: RoomId, user_id: int, member: MemberId) -> str:
         """Make the token that opens an account's seat in a chat room again."""

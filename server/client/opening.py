@@ -1,6 +1,7 @@
 """Taking a seat in a room for as long as a block lasts."""
 
 import random
+import secrets
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final
@@ -17,6 +18,10 @@ from server.client.streams import Dial, dial, parse_address
 
 PATIENCE_SECONDS: Final = 30.0
 """For which a server is tried at first; once inside, for as long as the block lasts."""
+
+
+NONCE_BYTES: Final = 16
+"""Of the secret by which a hello can be repeated."""
 
 
 def open_room(
@@ -59,6 +64,7 @@ def open_room(
         role=role,
         owner_key=owner_key,
         token=account_token,
+        nonce=secrets.token_urlsafe(NONCE_BYTES) if seat_token is None else None,
         resume=Resume(token=seat_token) if seat_token is not None else None,
     )
     client = Client(hello, random.SystemRandom().random, last_ref=last_ref)
