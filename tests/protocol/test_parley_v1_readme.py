@@ -21,7 +21,7 @@ OF_OTHER_DIALECTS: Final = {
 }
 OF_CHAT: Final = {
     *(ErrorCode.EMPTY_MESSAGE, ErrorCode.NULL_CHARACTER, ErrorCode.TOO_MUCH),
-    *(ErrorCode.TOO_MANY_SEATS,),
+    *(ErrorCode.TOO_MANY_SEATS, ErrorCode.NO_SUCH_MESSAGE, ErrorCode.NOT_YOURS),
 }
 OF_CONNECTIONS: Final = {
     *(ErrorCode.STRUCK_OUT, ErrorCode.LEFT, ErrorCode.REPLACED, ErrorCode.TOO_MANY_ROOMS),

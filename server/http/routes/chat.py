@@ -138,7 +138,9 @@ class Said:
     author_id: Annotated[
         int | None, Parameter(description="The author's id; null once the account is deleted")
     ]
-    text: Annotated[str, Parameter(description="The message's text")]
+    text: Annotated[
+        str, Parameter(description="The message's text of now; empty if it has been taken back")
+    ]
     at: Annotated[datetime, Parameter(description="When the message was sent (UTC)")]
 
     @classmethod
