@@ -208,9 +208,23 @@ class ParleyAdmission:
     async def _enter(self, upgrade: Upgrade, hello: Hello, leftover: bytes) -> None:
         room_id = RoomId(upgrade.parameters["room_id"])
         self._allowances.check_guesses(upgrade.peer.source)
-        identity = await self._identify(hello)
-        room = await self._rooms.wake(room_id)
+        # What is revoked while a token and the room are looked up may not be seen by that any more.
+        revoked: list[Revoked] = []
+        unsubscribe = self._accounts.revocations.subscribe(revoked.append)
+        try:
+            identity = None if hello.token is None else await self._identify(hello.token)
+            room = await self._rooms.wake(room_id)
+        finally:
+            unsubscribe()
+        if upgrade.peer.displaced:
+            raise trio.ClosedResourceError
+        if identity is not None and any(
+            each.covers(identity.user.id, identity.digest) for each in revoked
+        ):
+            raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token")
         if room is None or room.lasting is None:
+            if self._draining:  # it may rest, to be found again
+                raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
             self._allowances.missed(upgrade.peer.source)
             raise Refused(ErrorCode.NO_SUCH_ROOM, "there is no such room, or not any more")
         # From here on there is no checkpoint: the room is live.
@@ -220,21 +234,11 @@ class ParleyAdmission:
         else:
             self._join(guest, room)
 
-    async def _identify(self, hello: Hello) -> Identity | None:
-        if hello.token is None:
-            return None
-        # What is revoked while the token is looked up may not be seen by that any more.
-        revoked: list[Revoked] = []
-        unsubscribe = self._accounts.revocations.subscribe(revoked.append)
+    async def _identify(self, token: str) -> Identity:
         try:
-            identity = await self._accounts.identify(hello.token)
-            if any(each.covers(identity.user.id, identity.digest) for each in revoked):
-                raise NotAuthenticated
+            return await self._accounts.identify(token)
         except NotAuthenticated:
             raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token") from None
-        finally:
-            unsubscribe()
-        return identity
 
     # --- in and back in ---------------------------------------------------------------------
 
