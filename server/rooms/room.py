@@ -362,9 +362,13 @@ class Room(Generic[Recorded]):
         self.end(reason, ending=Ending.GOING_AWAY)
 
     async def _attend(self, member: Member) -> None:
+        over = False
         try:
             await member.run()
+            over = True
         finally:
+            if not over and self._journal is not None:
+                self.leave_process("cancelled")  # from outside; the owner's end is no end then
             self._leave(member)
 
     def _leave(self, member: Member) -> None:

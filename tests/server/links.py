@@ -62,13 +62,12 @@ class FakeLink(FakeMember):
 
     @property
     def heard(self) -> list[dict[str, Any]]:
-        """All that it was told, the goodbye included."""
+        """All that it was told, but for how far the log is, the goodbye included."""
         last = b"".join(last for _, _, last in self.closes)
         frames, left = split(b"".join(frames for frames, _ in self.pushes) + last)
         assert left == b""
-        return [
-            {"type": "W"} if each.payload == b"W" else orjson.loads(each.payload) for each in frames
-        ]
+        texts = [b'{"type":"W"}' if each.payload == b"W" else each.payload for each in frames]
+        return [said for said in map(orjson.loads, texts) if said["type"] != "saved"]
 
     @property
     def types(self) -> list[str]:
