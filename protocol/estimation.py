@@ -440,7 +440,7 @@ class Estimation:
         if seat is None or not seat.lasting or not seat.here:
             return []
         if not state.grace_seconds:
-            return self._leave(member, expired=True)
+            return self._expire(member)
         seat.here, seat.since = False, now
         return [
             SetTimer(member, state.grace_seconds),
@@ -525,12 +525,13 @@ class Estimation:
         if 0 < left <= state.grace_seconds:
             # It has come back and gone away again while this was on its way.
             return [SetTimer(member, left)]
+        return self._expire(member)
+
+    def _expire(self, member: MemberId) -> Effects:
+        """Let a member go that has been away for too long."""
+        owner = member == self._state.admin
         goodbye = Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT))
-        return (
-            [*self._leave(member, expired=True), goodbye]
-            if member != state.admin
-            else (self._leave(member, expired=True))
-        )
+        return [*self._leave(member, expired=True), *([] if owner else [goodbye])]
 
     def _restart(self, now: float) -> Effects:
         """Let everybody be away, those whose connection was their membership for good."""

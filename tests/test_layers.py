@@ -139,6 +139,7 @@ CATCHES_ALL: Final = {
     "protocol/dialects/parley_v1.py": "cattrs, as above, on what a server says",
     "server/client/creating.py": "cattrs, as above, on what a server answers",
     "protocol/journal.py": "a log of a wrong shape fails in many kinds; all are one error",
+    "server/admission/parley_chats.py": "lets the room sleep again, then raises again",
     "server/admission/estimatex.py": "closes the peer, then raises again",
     "server/store/writer.py": "logs and leaves out one write that fails; the others are written",
     "server/edge/listener.py": "closes the sockets already bound, then raises again",

@@ -8,6 +8,7 @@ from protocol.errors import Problem, Refused
 from protocol.farewell import Ending
 from protocol.greeting import Resumed
 from protocol.ids import MemberId
+from protocol.messages import Command
 from server.admission.session import Session
 from server.edge.closing import TOLD, Cause
 from server.rooms.room import Lasting
@@ -54,6 +55,11 @@ class ParleyLink(Session):
     """The member has had its welcome already."""
     host: Host
     """Knows the frames that are said first."""
+
+    @property
+    def entry(self) -> Command | None:
+        """By which it enters the room, as long as it has not said so."""
+        return self._entry
 
     def welcome(self, resumed: Resumed) -> bytes:
         """Give the frames that are said first, before the room's."""

@@ -1,7 +1,8 @@
 """What every ``parley.v1`` connection passes: hello, who it is, a link to a room, or a refusal."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -103,6 +104,11 @@ class Lobby:
         self._visits: dict[int, set[_Visit]] = {}
         accounts.revocations.subscribe(self._revoke)
 
+    @property
+    def draining(self) -> bool:
+        """Whether the server is going away."""
+        return self._draining
+
     def drain(self) -> None:
         """Ask those to come back later who have not said who they are."""
         self._draining = True
@@ -169,18 +175,36 @@ class Lobby:
             Refused: if it is nobody's, or not any more.
             StoreUnavailable: if nobody can be known now.
         """
-        # What is revoked while the token is looked up may not be seen by that any more.
+        try:
+            return await self._accounts.identify(token)
+        except NotAuthenticated:
+            raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token") from None
+
+    @contextmanager
+    def revocations(self) -> Iterator[list[Revoked]]:
+        """Collect what is revoked meanwhile: a look-up may not see that any more."""
         revoked: list[Revoked] = []
         unsubscribe = self._accounts.revocations.subscribe(revoked.append)
         try:
-            identity = await self._accounts.identify(token)
-            if any(each.covers(identity.user.id, identity.digest) for each in revoked):
-                raise NotAuthenticated
-        except NotAuthenticated:
-            raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token") from None
+            yield revoked
         finally:
             unsubscribe()
-        return identity
+
+    def check_still_welcome(
+        self, upgrade: Upgrade, identity: Identity | None, revoked: list[Revoked]
+    ) -> None:
+        """Make sure that nothing has happened while things were looked up for a connection.
+
+        Raises:
+            Refused: if its token has been revoked.
+            ClosedResourceError: if it had to give way to another one.
+        """
+        if upgrade.peer.displaced:
+            raise trio.ClosedResourceError
+        if identity is not None and any(
+            each.covers(identity.user.id, identity.digest) for each in revoked
+        ):
+            raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token")
 
     def take_seat(
         self, upgrade: Upgrade, room: Room[Any], member: MemberId, identity: Identity | None

@@ -8,7 +8,7 @@ import trio
 
 from protocol.dialects.parley_v1 import PARLEY_CHAT_V1, SUBPROTOCOL, read_chat_hello
 from protocol.errors import ErrorCode, Refused
-from protocol.greeting import Resume, Resumed
+from protocol.greeting import ChatHello, Resume, Resumed
 from protocol.ids import MemberId, RoomId
 from protocol.messages import ChatRecord
 from protocol.talking import NEWCOMER, JoinChat
@@ -18,6 +18,7 @@ from server.admission.parley_v1 import read_epoch
 from server.admission.routes import TALK_PATH, Upgrade, WebSocketRoute
 from server.auth.accounts import Identity
 from server.auth.seats import MEMBER_BYTES, SeatKeys
+from server.auth.tokens import Revoked
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.room import Lasting, Room
 from server.support.limits import Limits
@@ -83,7 +84,19 @@ class ParleyChatAdmission:
         hello = read_chat_hello(text)
         source = upgrade.peer.source
         self._allowances.check_guesses(source)
-        identity = await self._lobby.identify(hello.token)
+        with self._lobby.revocations() as revoked:
+            identity = await self._lobby.identify(hello.token)
+            await self._let_in(upgrade, hello, leftover, identity, revoked)
+        self._lobby.keep(upgrade)
+
+    async def _let_in(
+        self,
+        upgrade: Upgrade,
+        hello: ChatHello,
+        leftover: bytes,
+        identity: Identity,
+        revoked: list[Revoked],
+    ) -> None:
         user_id = identity.user.id
         room_id = RoomId(upgrade.parameters["room_id"])
         member = self._member(room_id, user_id, hello.resume)
@@ -91,10 +104,8 @@ class ParleyChatAdmission:
         guest = _Guest(upgrade, leftover, room_id, identity, member, token)
         welcomed, seq = False, None
         if hello.resume is not None:
-            seq = hello.resume.seq
             welcomed, seq = await self._catch_up(guest, hello.resume)
-        await self._admit(guest, seq, welcomed=welcomed)
-        self._lobby.keep(upgrade)
+        await self._admit(guest, seq, revoked, welcomed=welcomed)
 
     def _member(self, room_id: RoomId, user_id: int, resume: Resume | None) -> MemberId:
         if resume is None:
@@ -150,7 +161,9 @@ class ParleyChatAdmission:
     def _welcome(self, guest: _Guest, lasting: Lasting) -> bytes:
         return self._lobby.welcome(lasting, guest.member, guest.token, Resumed.REPLAYED)
 
-    async def _admit(self, guest: _Guest, seq: int | None, *, welcomed: bool) -> None:
+    async def _admit(
+        self, guest: _Guest, seq: int | None, revoked: list[Revoked], *, welcomed: bool
+    ) -> None:
         """Give somebody a seat, once all that the rules must know of it has been read."""
         user = guest.identity.user
         while True:
@@ -177,6 +190,7 @@ class ParleyChatAdmission:
             standing=standing,
         )
         try:
+            self._lobby.check_still_welcome(guest.upgrade, guest.identity, revoked)
             self._seat(guest, room, entry, welcomed=welcomed)
         except BaseException:
             self._rooms.let_sleep(room)

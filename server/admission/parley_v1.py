@@ -62,9 +62,15 @@ class ParleyAdmission:
     async def _enter(self, upgrade: Upgrade, text: str, leftover: bytes) -> None:
         hello = read_hello(text)
         self._allowances.check_guesses(upgrade.peer.source)
-        identity = None if hello.token is None else await self._lobby.identify(hello.token)
-        room = await self._rooms.wake(RoomId(upgrade.parameters["room_id"]))
+        identity = None
+        with self._lobby.revocations() as revoked:
+            if hello.token is not None:
+                identity = await self._lobby.identify(hello.token)
+            room = await self._rooms.wake(RoomId(upgrade.parameters["room_id"]))
+        self._lobby.check_still_welcome(upgrade, identity, revoked)
         if room is None or room.lasting is None:
+            if self._lobby.draining:  # it may rest, to be found again
+                raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
             self._allowances.missed(upgrade.peer.source)
             raise Refused(ErrorCode.NO_SUCH_ROOM, "there is no such room, or not any more")
         # From here on there is no checkpoint: the room is live.

@@ -11,6 +11,7 @@ from protocol.errors import CloseCode
 from protocol.farewell import Ending, Farewell
 from protocol.greeting import Resumed
 from protocol.ids import MemberId
+from protocol.messages import Command
 
 
 class Link(Protocol):
@@ -19,6 +20,10 @@ class Link(Protocol):
     @property
     def scope(self) -> trio.CancelScope:
         """Around its whole life."""
+
+    @property
+    def entry(self) -> Command | None:
+        """By which it enters the room, as long as it has not said so."""
 
     def welcome(self, resumed: Resumed) -> bytes:
         """Give the frames that are said first, before the room's."""
@@ -54,6 +59,7 @@ class LastingMember:
 
     __slots__ = (
         "_carried",
+        "_due",
         "_hearing",
         "_link",
         "_next",
@@ -93,6 +99,7 @@ class LastingMember:
         self._room = room
         self._on_end = on_end
         self._link: Link | None = None  # the newest
+        self._due: Command | None = None  # by which that one enters, until it is welcomed
         self._hearing: Link | None = None  # the same, once it has been welcomed
         self._next: Link | None = None  # for the member's own task to run
         self._carried: set[Link] | None = None  # those that have tasks of their own
@@ -105,11 +112,29 @@ class LastingMember:
         """Whether it has a connection."""
         return self._link is not None
 
+    @property
+    def hears(self) -> bool:
+        """Whether it has a connection that has been welcomed."""
+        return self._hearing is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been parted from: no other connection can take its place."""
+        return self._over
+
+    def awaits(self, entry: Command | None) -> bool:
+        """Tell whether this is how the newest connection enters, and not one that was before it.
+
+        Else what the one before knows of the room would be taken for what the newest knows.
+        """
+        return self._due is not None and self._due is entry
+
     # --- its connections --------------------------------------------------------------------
 
     def attach(self, link: Link) -> None:
         """Give it a connection, in place of the one that it has; without a checkpoint."""
         old, self._link, self._hearing = self._link, link, None
+        self._due = link.entry
         if old is not None:
             farewell = Farewell(
                 ending=Ending.REPLACED,
@@ -131,6 +156,7 @@ class LastingMember:
     def greet(self, resumed: Resumed) -> bytes:
         """Give what its connection must be told first; from now on it hears the room."""
         link = self._hearing = self._link
+        self._due = None
         self.greeted = True
         return b"" if link is None else link.welcome(resumed)
 
@@ -169,8 +195,13 @@ class LastingMember:
                     each.scope.cancel()
         finally:
             self._over = True
-            if self._on_end is not None:
-                self._on_end()
+            try:
+                if self._next is not None:  # it came when this had been cancelled already
+                    self._next.scope.cancel()
+                    await self._carry(self._next)
+            finally:
+                if self._on_end is not None:
+                    self._on_end()
 
     async def _carry(self, link: Link) -> None:
         """Run a connection, and take note of its end."""

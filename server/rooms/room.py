@@ -31,7 +31,7 @@ from protocol.ids import MemberId, RoomId
 from protocol.journal import LOGGED
 from protocol.lasting import Detach
 from protocol.limits import KIB
-from protocol.messages import Command, Event, Leave, TimeUp
+from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
@@ -189,6 +189,7 @@ class Room(Generic[Recorded]):
         self._last_words: str | None = None  # why it is about to end
         self._most_members = 0
         self._records = 0
+        self._applied: Command | None = None  # the last
 
     @property
     def ended(self) -> bool:
@@ -296,11 +297,11 @@ class Room(Generic[Recorded]):
         """Give a member that outlives its connections another one; synchronous.
 
         Returns:
-            False if the room has ended or there is no such member; then the connection is still
-            the caller's.
+            False if the room has ended, or there is no such member or it has been parted from; then
+            the connection is still the caller's.
         """
         member = self._members.get(member_id)
-        if self.ended or not isinstance(member, LastingMember):
+        if self.ended or not isinstance(member, LastingMember) or member.over:
             return False
         member.attach(link)
         return True
@@ -365,9 +366,13 @@ class Room(Generic[Recorded]):
         self.end(reason, ending=Ending.GOING_AWAY)
 
     async def _attend(self, member: Member) -> None:
+        over = False
         try:
             await member.run()
+            over = True
         finally:
+            if not over and self._journal is not None:
+                self.leave_process("cancelled")  # from outside; the owner's end is no end then
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
@@ -395,6 +400,7 @@ class Room(Generic[Recorded]):
             batch = await self.inbox.take(_TURN_COMMANDS)
             now = self._clock()
             for member, command in batch:
+                self._applied = command
                 effects = apply(command, member, now)
                 if journal is not None and type(command) in LOGGED:
                     journal.add(now, member, command, seq())
@@ -453,7 +459,11 @@ class Room(Generic[Recorded]):
                     leaver = self._members[member]
                     self._speech.flush_one(leaver)
                     parting = _farewell(leaver.dialect, code, problem)
-                    leaver.close(parting.code, parting.reason, parting.last)
+                    last = parting.last
+                    if isinstance(leaver, LastingMember) and not leaver.hears:
+                        # Not welcomed, it has not been told what it is refused for.
+                        last = (leaver.dialect.encode(Refusal(problem)) or b"") + last
+                    leaver.close(parting.code, parting.reason, last)
             case Greet(member, seq):
                 self._greet(member, seq)
             case Own(member, reason):
@@ -480,6 +490,8 @@ class Room(Generic[Recorded]):
         member = self._members.get(member_id)
         if self.lasting is None or not isinstance(member, LastingMember):
             return
+        if not member.awaits(self._applied):
+            return  # another connection has taken its place, and enters in its turn
         if isinstance(self._speech, Speech):
             self._speech.greet(member, seq, partial(self.lasting.snapshot_for, member_id))
 

@@ -19,7 +19,7 @@ from protocol.chat_changes import NUMBERED_CHAT
 from protocol.dialects.base import Dialect
 from protocol.greeting import Resumed
 from protocol.ids import MemberId
-from protocol.messages import Event, Refusal
+from protocol.messages import Event, Refusal, VoteRequested, VotesRevealed
 from server.rooms.fanout import Fanout, Member
 from server.rooms.member import LastingMember
 from server.rooms.ring import Ring
@@ -28,6 +28,8 @@ HOLD_SECONDS: Final = 0.25
 SAVED_SECONDS: Final = 1.0
 
 _NUMBERED: Final = frozenset((*get_args(Change), *NUMBERED_CHAT))
+_TURNING: Final = frozenset({*PAGE_TURNING, VoteRequested, VotesRevealed})
+"""With what members who end with their connections are told of the same."""
 _ANSWERS: Final = (Ack, Failure, Refusal)
 
 
@@ -72,6 +74,8 @@ class Speech:
         self._spawn = spawn
         self._ring = Ring(seq)
         self._held = False
+        self._turned = 0  # pages, ever
+        self._stopped = False
         self._ungreeted: set[MemberId] = set()  # whose welcome is held back
         self._told_saved = 0
         self._waiting: trio.CancelScope | None = None
@@ -118,7 +122,8 @@ class Speech:
 
     def tell_all(self, event: Event) -> None:
         """Say something to the whole audience, and remember it if it is a change."""
-        if self._record is not None and isinstance(event, PAGE_TURNING):
+        if self._record is not None and type(event) in _TURNING:
+            self._turned += 1
             self._hold()
         self._fanout.tell_all(event)
         if type(event) in _NUMBERED:
@@ -169,19 +174,20 @@ class Speech:
 
     def note_saved(self, seq: int) -> None:
         """See to it that everybody learns of what has come on record, soon enough."""
-        if self._reminding is None:
+        if self._reminding is None and not self._stopped:
             self._reminding = trio.CancelScope()
             self._spawn(self._remind)
 
     def stop(self) -> None:
-        """Say what was held back, and end all tasks."""
+        """Say what was held back, and end all tasks; none begins any more."""
+        self._stopped = True
         self._release()
         for scope in (self._waiting, self._reminding):
             if scope is not None:
                 scope.cancel()
 
     def _hold(self) -> None:
-        if not self._held:
+        if not self._held and not self._stopped:
             self.flush()  # what was said before need not wait
             self._held = True
             self._waiting = trio.CancelScope()
@@ -192,7 +198,10 @@ class Speech:
             return
         with self._waiting:
             with trio.move_on_after(HOLD_SECONDS):
-                await self._record.flushed()
+                turned = 0
+                while turned < self._turned:  # what was turned meanwhile must be on record, too
+                    turned = self._turned
+                    await self._record.flushed()
             self._release()
 
     def _release(self) -> None:

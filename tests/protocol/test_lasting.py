@@ -39,7 +39,7 @@ from protocol.lasting import (
     RevealRound,
     Role,
 )
-from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS
+from protocol.limits import ASK_AGAIN_SECONDS, COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
 from protocol.messages import (
     ADMIN_LEFT,
     Announce,
@@ -775,8 +775,38 @@ def test_a_restart_takes_those_who_were_their_connection() -> None:
 
     assert members(room) == ["ann"]
     room.come_back("ann")
+    room.now += ASK_AGAIN_SECONDS
     room.ask("ann", RevealRound(1))
     assert [vote.name for vote in room.recorded[0].votes] == ["Eve"]
+
+
+def test_no_page_is_turned_before_all_have_had_time_to_ask_again() -> None:
+    room = voting("bob", "cid")
+    room.ask("bob", CastCard(1, "5"))
+    room.detach("cid")
+    room.restart()
+
+    room.come_back("ann")
+    assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.RESTING
+    room.come_back("bob")  # cid was away before, and is not waited for
+    assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.RESTING
+    room.ask("bob", CastCard(1, "8"))
+    room.now += ASK_AGAIN_SECONDS
+    room.ask("ann", RevealRound(1))
+
+    assert [vote.value for vote in room.recorded[0].votes] == ["8"]
+
+
+def test_who_does_not_come_back_holds_a_page_for_a_while_only() -> None:
+    room = voting("bob")
+    room.ask("ann", CastCard(1, "5"))
+    room.restart()
+    room.come_back("ann")
+    room.now += REST_SECONDS - 0.1
+    assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.RESTING
+    room.now += 0.1
+    room.ask("ann", RevealRound(1))
+    assert len(room.recorded) == 1
 
 
 def test_nobody_votes_twice_because_of_a_restart() -> None:

@@ -7,6 +7,7 @@ what clients fold, what a stored room does, and what the log gives, are compared
 import copy
 
 import attrs
+import orjson
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -77,6 +78,7 @@ MALFORMED = Problem(ErrorCode.MALFORMED, "data is missing", "data")
 NAMES = st.sampled_from(["Ann", "Bob", "Cid"])
 TICKETS = st.sampled_from(["A", "B"])
 # Small numbers shrink towards the first who came.
+PAGE_TURNERS = (BeginRound, RevealRound, CloseRoom)
 SOMEBODY = st.integers(0, 7)
 SECONDS = st.sampled_from([0, -10, 15, 45, 100, 1000])
 
@@ -531,6 +533,13 @@ class LastingRoom(RuleBasedStateMachine):
                 assert isinstance(answer, Failure)
                 assert answer.problem.code is ErrorCode.FORGOTTEN
             assert room.stored() == stored
+            return
+        if isinstance(request, PAGE_TURNERS) and room.now < orjson.loads(room.stored())["resting_until"]:
+            stored = room.stored()
+            (answer,) = answers_in(self.say(member, Numbered(ref, request)), member)
+            assert isinstance(answer, Failure)
+            assert answer.problem.code is ErrorCode.RESTING
+            assert room.stored() == stored, "what is to be asked again has not been answered"
             return
         self.refs[member] = ref
         name, refusable = self.judge(request, before)

@@ -19,11 +19,20 @@ from hypothesis import strategies as st
 from protocol import changes
 from protocol.asyncapi import asyncapi
 from protocol.dialects import parley_v1
-from protocol.dialects.parley_v1 import PARLEY_V1, read_hello
+from protocol.dialects.parley_v1 import PARLEY_V1, read_chat_hello, read_hello
 from protocol.docstrings import Docstrings, attribute_docs
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
-from protocol.schema import ESTIMATION, Endpoint, Message, Schemas, Side, json_schema, messages
+from protocol.schema import (
+    ENDPOINTS,
+    ESTIMATION,
+    Endpoint,
+    Message,
+    Schemas,
+    Side,
+    json_schema,
+    messages,
+)
 from tests.parley_v1_frames import assert_valid, validators
 
 VENDOR: Final = Path(__file__).parent.parent / "vendor" / "asyncapi"
@@ -216,11 +225,19 @@ def is_valid(message: Any) -> bool:
     return validator is not None and bool(validator.is_valid(message))
 
 
+def _read_any_hello(text: str) -> None:
+    """Take what either kind of room takes."""
+    try:
+        read_hello(text)
+    except Refused:
+        read_chat_hello(text)
+
+
 def is_taken(message: Any) -> bool:
     text = orjson.dumps(message).decode()
     try:
         if message.get("type") == "hello":
-            read_hello(text)
+            _read_any_hello(text)
         else:
             PARLEY_V1.decode(text)
     except Refused:
@@ -329,23 +346,26 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
         assert resolve(document, reference)
 
 
-def test_the_document_says_where_to_connect_and_who_says_what() -> None:
-    channel = DOCUMENT["channels"]["estimation"]
-    operations = DOCUMENT["operations"]
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.kind)
+def test_the_document_says_where_to_connect_and_who_says_what(endpoint: Endpoint) -> None:
+    channel = DOCUMENT["channels"][endpoint.kind]
+    there = {"$ref": f"#/channels/{endpoint.kind}"}
+    operations = [each for each in DOCUMENT["operations"].values() if each["channel"] == there]
+    every = messages(endpoint)
 
-    assert channel["address"] == "/v1/rooms/{room_id}"
+    assert channel["address"] == endpoint.path
     assert set(channel["parameters"]) == set(re.findall(r"\{(\w+)\}", channel["address"]))
-    assert set(channel["messages"]) == {each.name for each in ALL}
+    assert set(channel["messages"]) == {each.name for each in every}
     said: dict[str, set[str]] = {"receive": set(), "send": set()}
-    for operation in operations.values():
+    for operation in operations:
         found = [each["$ref"].rpartition("/")[2] for each in operation["messages"]]
         answered = operation.get("reply", {}).get("messages", ())
         said[operation["action"]].update(found)
         said["send"].update(each["$ref"].rpartition("/")[2] for each in answered)
-        assert all(each["$ref"].startswith("#/channels/estimation/") for each in answered)
+        assert all(each["$ref"].startswith(there["$ref"] + "/") for each in answered)
     assert said == {
-        "receive": {each.name for each in ALL if each.side is Side.CLIENT},
-        "send": {each.name for each in ALL if each.side is Side.SERVER},
+        "receive": {each.name for each in every if each.side is Side.CLIENT},
+        "send": {each.name for each in every if each.side is Side.SERVER},
     }
 
 

@@ -17,7 +17,7 @@ from protocol.estimation import Estimation
 from protocol.ids import RoomId
 from protocol.journal import Unreadable, read_entries
 from protocol.lasting import NOBODY, CloseRoom, Depart, Detach, Join, Numbered, Return
-from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS
+from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
 from server.rooms.journal import SNAPSHOT_COMMANDS
 from server.rooms.lasting import ENDED_AFTER, EstimationRoom
 from server.rooms.rebuilding import new_rules, rebuild
@@ -191,6 +191,7 @@ async def test_after_a_kill_a_room_is_what_it_was_and_everybody_is_away(
         assert it.rules(room_id).generation == 1
         assert key_of(it, room_id) == key
         await it.say(room_id, ADA, Return())
+        await trio.sleep(REST_SECONDS)  # Bob does not come back
         await it.play(room_id, 2)
         assert await it.rounds(room_id, key) == ["T-1", "T-2"]
         await trio.sleep(SOON)
