@@ -333,6 +333,7 @@ async def test_who_is_struck_out_cannot_come_back_while_it_does_not_answer(
         assert bob.types[-2:] == ["error", "goodbye"]
         assert bob.code == CLOSE_CODES[Ending.STRUCK_OUT]
         assert not it.room.resume(BOB, FakeLink("Bob"))
+        assert not it.room.join(BOB, PARLEY_V1, FakeLink("Bob"), None)
         bob.hang_up()
         await settled()
         assert it.names == ["Ada"]
