@@ -281,9 +281,10 @@ class Room(Generic[Recorded]):
             on_end: called when the member is gone for good.
 
         Returns:
-            False if the room has ended; then the connection is still the caller's.
+            False if the room has ended, or such a member has yet to go; then the connection is
+            still the caller's.
         """
-        if self.ended:
+        if self.ended or member_id in self._members:
             return False
         member = self._make(member_id, dialect, on_end)
         member.attach(link)

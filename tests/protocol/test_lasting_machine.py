@@ -534,8 +534,9 @@ class LastingRoom(RuleBasedStateMachine):
                 assert answer.problem.code is ErrorCode.FORGOTTEN
             assert room.stored() == stored
             return
-        if isinstance(request, PAGE_TURNERS) and room.now < orjson.loads(room.stored())["resting_until"]:
-            stored = room.stored()
+        stored = room.stored()
+        resting = room.now < orjson.loads(stored)["resting_until"]
+        if resting and isinstance(request, PAGE_TURNERS):
             (answer,) = answers_in(self.say(member, Numbered(ref, request)), member)
             assert isinstance(answer, Failure)
             assert answer.problem.code is ErrorCode.RESTING

@@ -1,5 +1,6 @@
 """The way of a ``parley.v1`` connection into a room and back, and every way to be refused."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -13,12 +14,14 @@ from trio.testing import MockClock
 
 from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL
 from protocol.ids import RoomId
+from server.admission.allowances import Allowances
 from server.admission.lobby import Lobby
 from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable, Upgrade
 from server.auth.accounts import Accounts, Identity
 from server.auth.passwords import Passwords
 from server.auth.seats import SECRET_BYTES, SeatKeys
+from server.auth.sources import Source
 from server.auth.tokens import LIFETIME, Revoked, Token, make_token
 from server.edge.accepted import AcceptedConnection
 from server.edge.heartbeat import Heartbeat
@@ -129,6 +132,7 @@ class Site:
     handlers: trio.Nursery
     room_id: RoomId = attrs.field(init=False)
     session: int = attrs.field(init=False)
+    taken: Counter[Source] = attrs.field(factory=Counter)
     peers: list[tuple[AcceptedConnection, Client, Released]] = attrs.field(factory=list)
 
     @property
@@ -187,7 +191,7 @@ class Site:
 
     def seats(self) -> int:
         """How many seats this address has."""
-        return self.entrance.allowances._seats.get("192.0.2.1", 0)  # noqa: SLF001 - it tells nobody
+        return self.taken.total()
 
     def check(self) -> None:
         counters = self.counters
@@ -198,6 +202,21 @@ class Site:
             assert released.count == 1
             if peer.sock is not None:
                 assert peer.sock.fileno() == -1
+
+
+def count_seats(allowances: Allowances, taken: Counter[Source]) -> None:
+    """Count the seats that are taken and returned."""
+    take, give_back = allowances.take_seat, allowances.return_seat
+
+    def taking(source: Source) -> None:
+        take(source)
+        taken[source] += 1
+
+    def returning(source: Source) -> None:
+        give_back(source)
+        taken[source] -= 1
+
+    vars(allowances).update(take_seat=taking, return_seat=returning)
 
 
 def hello_frame(**hello: object) -> bytes:
@@ -258,6 +277,7 @@ async def site(
                         wire, hub, lasting, lobby, admission, accounts, entrance, database, keys,
                         counters, handlers,
                     )  # fmt: skip
+                    count_seats(entrance.allowances, it.taken)
                     opened = await lasting.open(RoomSettings(capacity=4, grace_seconds=grace))
                     it.room_id, it.session = opened.room_id, opened.session.id
                     yield it

@@ -4,6 +4,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import pytest
@@ -34,6 +35,7 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.messages import Announce, Command, Enter, Reject, TicketId, TicketResult
+from server.rooms.fanout import Member
 from server.rooms.member import LastingMember
 from server.rooms.room import Lasting, Room
 from server.support.counters import Counters
@@ -95,11 +97,23 @@ class Brittle(Estimation):
         return super().apply(command, member, now)
 
 
+class WatchedRoom(Room[TicketResult]):
+    """A room whose members can be looked at."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.admitted: dict[MemberId, Member] = {}
+
+    def admit(self, member: Member) -> bool:
+        self.admitted[member.id] = member
+        return super().admit(member)
+
+
 @attrs.define
 class Open:
     """A running room and its surroundings."""
 
-    room: Room[TicketResult]
+    room: WatchedRoom
     rules: Brittle
     counters: Counters
     recorder: FakeRecorder
@@ -146,7 +160,7 @@ class Open:
         self.room.inbox.settle()
 
     def member_scope(self, who: MemberId) -> trio.CancelScope:
-        member = self.room._members[who]  # noqa: SLF001 - nobody else may cancel it
+        member = self.room.admitted[who]
         assert isinstance(member, LastingMember)
         return member.scope
 
@@ -167,7 +181,7 @@ async def opened(
     kept = FakeJournal(log) if journal else None
     rules = Brittle(ROOM, capacity, keyed=keyed, grace_seconds=grace)
     done = trio.Event()
-    room = Room(
+    room = WatchedRoom(
         ROOM,
         rules,
         limits=limits,
@@ -319,6 +333,7 @@ async def test_who_is_struck_out_cannot_come_back_while_it_does_not_answer(
         assert bob.types[-2:] == ["error", "goodbye"]
         assert bob.code == CLOSE_CODES[Ending.STRUCK_OUT]
         assert not it.room.resume(BOB, FakeLink("Bob"))
+        assert not it.room.join(BOB, PARLEY_V1, FakeLink("Bob"), None)
         bob.hang_up()
         await settled()
         assert it.names == ["Ada"]
