@@ -1,8 +1,8 @@
 """``/v1/rooms``: open an estimation room without a connection, look at one, end one; and whose."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
@@ -62,7 +62,7 @@ class NewRoom(Strict):
     capacity: Annotated[
         int,
         Parameter(
-            description="Seats: whoever votes or watches takes one",
+            description="Seats: whoever votes or watches takes one; the operator sets the maximum",
             ge=SMALLEST_CAPACITY,
             examples=[Example(value=8)],
         ),
@@ -175,6 +175,9 @@ class Rooms(Protocol):
             Refused: if there are too many, or the server is shutting down.
         """
 
+    async def claimed(self, claim: str) -> Any:
+        """Find the room that was opened with this claim; an :class:`OpenedRoom`, or ``None``."""
+
     async def look(self, room_id: RoomId) -> Picture | None:
         """Show a live or parked room; ``None`` if there is none."""
 
@@ -182,7 +185,8 @@ class Rooms(Protocol):
         """End a room, if ``may`` says yes to its session's id.
 
         Returns:
-            Whether it said yes; ``None`` if there is no such room.
+            Whether it said yes; ``None`` if there is no such room. To a room that does not outlive
+            the server nobody says yes.
         """
 
     async def visited(
@@ -233,12 +237,14 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="A text of your choice. Sending it again within 24 hours, from the same "
-        "address, does not open a second room; the answer is the first room",
+        description="A text that nobody guesses, such as a random UUID: whoever sends it again "
+        "from your address within 24 hours, with the same body, opens no second room, but gets "
+        "the first one with its owner key. It is forgotten with a room in which nothing was "
+        "revealed, when that has ended",
         min_length=1,
         max_length=_KEY_LENGTH,
         pattern="^[!-~]+$",
-        examples=[Example(value="7f0c5a1e")],
+        examples=[Example(value="5b2f8c1e-93f7-4a0d-8e55-0c9d1f6a7b42")],
     ),
 ]
 
@@ -276,10 +282,10 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
         claim = None
         if idempotency_key is not None:
             claim = hashlib.sha256(f"{source.key}\0{idempotency_key}".encode()).hexdigest()
-        with _told(), needs.allowances.opening(source):
-            opened: OpenedRoom = await needs.rooms.open(settings, claim)
-            if opened.fresh:
-                needs.allowances.opened(source, opened.session.room_id)
+        # Before anything is counted: whoever lost an answer may have all rooms that it may have.
+        opened: OpenedRoom | None = None if claim is None else await needs.rooms.claimed(claim)
+        if opened is None:
+            opened = await _open(needs, source, settings, claim)
         if not opened.fresh and (opened.settings != settings or opened.ended):
             why = "has ended" if opened.ended else "was to be another one"
             raise RequestFailed(
@@ -411,6 +417,16 @@ def _unfit(field: str, message: str) -> None:
     raise RequestFailed(HTTP_422_UNPROCESSABLE_ENTITY, message, field=field)
 
 
+async def _open(
+    needs: RoomsOverHttp, source: Source, settings: RoomSettings, claim: str | None
+) -> OpenedRoom:
+    with _told(), needs.allowances.opening(source):
+        opened: OpenedRoom = await needs.rooms.open(settings, claim)
+        if opened.fresh:
+            needs.allowances.opened(source, opened.session.room_id)
+        return opened
+
+
 async def _find(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: str) -> Picture:
     source = needs.source(request)
     with _told():
@@ -422,19 +438,16 @@ async def _find(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: 
     return found
 
 
-class _told:  # noqa: N801 - reads as a statement, like contextlib.suppress
+@contextmanager
+def _told() -> Iterator[None]:
     """Answer by HTTP what the rooms refuse."""
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Turn a refusal into an answer."""
-        if isinstance(error, Refused):
-            code, message = error.problem.code, error.problem.message
-            if code is ErrorCode.TOO_MANY:
-                raise RequestFailed(HTTP_429_TOO_MANY_REQUESTS, message, headers=_MINUTE) from None
-            raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
+    try:
+        yield
+    except Refused as refused:
+        code, message = refused.problem.code, refused.problem.message
+        if code is ErrorCode.TOO_MANY:
+            raise RequestFailed(HTTP_429_TOO_MANY_REQUESTS, message, headers=_MINUTE) from None
+        raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
 
 
 def _door(shown: Picture) -> RoomDoor:
