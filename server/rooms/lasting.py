@@ -388,7 +388,7 @@ class LastingRooms:
         return journal
 
     def _when_closed(self, journal: Journal, then: Callable[[], None]) -> None:
-        """Once the room's end is on record, let another one have its id, and go on with ``then``."""
+        """Once the room's end is on record, let another have its id, and go on with ``then``."""
 
         def note() -> None:
             self._hub.release(journal.session.room_id)
