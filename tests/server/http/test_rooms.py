@@ -421,9 +421,7 @@ async def test_an_account_sees_the_rooms_that_it_was_in(world: WholeWorld) -> No
         seen += page.json
         target = link_of(page) or ""
 
-    assert [each["id"] for each in seen] == [
-        sessions[place].room_id for place in (2, 1, 0)
-    ]
+    assert [each["id"] for each in seen] == [sessions[place].room_id for place in (2, 1, 0)]
     first = seen[0]
     assert (first["name"], first["rounds"], first["closed_at"]) == ("Refinement", 0, None)
     assert first["joined_at"] == "1970-01-01T00:16:41Z"

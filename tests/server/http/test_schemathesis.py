@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from server.store.database import Database
-from tests.server.http.test_chat_routes import ChatWorld
+from tests.server.http.whole import whole_world
 from tests.server.http.world import ON_SQLITE
 
 pytestmark = [ON_SQLITE, pytest.mark.timeout(300)]
@@ -47,10 +47,7 @@ async def run_schemathesis(
 
 @pytest.mark.parametrize("known", [True, False], ids=["with a token", "without"])
 async def test_the_schema_is_kept(database: Database, tmp_path: Path, known: bool) -> None:
-    async with trio.open_nursery() as services, trio.open_nursery() as rooms:
-        world = ChatWorld(database, rooms)
-        services.start_soon(world.writer.run)
-        services.start_soon(world.rooms.run)
+    async with whole_world(database) as world, trio.open_nursery() as services:
         world.now = time.time()
         ada = await world.register("ada")
         await world.register("bob")
@@ -60,7 +57,6 @@ async def test_the_schema_is_kept(database: Database, tmp_path: Path, known: boo
         done = await run_schemathesis(
             f"http://127.0.0.1:{port}", tmp_path, token=ada.token if known else None
         )
-        rooms.cancel_scope.cancel()
         services.cancel_scope.cancel()
 
     output = done.stdout.decode()
