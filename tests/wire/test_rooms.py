@@ -32,7 +32,7 @@ async def votes(server: Server, results: str) -> list[tuple[str, dict[str, str]]
     found = (await fetch(server, results)).json
     return [
         (each["ticket_id"], {vote["name"]: vote["value"] for vote in each["votes"]})
-        for each in found["rounds"]
+        for each in found["tickets"]
     ]
 
 

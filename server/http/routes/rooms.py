@@ -1,7 +1,7 @@
 """``/v1/rooms``: open an estimation room without a connection, look at one, end one; and whose."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
@@ -77,10 +77,19 @@ class NewRoom(Strict):
         ),
     ] = None
     deck: Annotated[
-        list[str] | None,
+        list[
+            Annotated[
+                str,
+                Parameter(description="A card", max_length=CARD_LENGTH, pattern=LINE_PATTERN),
+            ]
+        ]
+        | None,
         Parameter(
             description=f"2 to {MOST_CARDS} different cards of up to {CARD_LENGTH} characters, in "
             "order; whole numbers, decimals and fractions count as points",
+            min_items=2,
+            max_items=MOST_CARDS,
+            schema_extra={"unique_items": True},
             examples=[Example(value=["1", "2", "3", "5", "8", "?"])],
         ),
     ] = None
@@ -95,6 +104,17 @@ class NewRoom(Strict):
     ] = None
 
 
+@attrs.frozen
+class RoomCard:
+    """A card of a deck."""
+
+    label: Annotated[str, Parameter(description="What is on it")]
+    value: Annotated[
+        float | None, Parameter(description="What it counts in points; null if it does not")
+    ]
+    kind: Annotated[str, Parameter(description="`estimate`, `unsure` or `break`")]
+
+
 @attrs.frozen(kw_only=True)
 class RoomOpened:
     """A room that is open, and what its owner needs."""
@@ -102,7 +122,7 @@ class RoomOpened:
     id: Annotated[str, Parameter(description="The room's id, which others join by")]
     name: Annotated[str, Parameter(description="What people call the room; may be empty")]
     capacity: Annotated[int, Parameter(description="Seats")]
-    deck: Annotated[list[Card], Parameter(description="The cards, in order")]
+    deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
     grace_seconds: Annotated[
         float, Parameter(description="How long a member without a connection keeps its seat")
     ]
@@ -135,7 +155,7 @@ class RoomDoor:
     state: Annotated[str, Parameter(description="`open`, or `full` if every seat is taken")]
     stage: Annotated[str, Parameter(description="`waiting`, `voting` or `revealed`")]
     capacity: Annotated[int, Parameter(description="Seats")]
-    deck: Annotated[list[Card], Parameter(description="The cards, in order")]
+    deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
     people: Annotated[list[RoomPerson], Parameter(description="Who has a seat, in order")]
     needs_passcode: Annotated[bool, Parameter(description="Whether a passcode is needed to join")]
     opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
@@ -298,7 +318,7 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
             id=session.room_id,
             name=settings.name,
             capacity=settings.capacity,
-            deck=list(shown_cards(settings.cards)),
+            deck=_deck(shown_cards(settings.cards)),
             grace_seconds=settings.grace_seconds,
             opened_at=time_of(session.opened_at),
             owner_key=needs.keys.owner_key(session.id),
@@ -450,6 +470,10 @@ def _told() -> Iterator[None]:
         raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
 
 
+def _deck(cards: Iterable[Card]) -> list[RoomCard]:
+    return [RoomCard(each.label, each.value, each.kind) for each in cards]
+
+
 def _door(shown: Picture) -> RoomDoor:
     return RoomDoor(
         id=shown.room_id,
@@ -457,7 +481,7 @@ def _door(shown: Picture) -> RoomDoor:
         state="full" if len(shown.members) >= shown.capacity else "open",
         stage=shown.stage,
         capacity=shown.capacity,
-        deck=list(shown.cards),
+        deck=_deck(shown.cards),
         people=[
             RoomPerson(name=each.name, role=each.role, owner=each.owner, here=each.here)
             for each in shown.members

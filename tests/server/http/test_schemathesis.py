@@ -28,13 +28,20 @@ checks.negative_data_rejection.expected-statuses = [426]
 checks.ignored_auth.enabled = false
 """
 
+# How many seats there may be is the operator's business, and in no schema.
+MOST_SEATS = """
+[[operations]]
+include-path = "/v1/rooms"
+checks.positive_data_acceptance.expected-statuses = [201, 409, 422, 429, 503]
+"""
+
 
 async def run_schemathesis(
     url: str, folder: Path, *, token: str | None
 ) -> subprocess.CompletedProcess[bytes]:
     config = folder / "schemathesis.toml"
     auth = "" if token is None else f'[auth.openapi.bearer]\nbearer = "{token}"\n'
-    config.write_text(auth + UPGRADES)
+    config.write_text(auth + UPGRADES + MOST_SEATS)
     arguments = ["--config-file", str(config), "run", f"{url}/schema/openapi.json"]
     arguments += ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color"]
     if token is not None:
