@@ -4,11 +4,17 @@ Nothing is coerced (``5`` is no string), unknown fields are refused, and every f
 one :class:`~protocol.errors.Refused` that names the field.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, get_origin
 
 import orjson
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from cattrs.cols import list_structure_factory
+from cattrs.errors import (
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+)
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.errors import ErrorCode, Refused
@@ -50,6 +56,22 @@ def _exactly(kind: type, article: str) -> Any:
     return structure
 
 
+def _is_list(wanted: object) -> bool:
+    return get_origin(wanted) is list
+
+
+def _list(wanted: Any, converter: Any) -> Callable[[object, Any], Any]:
+    """Take lists alone, where cattrs takes whatever can be gone through, such as a text."""
+    inner = list_structure_factory(wanted, converter)
+
+    def structure(value: object, _: object) -> object:
+        if type(value) is not list:
+            raise ValueError("must be a list")
+        return inner(value, wanted)
+
+    return structure
+
+
 def _ticket_id(value: object, _: object) -> TicketId:
     return TicketId(clean_line(_string(value), TICKET_LENGTH))
 
@@ -66,6 +88,7 @@ def _make_converter() -> OrjsonConverter:
     converter.register_structure_hook(str, _text)
     for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
         converter.register_structure_hook(kind, _exactly(kind, article))
+    converter.register_structure_hook_factory(_is_list, _list)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
     return converter
@@ -119,6 +142,9 @@ def _refuse(error: BaseException, path: str) -> NoReturn:
             inner, note = noted[0]
             _refuse(inner, f"{path}.{note.name}")
         error = others[0]
+    if isinstance(error, IterableValidationError):
+        inner, place = error.group_exceptions()[0][0]
+        _refuse(inner, f"{path}[{place.index}]")
     if isinstance(error, ForbiddenExtraKeysError):
         name = min(map(str, error.extra_fields))[:TICKET_LENGTH]
         _complain(f"{path}.{name}", "is not known")

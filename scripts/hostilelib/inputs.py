@@ -6,7 +6,7 @@ documented limits let it through to whatever judges it.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Final
 from urllib.parse import quote
@@ -172,7 +172,7 @@ def upgrade(target: bytes, *headers: bytes) -> bytes:
 
 
 def _field(
-    method: str, path: str, fields: dict[str, str], field: str, *, short: bool = False
+    method: str, path: str, fields: Mapping[str, object], field: str, *, short: bool = False
 ) -> Input:
     """Make the input of one field of a body whose others are right."""
 
@@ -187,6 +187,15 @@ def _field(
 
     name = f"{method} {path}: {'short ' if short else ''}{field}"
     return Input(name, Place.HTTP, SHORT if short else BODY, _json, build)
+
+
+def _within(name: str, method: str, path: str, before: str, after: str) -> Input:
+    """Make the input of a text somewhere in a body."""
+
+    def build(text: bytes) -> bytes:
+        return _request(method, path.encode(), body=before.encode() + text + after.encode())
+
+    return Input(f"{method} {path}: {name}", Place.HTTP, BODY, _json, build)
 
 
 def _body(method: str, path: str) -> Input:
@@ -266,12 +275,19 @@ INPUTS: Final[tuple[Input, ...]] = (
     _field("POST", "/posts", {}, "text"),
     *(_field("POST", "/ws/createRoom", {"id": "x", "name": "x"}, field)
       for field in ("id", "name")),
-    *(_body("POST", path) for path in ("/register", "/login", "/posts", "/ws/createRoom")),
+    *(_field("POST", "/v1/rooms", {"capacity": 2}, field)
+      for field in ("capacity", "name", "deck", "grace_seconds")),
+    _within("a card", "POST", "/v1/rooms", '{"capacity":2,"deck":["1",', "]}"),
+    *(_body("POST", path)
+      for path in ("/register", "/login", "/posts", "/ws/createRoom", "/v1/rooms")),
     _body("PATCH", "/users/me"),
     _target("GET /…", "GET", "/"),
     _target("GET /users/…", "GET", "/users/"),
     _target("GET /rooms/…/results", "GET", "/rooms/", "/results"),
     _target("GET /rooms/…/messages", "GET", "/rooms/", "/messages"),
+    *(_target(f"{method} /v1/rooms/…", method, "/v1/rooms/") for method in ("GET", "DELETE")),
+    *(_target(f"GET /v1/sessions?{name}=", "GET", f"/v1/sessions?{name}=")
+      for name in ("limit", "before")),
     _target("GET /ws/getClients/…", "GET", "/ws/getClients/"),
     _target("GET /timeline?limit=", "GET", "/timeline?limit="),
     _target("GET /timeline?before=", "GET", "/timeline?before="),

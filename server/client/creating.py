@@ -39,7 +39,7 @@ async def create_room(
     capacity: int,
     name: str | None = None,
     deck: Sequence[str] | None = None,
-    grace_seconds: float | None = None,
+    grace_seconds: int | None = None,
     dial: Dial = dial,
 ) -> Opened:
     """Open an estimation room, in which nobody is yet.

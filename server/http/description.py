@@ -30,7 +30,7 @@ those of all chat rooms and of the people in one come whole.
 TAGS: Final = {
     "server": "The server itself: entry page, health and metrics.",
     "websocket": "WebSocket endpoints (RFC 6455), opened by `GET` with an upgrade.",
-    "rooms": "The results of estimation rooms.",
+    "rooms": "Estimation rooms: opening and ending them, and their results.",
     "accounts": "Registering, logging in and out, and your own account.",
     "users": "Other users, and who follows whom.",
     "posts": "Posts and the timeline.",
@@ -83,6 +83,7 @@ _OF_STATUS: Final = {
 _OF_OPERATION: Final = {
     "registerAccount": ["Set-Cookie"],
     "logIn": ["Set-Cookie"],
+    "openRoom": ["Location"],
     "writePost": ["Location"],
     "getResults": ["Content-Disposition"],
 }

@@ -178,6 +178,19 @@ class LastingRooms:
         with self._at_work(key):
             return await self._open(settings, claim)
 
+    async def claimed(self, claim: str) -> Opened | None:
+        """Find the room that was opened with a claim; ``None`` if there is none yet.
+
+        Raises:
+            StoreUnavailable: if the database does not answer.
+        """
+        key = f"claim {claim}"
+        while key in self._busy:
+            await self._busy[key].wait()
+        with self._at_work(key):
+            found = await self._database.run(partial(logbook.claimed, claim=claim))
+            return None if found is None else self._opened_before(found)
+
     async def wake(self, room_id: RoomId) -> EstimationRoom | None:
         """Find a room of either kind; make it live again if it is parked.
 
@@ -236,21 +249,29 @@ class LastingRooms:
         """End a room that lasts, if ``may`` says yes to its session's id; it is on record then.
 
         Returns:
-            Whether it said yes; ``None`` if there is no such room.
+            Whether it said yes, which nobody can of a room that does not last; ``None`` if there is
+            no such room.
 
         Raises:
             Refused: if it is parked, and the server is shutting down.
-            StoreUnavailable: if it is parked, and the database does not answer.
+            StoreUnavailable: if the database does not answer. Unless it was known to be gone, the
+                room has ended all the same, which will be on record once the database is back.
         """
         room = await self.wake(room_id)
-        journal = self.journal(room_id)
-        if room is None or journal is None:
+        if room is None:
             return None
-        if not may(journal.session.id):
+        journal = self.journal(room_id)
+        if journal is None or not may(journal.session.id):
             return False
-        room.end(CLOSED)
+        if not self._database.available:
+            raise StoreUnavailable("the end of a room cannot be put on record")
+        settled = trio.Event()
+        self._when_closed(journal, settled.set)
+        room.end(CLOSED)  # which its own task tells the journal
         with trio.move_on_after(CLOSE_SECONDS):
-            await self._book.flush()
+            await settled.wait()
+        if not settled.is_set():
+            raise StoreUnavailable("the end of a room is not on record yet")
         return True
 
     async def visited(
@@ -385,8 +406,17 @@ class LastingRooms:
         journal = Journal(
             self._book, session, results=self._results, snapshot=rules.snapshot, kept=kept
         )
-        journal.on_closed = partial(self._hub.release, session.room_id)
+        self._when_closed(journal, lambda: None)
         return journal
+
+    def _when_closed(self, journal: Journal, then: Callable[[], None]) -> None:
+        """Once the room's end is on record, let another have its id, and go on with ``then``."""
+
+        def note() -> None:
+            self._hub.release(journal.session.room_id)
+            then()
+
+        journal.on_closed = note
 
     @contextmanager
     def _at_work(self, key: str) -> Iterator[None]:

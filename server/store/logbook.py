@@ -157,6 +157,18 @@ def open_room(
     return Opening(_session(found), found.settings, found.closed_at, fresh=found.id == session.id)
 
 
+def claimed(conn: sa.Connection, *, claim: str) -> Opening | None:
+    """Find the room that was opened with a claim."""
+    found = conn.execute(
+        sa.select(*_SESSION, sessions.c.closed_at, rooms.c.settings)
+        .join_from(rooms, sessions)
+        .where(rooms.c.claim == claim)
+    ).one_or_none()
+    if found is None:
+        return None
+    return Opening(_session(found), found.settings, found.closed_at, fresh=False)
+
+
 def append(conn: sa.Connection, chunks: Sequence[Chunk]) -> None:
     """Keep what has happened in rooms since their last chunks."""
     insert_rows(

@@ -229,3 +229,29 @@ def test_any_data_at_all_is_structured_or_refused_with_a_field(value: object) ->
         assert problem.field is not None
         assert problem.field.startswith("data")
         assert problem.message.startswith(problem.field)
+
+
+@attrs.frozen
+class Listing:
+    words: list[str]
+    maybe: list[str] | None = None
+
+
+@pytest.mark.parametrize("field", ["words", "maybe"])
+@pytest.mark.parametrize("value", ["ab", {"a": 1}, 5, True, {}])
+def test_what_is_no_list_is_not_made_one(field: str, value: object) -> None:
+    with pytest.raises(Refused) as refused:
+        codec.structure({"words": [], field: value}, Listing, "data")
+
+    message = f"data.{field} must be a list"
+    assert refused.value.problem == Problem(ErrorCode.MALFORMED, message, f"data.{field}")
+
+
+def test_what_is_wrong_in_a_list_is_named_with_its_place() -> None:
+    with pytest.raises(Refused) as refused:
+        codec.structure({"words": ["a", 5, None]}, Listing, "data")
+
+    assert refused.value.problem.field == "data.words[1]"
+    made = codec.structure({"words": ["a"], "maybe": None}, Listing, "data")
+    assert made == Listing(["a"])
+    assert codec.LENIENT.structure({"words": ["a"], "more": 1}, Listing) == Listing(["a"])

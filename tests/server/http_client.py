@@ -19,6 +19,7 @@ from server.admission.routes import (
 )
 from server.http.application import make_application
 from server.http.routes.health import Health
+from server.http.routes.rooms import RoomsOverHttp
 from server.http.serve import HttpServer
 from server.store.results import ResultsStore
 from server.support.counters import Counters
@@ -135,6 +136,7 @@ def make_server(
     counters: Counters | None = None,
     echo: bool = False,
     chat: bool = False,
+    rooms: RoomsOverHttp | None = None,
 ) -> HttpServer:
     limits = limits or Limits()
     application = make_application(
@@ -144,6 +146,7 @@ def make_server(
         version="1.2.3",
         health=lambda: health,
         websockets=endpoints(echo=echo, chat=chat),
+        rooms=rooms,
     )
     return HttpServer(application, limits)
 

@@ -1,8 +1,8 @@
 """``/v1/rooms``: open an estimation room without a connection, look at one, end one; and whose."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
@@ -62,7 +62,7 @@ class NewRoom(Strict):
     capacity: Annotated[
         int,
         Parameter(
-            description="Seats: whoever votes or watches takes one",
+            description="Seats: whoever votes or watches takes one; the operator sets the maximum",
             ge=SMALLEST_CAPACITY,
             examples=[Example(value=8)],
         ),
@@ -77,10 +77,19 @@ class NewRoom(Strict):
         ),
     ] = None
     deck: Annotated[
-        list[str] | None,
+        list[
+            Annotated[
+                str,
+                Parameter(description="A card", max_length=CARD_LENGTH, pattern=LINE_PATTERN),
+            ]
+        ]
+        | None,
         Parameter(
             description=f"2 to {MOST_CARDS} different cards of up to {CARD_LENGTH} characters, in "
             "order; whole numbers, decimals and fractions count as points",
+            min_items=2,
+            max_items=MOST_CARDS,
+            schema_extra={"unique_items": True},
             examples=[Example(value=["1", "2", "3", "5", "8", "?"])],
         ),
     ] = None
@@ -95,6 +104,17 @@ class NewRoom(Strict):
     ] = None
 
 
+@attrs.frozen
+class RoomCard:
+    """A card of a deck."""
+
+    label: Annotated[str, Parameter(description="What is on it")]
+    value: Annotated[
+        float | None, Parameter(description="What it counts in points; null if it does not")
+    ]
+    kind: Annotated[str, Parameter(description="`estimate`, `unsure` or `break`")]
+
+
 @attrs.frozen(kw_only=True)
 class RoomOpened:
     """A room that is open, and what its owner needs."""
@@ -102,7 +122,7 @@ class RoomOpened:
     id: Annotated[str, Parameter(description="The room's id, which others join by")]
     name: Annotated[str, Parameter(description="What people call the room; may be empty")]
     capacity: Annotated[int, Parameter(description="Seats")]
-    deck: Annotated[list[Card], Parameter(description="The cards, in order")]
+    deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
     grace_seconds: Annotated[
         float, Parameter(description="How long a member without a connection keeps its seat")
     ]
@@ -135,7 +155,7 @@ class RoomDoor:
     state: Annotated[str, Parameter(description="`open`, or `full` if every seat is taken")]
     stage: Annotated[str, Parameter(description="`waiting`, `voting` or `revealed`")]
     capacity: Annotated[int, Parameter(description="Seats")]
-    deck: Annotated[list[Card], Parameter(description="The cards, in order")]
+    deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
     people: Annotated[list[RoomPerson], Parameter(description="Who has a seat, in order")]
     needs_passcode: Annotated[bool, Parameter(description="Whether a passcode is needed to join")]
     opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
@@ -175,6 +195,9 @@ class Rooms(Protocol):
             Refused: if there are too many, or the server is shutting down.
         """
 
+    async def claimed(self, claim: str) -> Any:
+        """Find the room that was opened with this claim; an :class:`OpenedRoom`, or ``None``."""
+
     async def look(self, room_id: RoomId) -> Picture | None:
         """Show a live or parked room; ``None`` if there is none."""
 
@@ -182,7 +205,8 @@ class Rooms(Protocol):
         """End a room, if ``may`` says yes to its session's id.
 
         Returns:
-            Whether it said yes; ``None`` if there is no such room.
+            Whether it said yes; ``None`` if there is no such room. To a room that does not outlive
+            the server nobody says yes.
         """
 
     async def visited(
@@ -233,12 +257,14 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="A text of your choice. Sending it again within 24 hours, from the same "
-        "address, does not open a second room; the answer is the first room",
+        description="A text that nobody guesses, such as a random UUID: whoever sends it again "
+        "from your address within 24 hours, with the same body, opens no second room, but gets "
+        "the first one with its owner key. It is forgotten with a room in which nothing was "
+        "revealed, when that has ended",
         min_length=1,
         max_length=_KEY_LENGTH,
         pattern="^[!-~]+$",
-        examples=[Example(value="7f0c5a1e")],
+        examples=[Example(value="5b2f8c1e-93f7-4a0d-8e55-0c9d1f6a7b42")],
     ),
 ]
 
@@ -276,10 +302,10 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
         claim = None
         if idempotency_key is not None:
             claim = hashlib.sha256(f"{source.key}\0{idempotency_key}".encode()).hexdigest()
-        with _told(), needs.allowances.opening(source):
-            opened: OpenedRoom = await needs.rooms.open(settings, claim)
-            if opened.fresh:
-                needs.allowances.opened(source, opened.session.room_id)
+        # Before anything is counted: whoever lost an answer may have all rooms that it may have.
+        opened: OpenedRoom | None = None if claim is None else await needs.rooms.claimed(claim)
+        if opened is None:
+            opened = await _open(needs, source, settings, claim)
         if not opened.fresh and (opened.settings != settings or opened.ended):
             why = "has ended" if opened.ended else "was to be another one"
             raise RequestFailed(
@@ -292,7 +318,7 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
             id=session.room_id,
             name=settings.name,
             capacity=settings.capacity,
-            deck=list(shown_cards(settings.cards)),
+            deck=_deck(shown_cards(settings.cards)),
             grace_seconds=settings.grace_seconds,
             opened_at=time_of(session.opened_at),
             owner_key=needs.keys.owner_key(session.id),
@@ -411,6 +437,16 @@ def _unfit(field: str, message: str) -> None:
     raise RequestFailed(HTTP_422_UNPROCESSABLE_ENTITY, message, field=field)
 
 
+async def _open(
+    needs: RoomsOverHttp, source: Source, settings: RoomSettings, claim: str | None
+) -> OpenedRoom:
+    with _told(), needs.allowances.opening(source):
+        opened: OpenedRoom = await needs.rooms.open(settings, claim)
+        if opened.fresh:
+            needs.allowances.opened(source, opened.session.room_id)
+        return opened
+
+
 async def _find(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: str) -> Picture:
     source = needs.source(request)
     with _told():
@@ -422,19 +458,20 @@ async def _find(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: 
     return found
 
 
-class _told:  # noqa: N801 - reads as a statement, like contextlib.suppress
+@contextmanager
+def _told() -> Iterator[None]:
     """Answer by HTTP what the rooms refuse."""
+    try:
+        yield
+    except Refused as refused:
+        code, message = refused.problem.code, refused.problem.message
+        if code is ErrorCode.TOO_MANY:
+            raise RequestFailed(HTTP_429_TOO_MANY_REQUESTS, message, headers=_MINUTE) from None
+        raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
 
-    def __enter__(self) -> None:
-        """Begin."""
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Turn a refusal into an answer."""
-        if isinstance(error, Refused):
-            code, message = error.problem.code, error.problem.message
-            if code is ErrorCode.TOO_MANY:
-                raise RequestFailed(HTTP_429_TOO_MANY_REQUESTS, message, headers=_MINUTE) from None
-            raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
+def _deck(cards: Iterable[Card]) -> list[RoomCard]:
+    return [RoomCard(each.label, each.value, each.kind) for each in cards]
 
 
 def _door(shown: Picture) -> RoomDoor:
@@ -444,7 +481,7 @@ def _door(shown: Picture) -> RoomDoor:
         state="full" if len(shown.members) >= shown.capacity else "open",
         stage=shown.stage,
         capacity=shown.capacity,
-        deck=list(shown.cards),
+        deck=_deck(shown.cards),
         people=[
             RoomPerson(name=each.name, role=each.role, owner=each.owner, here=each.here)
             for each in shown.members

@@ -4,6 +4,7 @@ Requests are raw bytes on Trio memory streams, parsed on the other side by h11; 
 """
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -13,10 +14,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId
+from protocol.picture import Picture
+from server.admission.allowances import Allowances
+from server.auth.seats import SeatKeys
+from server.auth.sources import Source
 from server.edge.closing import Cause
 from server.http.routes.health import Health
 from server.http.routes.metrics import HELP
+from server.http.routes.rooms import RoomsOverHttp
+from server.http.serve import HttpServer
+from server.rooms.lasting import Opened
+from server.store.cursors import Cursor
+from server.store.estimations import Session
+from server.store.logbook import RoomSettings, VisitedRoom
 from server.store.recording import RoomResults
 from server.support.counters import Counters
 from server.support.limits import Limits
@@ -275,6 +287,107 @@ async def test_a_server_without_accounts_has_none_in_its_document() -> None:
         *("/", "/health", "/live", "/metrics", "/ready", "/rooms/{room_id}/results"),
         *("/ws", "/ws/echo"),
     }
+
+
+class OnlyRoom:
+    """A fake: it has one room, which is opened and ended, and one that nobody may end."""
+
+    def __init__(self) -> None:
+        self.asked: list[RoomSettings] = []
+        self.claims: list[str] = []
+        self.refuses: ErrorCode | None = None
+
+    async def claimed(self, claim: str) -> Opened | None:
+        await trio.lowlevel.checkpoint()
+        self.claims.append(claim)
+        return None
+
+    async def open(self, settings: RoomSettings, claim: str | None = None) -> Opened:
+        await trio.lowlevel.checkpoint()
+        if self.refuses is not None:
+            raise Refused(self.refuses, "it is refused")
+        self.asked.append(settings)
+        return Opened(ROOM, Session(1, ROOM, "key1", 1.5), settings, fresh=True, ended=False)
+
+    async def look(self, room_id: RoomId) -> Picture | None:
+        await trio.lowlevel.checkpoint()
+        return None
+
+    async def close(self, room_id: RoomId, may: Callable[[int], bool]) -> bool | None:
+        await trio.lowlevel.checkpoint()
+        return may(1) if room_id == ROOM else None
+
+    async def visited(
+        self, user_id: int, *, before: Cursor | None, limit: int
+    ) -> Sequence[VisitedRoom]:
+        raise AssertionError("that needs an account")
+
+
+def server_of(rooms: OnlyRoom) -> HttpServer:
+    limits = Limits()
+    return make_server(
+        rooms=RoomsOverHttp(
+            rooms=rooms,
+            allowances=Allowances(limits, is_live=lambda _: True),
+            keys=SeatKeys(b"secret"),
+            source=lambda _: Source("192.0.2.1"),
+            limits=limits,
+        )
+    )
+
+
+async def open_room(server: HttpServer, *, head: str = "") -> Answer:
+    body = '{"capacity": 3}'
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{head}"
+    async with trio.open_nursery() as nursery:
+        client = connect(nursery, server)
+        await client.send(f"POST /v1/rooms HTTP/1.1\r\nHost: t\r\n{fields}\r\n{body}")
+        answer = await client.answer()
+        await client.stream.aclose()
+    return answer
+
+
+async def test_rooms_are_opened_and_ended_by_whoever_keeps_them() -> None:
+    rooms = OnlyRoom()
+    server = server_of(rooms)
+    links = (await ask(server, "/")).json["links"]
+    assert (links["openRoom"], links["endRoom"]) == ("/v1/rooms", "/v1/rooms/{room_id}")
+
+    made = await open_room(server, head="Idempotency-Key: once\r\n")
+    assert (made.status, made.json["id"], made.json["opened_at"]) == (
+        201,
+        ROOM,
+        "1970-01-01T00:00:01.500000Z",
+    )
+    assert rooms.asked == [RoomSettings(capacity=3)]
+    # No address, and no key in plain sight, is in what the store keeps.
+    [claim] = rooms.claims
+    assert re.fullmatch("[0-9a-f]{64}", claim)
+
+    key = f"Authorization: Bearer {made.json['owner_key']}\r\n"
+    assert (await ask(server, f"/v1/rooms/{ROOM}", "DELETE", head=key)).status == 204
+    assert (await ask(server, "/v1/rooms/other1", "DELETE", head=key)).status == 404
+    assert (await ask(server, f"/v1/rooms/{ROOM}", "DELETE")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (ErrorCode.TOO_MANY, 429),
+        (ErrorCode.TOO_MANY_ROOMS, 503),
+        (ErrorCode.SHUTTING_DOWN, 503),
+    ],
+)
+async def test_what_the_rooms_refuse_is_told_with_when_to_come_again(
+    code: ErrorCode, status: int
+) -> None:
+    rooms = OnlyRoom()
+    rooms.refuses = code
+
+    answer = await open_room(server_of(rooms))
+
+    assert (answer.status, answer.json) == (status, {"error": "it is refused"})
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_a_small_body_is_accepted_and_a_large_one_is_413() -> None:

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import trio
 
 from server.http.description import TAGS
 from server.http.sockets import ESTIMATION
 from server.store.database import Database
-from tests.server.http.test_chat_routes import ChatWorld, link_of
+from tests.server.http.test_chat_routes import link_of
+from tests.server.http.whole import WholeWorld, whole_world
 from tests.server.http.world import ON_SQLITE, PASSWORD, World
 from tests.server.http_client import Answer
 
@@ -25,16 +25,10 @@ EVERYWHERE = {
 
 
 @pytest.fixture
-async def world(database: Database) -> AsyncIterator[ChatWorld]:
+async def world(database: Database) -> AsyncIterator[WholeWorld]:
     """An application with all routes."""
-    async with trio.open_nursery() as services:
-        async with trio.open_nursery() as nursery:
-            found = ChatWorld(database, nursery)
-            services.start_soon(found.writer.run)
-            services.start_soon(found.rooms.run)
-            yield found
-            nursery.cancel_scope.cancel()
-        services.cancel_scope.cancel()
+    async with whole_world(database) as found:
+        yield found
 
 
 async def document_of(world: World) -> Any:
@@ -47,7 +41,7 @@ def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
             yield method, path, operation
 
 
-async def test_every_path_is_described(world: ChatWorld) -> None:
+async def test_every_path_is_described(world: WholeWorld) -> None:
     document = await document_of(world)
 
     assert set(document["paths"]) == {
@@ -59,10 +53,11 @@ async def test_every_path_is_described(world: ChatWorld) -> None:
         *("/ws", "/ws/joinRoom/{roomId}", "/rooms/{room_id}/results"),
         *("/ws/createRoom", "/ws/getRooms", "/ws/getClients/{room_id}"),
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
+        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions"),
     }
 
 
-async def test_operations_are_named_by_verbs_and_no_name_comes_twice(world: ChatWorld) -> None:
+async def test_operations_are_named_by_verbs_and_no_name_comes_twice(world: WholeWorld) -> None:
     found = [operation["operationId"] for _, _, operation in operations(await document_of(world))]
 
     assert len(found) == len(set(found))
@@ -70,12 +65,12 @@ async def test_operations_are_named_by_verbs_and_no_name_comes_twice(world: Chat
         verb = re.fullmatch(r"([a-z]+)[A-Z][A-Za-z]*", name)
         assert verb is not None, name
         assert verb[1] in {
-            *("get", "list", "open", "join", "register", "log", "delete", "change"),
+            *("get", "list", "open", "join", "register", "log", "delete", "change", "end"),
             *("follow", "unfollow", "write", "create"),
         }
 
 
-async def test_every_operation_and_every_field_is_described(world: ChatWorld) -> None:
+async def test_every_operation_and_every_field_is_described(world: WholeWorld) -> None:
     document = await document_of(world)
 
     for method, path, operation in operations(document):
@@ -94,7 +89,7 @@ async def test_every_operation_and_every_field_is_described(world: ChatWorld) ->
     assert "://" not in json.dumps(document)
 
 
-async def test_every_reference_leads_somewhere(world: ChatWorld) -> None:
+async def test_every_reference_leads_somewhere(world: WholeWorld) -> None:
     document = await document_of(world)
 
     found = set(re.findall(r'"\$ref": "#/components/(\w+)/([\w-]+)"', json.dumps(document)))
@@ -104,7 +99,7 @@ async def test_every_reference_leads_somewhere(world: ChatWorld) -> None:
         assert name in document["components"][kind]
 
 
-async def test_results_are_described_in_both_forms(world: ChatWorld) -> None:
+async def test_results_are_described_in_both_forms(world: WholeWorld) -> None:
     results = (await document_of(world))["paths"]["/rooms/{room_id}/results"]["get"]
 
     content = results["responses"]["200"]["content"]
@@ -112,7 +107,7 @@ async def test_results_are_described_in_both_forms(world: ChatWorld) -> None:
     assert {"400", "404"} <= set(results["responses"])
 
 
-async def test_every_websocket_endpoint_is_described(world: ChatWorld) -> None:
+async def test_every_websocket_endpoint_is_described(world: WholeWorld) -> None:
     paths = (await document_of(world))["paths"]
 
     estimation, chat = paths["/ws"]["get"], paths["/ws/joinRoom/{roomId}"]["get"]
@@ -126,7 +121,7 @@ async def test_every_websocket_endpoint_is_described(world: ChatWorld) -> None:
     assert "/ws?action=CREATE_ROOM" in estimation["description"]
 
 
-async def test_the_index_links_to_every_operation_with_its_query(world: ChatWorld) -> None:
+async def test_the_index_links_to_every_operation_with_its_query(world: WholeWorld) -> None:
     document = await document_of(world)
     links = (await world.ask("GET", "/")).json["links"]
 
@@ -140,7 +135,7 @@ async def test_the_index_links_to_every_operation_with_its_query(world: ChatWorl
         assert (await world.ask("GET", target)).status == 200
 
 
-async def test_every_list_has_pages_or_a_reason_for_none(world: ChatWorld) -> None:
+async def test_every_list_has_pages_or_a_reason_for_none(world: WholeWorld) -> None:
     without_pages = {
         "listPeopleInChatRoom": "bounded by the seats of a room",
         "listChatRooms": "sent slice by slice",
@@ -162,7 +157,7 @@ async def test_every_list_has_pages_or_a_reason_for_none(world: ChatWorld) -> No
 class Checking:
     """Asks, and compares the headers of each answer with the document."""
 
-    def __init__(self, world: ChatWorld, document: Any) -> None:
+    def __init__(self, world: WholeWorld, document: Any) -> None:
         self._world = world
         self._document = document
         self.seen: set[str] = set()
@@ -181,7 +176,7 @@ class Checking:
         return answer
 
 
-async def test_the_headers_that_are_sent_are_described(world: ChatWorld) -> None:
+async def test_the_headers_that_are_sent_are_described(world: WholeWorld) -> None:
     ask = Checking(world, await document_of(world))
 
     account = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
@@ -196,6 +191,12 @@ async def test_the_headers_that_are_sent_are_described(world: ChatWorld) -> None
     page = await ask("GET", "/timeline?limit=1", **cookie)
     assert link_of(page) is not None
     await ask("GET", "/ws")
+    room = await ask("POST", "/v1/rooms", {"capacity": 2})
+    assert room.headers["location"] == room.json["socket"]
+    for key in (None, "guess"):
+        of_room = {"fill": {"room_id": room.json["id"]}, "token": key}
+        assert (await ask("DELETE", "/v1/rooms/{room_id}", **of_room)).status in (401, 403)
+    assert (await ask("GET", "/v1/sessions", **cookie)).status == 200
     assert (await ask("POST", "/logout", **cookie)).status == 202
 
     assert ask.seen == {
@@ -203,7 +204,7 @@ async def test_the_headers_that_are_sent_are_described(world: ChatWorld) -> None
     }
 
 
-async def test_a_method_that_is_not_allowed_is_described_once_for_all(world: ChatWorld) -> None:
+async def test_a_method_that_is_not_allowed_is_described_once_for_all(world: WholeWorld) -> None:
     document = await document_of(world)
 
     answer = await world.ask("PUT", "/health")

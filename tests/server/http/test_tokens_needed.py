@@ -4,19 +4,21 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import trio
 
 from server.auth.tokens import COOKIE
 from server.store.database import Database
-from tests.server.http.test_chat_routes import ChatWorld
+from tests.server.http.whole import WholeWorld, whole_world
 from tests.server.http.world import ON_SQLITE
 
 OPEN = {
     *("getIndex", "getHealth", "getLive", "getReady", "getMetrics"),
     *("registerAccount", "logIn"),
-    *("getResults", "openEstimationRoom"),
+    *("getResults", "openEstimationRoom", "openRoom", "getRoom"),
 }
 """The operations that need no token."""
+
+BY_OWNER_KEY = {"endRoom"}
+"""Needs a key of the room that it is about; see test_rooms."""
 
 BY_UPGRADE = {"joinChatRoom"}
 """Needs one, but is answered before HTTP begins; see tests/server/admission."""
@@ -33,14 +35,13 @@ pytestmark = ON_SQLITE
 
 
 @pytest.fixture
-async def whole(database: Database) -> AsyncIterator[ChatWorld]:
+async def whole(database: Database) -> AsyncIterator[WholeWorld]:
     """An application with all routes; nobody comes as far as into a room."""
-    async with trio.open_nursery() as nursery:
-        yield ChatWorld(database, nursery)
-        nursery.cancel_scope.cancel()
+    async with whole_world(database) as found:
+        yield found
 
 
-async def operations(world: ChatWorld) -> list[tuple[str, str, dict[str, Any]]]:
+async def operations(world: WholeWorld) -> list[tuple[str, str, dict[str, Any]]]:
     """List method, path and description of everything in the OpenAPI document."""
     paths = (await world.ask("GET", "/schema/openapi.json")).json["paths"]
     return [
@@ -59,17 +60,17 @@ def target(path: str, operation: dict[str, Any]) -> str:
     return path + ("?" + "&".join(query) if query else "")
 
 
-async def test_the_document_says_which_operations_need_a_token(whole: ChatWorld) -> None:
+async def test_the_document_says_which_operations_need_a_token(whole: WholeWorld) -> None:
     found = await operations(whole)
 
     assert {each["operationId"] for _, _, each in found if not each.get("security")} == OPEN
     assert len(found) > 25
 
 
-async def test_all_other_operations_refuse_whoever_shows_no_valid_token(whole: ChatWorld) -> None:
+async def test_all_other_operations_refuse_whoever_shows_no_valid_token(whole: WholeWorld) -> None:
     asked = 0
     for method, path, operation in await operations(whole):
-        if operation["operationId"] in OPEN | BY_UPGRADE:
+        if operation["operationId"] in OPEN | BY_OWNER_KEY | BY_UPGRADE:
             continue
         for headers in FORGED:
             answer = await whole.ask(method, target(path, operation), headers=headers)
@@ -81,7 +82,7 @@ async def test_all_other_operations_refuse_whoever_shows_no_valid_token(whole: C
     assert asked > 90
 
 
-async def test_the_open_operations_ask_nobody_who_they_are(whole: ChatWorld) -> None:
+async def test_the_open_operations_ask_nobody_who_they_are(whole: WholeWorld) -> None:
     statuses = {
         operation["operationId"]: (await whole.ask(method, target(path, operation))).status
         for method, path, operation in await operations(whole)
@@ -98,4 +99,6 @@ async def test_the_open_operations_ask_nobody_who_they_are(whole: ChatWorld) -> 
         "registerAccount": 400,
         "logIn": 400,
         "openEstimationRoom": 426,
+        "openRoom": 400,
+        "getRoom": 404,
     }

@@ -602,3 +602,21 @@ async def test_a_room_survives_in_a_file(tmp_path: Path) -> None:
     finally:
         await lease.aclose()
         await database.aclose()
+
+
+async def test_the_end_that_is_asked_for_is_on_record_or_told_to_be_not(
+    autojump_clock: MockClock,
+) -> None:
+    database = MemoryDatabase()
+    async with house(database) as it:
+        first, second = [(await it.lasting.open(SETTINGS)).room_id for _ in range(2)]
+        assert await it.lasting.close(first, lambda _: False) is False
+        assert await it.lasting.close(first, lambda _: True) is True
+        assert [each.room_id for each in database.now(logbook.parked)] == [second]
+        assert not it.lasting.known(first)
+
+        with database.held(write=True), pytest.raises(StoreUnavailable, match="not on record"):
+            await it.lasting.close(second, lambda _: True)
+        assert await it.lasting.close(second, lambda _: True) is None
+        await trio.sleep(SOON)
+        assert database.now(logbook.parked) == []

@@ -1,0 +1,450 @@
+"""Routes of rooms: good and bad requests, by whom, how often, and while something is away."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
+from server.auth.sources import Source
+from server.store import logbook
+from server.store.cursors import Cursor
+from server.store.database import Database
+from server.store.logbook import Chunk
+from server.support.errors import StoreUnavailable
+from tests.server.http.test_chat_routes import link_of
+from tests.server.http.whole import WholeWorld, whole_world
+from tests.server.http.world import ON_SQLITE
+from tests.server.http_client import Answer
+from tests.store.test_logbook import revealed
+
+pytestmark = ON_SQLITE
+
+ROOM = {"capacity": 4, "name": "Refinement", "deck": ["1", "2", "?"], "grace_seconds": 30}
+OTHER = Source("192.0.2.2")
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[WholeWorld]:
+    async with whole_world(database) as found:
+        yield found
+
+
+async def post(world: WholeWorld, body: object = ROOM, key: str | None = None) -> Answer:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return await world.ask("POST", "/v1/rooms", body, headers=headers)
+
+
+async def opened(world: WholeWorld, body: object = ROOM, key: str | None = None) -> Any:
+    answer = await post(world, body, key)
+    assert answer.status == 201, answer
+    return answer.json
+
+
+async def end(world: WholeWorld, room_id: str, key: str | None) -> Answer:
+    return await world.ask("DELETE", f"/v1/rooms/{room_id}", token=key)
+
+
+def away(monkeypatch: pytest.MonkeyPatch, world: WholeWorld) -> None:
+    async def gone(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(world.database, "run", gone)
+
+
+def is_unavailable(answer: Answer) -> bool:
+    return answer.status == 503 and int(answer.headers["retry-after"]) > 0
+
+
+# --- opening --------------------------------------------------------------------------------
+
+
+async def test_a_room_is_opened_as_it_was_wished(world: WholeWorld) -> None:
+    answer = await post(world)
+
+    assert answer.status == 201
+    made = answer.json
+    path = f"/v1/rooms/{made['id']}"
+    assert (made["socket"], answer.headers["location"]) == (path, path)
+    assert made["link"] == f"/r/{made['id']}"
+    assert answer.headers["cache-control"] == "no-store"
+    assert (made["name"], made["capacity"], made["grace_seconds"]) == ("Refinement", 4, 30)
+    assert made["deck"] == [
+        {"label": "1", "value": 1.0, "kind": "estimate"},
+        {"label": "2", "value": 2.0, "kind": "estimate"},
+        {"label": "?", "value": None, "kind": "unsure"},
+    ]
+    [session] = await world.database.run(logbook.parked)
+    assert session.room_id == made["id"]
+    assert world.keys.is_owner_key(session.id, made["owner_key"])
+    assert (await world.ask("GET", made["results"])).status == 200
+
+
+async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
+    made = await opened(world, {"capacity": 2, "name": None, "deck": None})
+
+    assert (made["name"], made["grace_seconds"], len(made["deck"])) == ("", 60.0, 16)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("capacity", bad) for bad in (None, "4", 4.0, True, 1, 0, -1, 501, 2**53, 10**30, [4])),
+        *(("name", bad) for bad in ("", " ", "a\nb", "\u200b", "x" * (ROOM_NAME_LENGTH + 1), 5)),
+        *(("deck", bad) for bad in ([], ["1"], "12", {"1": 1, "2": 2}, 5, ["1", "1"], ["1", " 1"])),
+        ("deck", [str(number) for number in range(MOST_CARDS + 1)]),
+        *(("deck[1]", ["1", bad]) for bad in ("", "\0", "x" * (CARD_LENGTH + 1), 2, None, ["2"])),
+        *(("grace_seconds", bad) for bad in (-1, 601, "5", 5.5, True, 1e400)),
+        ("nothing", 1),
+    ],
+)
+async def test_what_is_wrong_with_a_wish_is_named(
+    field: str, value: object, world: WholeWorld
+) -> None:
+    answer = await post(world, {**ROOM, field.partition("[")[0]: value})
+
+    # What JSON does not know is no JSON.
+    assert answer.status == (400 if value == float("inf") else 422), answer
+    if answer.status == 422:
+        assert answer.json["field"] == field
+        assert answer.json["error"].startswith(f"{field} ")
+    assert await world.database.run(logbook.parked) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"", 400), (b"{", 400), (b"[]", 422), (b"5", 422), (b"{}", 422)]
+)
+async def test_what_is_no_wish_at_all_is_refused(
+    body: bytes, status: int, world: WholeWorld
+) -> None:
+    answer = await world.ask("POST", "/v1/rooms", body)
+
+    assert answer.status == status
+    assert "error" in answer.json
+
+
+async def test_a_body_must_be_small_and_declared(world: WholeWorld) -> None:
+    plain = {"Content-Type": "text/plain"}
+    assert (await world.ask("POST", "/v1/rooms", ROOM, headers=plain)).status == 415
+    assert (await post(world, b" " * (64 * 1024 + 1))).status == 413
+
+
+async def test_an_address_has_so_many_rooms_until_one_ends(database: Database) -> None:
+    async with whole_world(database, address_rooms=2) as world:
+        first = await opened(world)
+        await opened(world)
+        refused = await post(world)
+        world.source = OTHER
+        await opened(world)
+        world.source = Source("192.0.2.1")
+        assert (await end(world, first["id"], first["owner_key"])).status == 204
+        again = await post(world)
+
+    assert refused.status == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert again.status == 201
+
+
+async def test_rooms_asked_for_at_once_are_no_more_than_an_address_may_have(
+    database: Database,
+) -> None:
+    statuses = []
+    async with whole_world(database, address_rooms=2) as world:
+
+        async def ask() -> None:
+            statuses.append((await post(world)).status)
+
+        async with trio.open_nursery() as asking:
+            for _ in range(5):
+                asking.start_soon(ask)
+
+    assert sorted(statuses) == [201, 201, 429, 429, 429]
+
+
+async def test_a_full_server_opens_no_room(database: Database) -> None:
+    async with whole_world(database, rooms=1) as world:
+        await opened(world)
+        world.source = OTHER
+        assert is_unavailable(await post(world))
+
+
+# --- the same request again -----------------------------------------------------------------
+
+
+async def test_the_same_request_opens_one_room_also_at_once(world: WholeWorld) -> None:
+    made: list[Any] = []
+
+    async def ask() -> None:
+        made.append(await opened(world, key="once"))
+
+    async with trio.open_nursery() as asking:
+        for _ in range(4):
+            asking.start_soon(ask)
+
+    assert made == [made[0]] * 4
+    assert len(await world.database.run(logbook.parked)) == 1
+    assert (await opened(world, key="twice"))["id"] != made[0]["id"]
+
+
+async def test_another_address_does_not_get_the_room_of_a_key(world: WholeWorld) -> None:
+    mine = await opened(world, key="once")
+    world.source = OTHER
+    other = await opened(world, key="once")
+
+    assert mine["id"] != other["id"]
+    assert mine["owner_key"] != other["owner_key"]
+
+
+async def test_a_key_that_was_used_for_another_room_is_409(world: WholeWorld) -> None:
+    await opened(world, key="once")
+    answer = await post(world, {**ROOM, "capacity": 5}, "once")
+
+    assert answer.status == 409
+    assert answer.json["field"] == "Idempotency-Key"
+    assert "owner_key" not in answer.json
+
+
+async def test_a_key_of_a_room_that_has_ended_is_409(world: WholeWorld) -> None:
+    made = await opened(world, key="once")
+    [session] = await world.database.run(logbook.parked)
+    chunk = Chunk(session_id=session.id, number=1, rounds=[revealed(session, 0)])
+    await world.database.run(lambda conn: logbook.append(conn, [chunk]), write=True)
+    assert (await end(world, made["id"], made["owner_key"])).status == 204
+
+    answer = await post(world, key="once")
+    assert answer.status == 409
+    assert "has ended" in answer.json["error"]
+
+
+async def test_who_lost_the_answer_gets_it_even_with_all_rooms_taken(database: Database) -> None:
+    async with whole_world(database, address_rooms=1, rooms=1) as world:
+        made = await opened(world, key="once")
+        assert (await post(world, key="twice")).status == 429
+        assert await opened(world, key="once") == made
+
+
+async def test_a_key_holds_after_a_kill(database: Database) -> None:
+    async with whole_world(database) as world:
+        made = await opened(world, key="once")
+    async with whole_world(database) as world:
+        assert await opened(world, key="once") == made
+        assert (await world.ask("GET", made["socket"])).status == 200
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a b", "\xe9", "\x7f"])
+async def test_a_key_of_wrong_form_is_named(key: str, world: WholeWorld) -> None:
+    answer = await post(world, key=key)
+
+    assert answer.status == 400
+    assert answer.json["field"] == "Idempotency-Key"
+
+
+# --- looking --------------------------------------------------------------------------------
+
+
+async def test_a_room_is_shown_before_one_joins(world: WholeWorld) -> None:
+    made = await opened(world)
+    answer = await world.ask("GET", f"/v1/rooms/{made['id']}")
+
+    assert answer.status == 200
+    assert answer.json == {
+        **{name: made[name] for name in ("id", "name", "capacity", "deck", "opened_at")},
+        "state": "open",
+        "stage": "waiting",
+        "people": [],
+        "needs_passcode": False,
+    }
+    assert answer.headers["cache-control"] == "no-store"
+    assert made["owner_key"] not in answer.body.decode()
+
+
+async def test_a_room_of_the_other_dialect_is_shown_and_nobody_has_its_key(
+    world: WholeWorld,
+) -> None:
+    room = await world.hub.open(3)
+    assert (await world.ask("GET", f"/v1/rooms/{room.id}")).json["capacity"] == 3
+
+    assert room.lasting is not None
+    answer = await end(world, room.id, world.keys.owner_key(room.lasting.session_id))
+
+    assert answer.status == 403
+    assert world.hub.find(room.id) is room
+
+
+@pytest.mark.parametrize(
+    "room_id",
+    ["abcdef", "a", "%00", "%2e%2e", "a%0d%0ab", "%ff", "%F0%9F%98%80", "x" * 5000, "null"],
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_an_id_of_no_room_is_404(method: str, room_id: str, world: WholeWorld) -> None:
+    answer = await world.ask(method, f"/v1/rooms/{room_id}", token="key")
+
+    assert answer.status == 404
+    assert "error" in answer.json
+
+
+async def test_who_guesses_ids_is_stopped(database: Database) -> None:
+    async with whole_world(database, lookup_limit=3) as world:
+        made = await opened(world)
+        statuses = [
+            (await world.ask("GET", "/v1/rooms/abcdef")).status,
+            (await end(world, "abcdef", "key")).status,
+            (await end(world, made["id"], "key")).status,
+        ]
+        shown = await world.ask("GET", made["socket"])
+        ended = await end(world, made["id"], made["owner_key"])
+        world.source = OTHER
+        assert (await world.ask("GET", made["socket"])).status == 200
+
+    assert statuses == [404, 404, 403]
+    assert (shown.status, ended.status) == (429, 429)
+    assert int(shown.headers["retry-after"]) > 0
+
+
+async def test_other_methods_and_parameters_of_the_paths(world: WholeWorld) -> None:
+    made = await opened(world)
+    head = await world.ask("HEAD", made["socket"])
+    assert (head.status, head.body) == (200, b"")
+    for target, allowed in (
+        ("/v1/rooms", "OPTIONS, POST"),
+        (made["socket"], "DELETE, GET, HEAD, OPTIONS"),
+    ):
+        options = await world.ask("OPTIONS", target)
+        assert (options.status, options.headers["allow"]) == (204, allowed)
+        assert (await world.ask("PUT", target, {})).status == 405
+    for method, target in (("POST", "/v1/rooms"), ("GET", made["socket"])):
+        answer = await world.ask(method, f"{target}?x=1", ROOM if method == "POST" else None)
+        assert (answer.status, answer.json["field"]) == (400, "x")
+    assert len(await world.database.run(logbook.parked)) == 1
+
+
+# --- ending ---------------------------------------------------------------------------------
+
+
+async def test_the_owner_key_ends_the_room_and_that_is_on_record(world: WholeWorld) -> None:
+    made = await opened(world)
+
+    answer = await end(world, made["id"], made["owner_key"])
+
+    assert (answer.status, answer.body) == (204, b"")
+    assert await world.database.run(logbook.parked) == []
+    assert (await world.ask("GET", made["socket"])).status == 404
+    assert (await end(world, made["id"], made["owner_key"])).status == 404
+
+
+async def test_nobody_else_ends_a_room(world: WholeWorld) -> None:
+    made, other = await opened(world), await opened(world)
+    ada = await world.register("ada")
+
+    for key in (other["owner_key"], made["owner_key"][:-1], ada.token, "\xe9"):
+        answer = await end(world, made["id"], key)
+        assert (answer.status, set(answer.json)) == (403, {"error"})
+    for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer "}):
+        answer = await world.ask("DELETE", made["socket"], headers=headers)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert (await world.ask("GET", made["socket"])).status == 200
+
+
+async def test_a_parked_room_is_ended_too(database: Database) -> None:
+    async with whole_world(database) as world:
+        made = await opened(world)
+    async with whole_world(database) as world:
+        assert (await end(world, made["id"], "key")).status == 403
+        assert (await end(world, made["id"], made["owner_key"])).status == 204
+        assert await database.run(logbook.parked) == []
+
+
+# --- while something is away ----------------------------------------------------------------
+
+
+async def test_without_the_database_nothing_is_opened_or_woken(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with whole_world(database) as world:
+        made = await opened(world)
+    async with whole_world(database) as world:
+        with monkeypatch.context() as patched:
+            away(patched, world)
+            assert is_unavailable(await post(world))
+            assert is_unavailable(await post(world, key="once"))
+            assert is_unavailable(await world.ask("GET", made["socket"]))
+            assert is_unavailable(await end(world, made["id"], made["owner_key"]))
+        assert (await world.ask("GET", made["socket"])).status == 200
+        assert (await post(world, key="once")).status == 201
+
+
+async def test_a_room_whose_end_cannot_be_put_on_record_goes_on(
+    world: WholeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await opened(world)
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "available", False)
+        assert is_unavailable(await end(world, made["id"], made["owner_key"]))
+    assert (await world.ask("GET", made["socket"])).status == 200
+
+
+async def test_a_server_that_goes_away_opens_and_wakes_nothing(database: Database) -> None:
+    async with whole_world(database) as world:
+        made = await opened(world)
+    async with whole_world(database) as world:
+        world.hub.drain("bye")
+        assert is_unavailable(await post(world))
+        assert is_unavailable(await post(world, key="once"))
+        assert is_unavailable(await world.ask("GET", made["socket"]))
+        assert is_unavailable(await end(world, made["id"], made["owner_key"]))
+        assert (await world.ask("GET", "/v1/rooms/abcdef")).status == 404
+
+
+# --- the rooms of an account ----------------------------------------------------------------
+
+
+async def test_an_account_sees_the_rooms_that_it_was_in(world: WholeWorld) -> None:
+    ada, bob = await world.register("ada"), await world.register("bob")
+    for _ in range(3):
+        await opened(world)
+    sessions = await world.database.run(logbook.parked)
+    sessions.sort(key=lambda each: each.id)
+    chunks = [
+        Chunk(session_id=each.id, number=1, people=[(ada.id, 1_000.0 + place // 2)])
+        for place, each in enumerate(sessions)
+    ]
+    await world.database.run(lambda conn: logbook.append(conn, chunks), write=True)
+
+    seen, target = [], "/v1/sessions?limit=2"
+    while target:
+        page = await world.ask("GET", target, token=ada.token)
+        assert page.status == 200
+        assert page.headers["cache-control"] == "no-store"
+        seen += page.json
+        target = link_of(page) or ""
+
+    assert [each["id"] for each in seen] == [sessions[place].room_id for place in (2, 1, 0)]
+    first = seen[0]
+    assert (first["name"], first["rounds"], first["closed_at"]) == ("Refinement", 0, None)
+    assert first["joined_at"] == "1970-01-01T00:16:41Z"
+    assert (await world.ask("GET", first["results"])).status == 200
+    assert (await world.ask("GET", "/v1/sessions", token=bob.token)).json == []
+    assert (await world.ask("GET", "/v1/sessions")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("before=x", "before"),
+     ("before=", "before"), ("x=1", "x")],
+)  # fmt: skip
+async def test_a_wrong_page_is_named(query: str, field: str, world: WholeWorld) -> None:
+    ada = await world.register("ada")
+    answer = await world.ask("GET", f"/v1/sessions?{query}", token=ada.token)
+    assert (answer.status, answer.json["field"]) == (400, field)
+
+
+@pytest.mark.parametrize("id_", [-(2**63), -1, 0, 2**63 - 1])
+async def test_a_place_in_another_list_is_only_a_place(id_: int, world: WholeWorld) -> None:
+    ada = await world.register("ada")
+    for at in (-1e308, 0.0, 1e308):
+        before = Cursor(at, id_).encode()
+        answer = await world.ask("GET", f"/v1/sessions?before={before}", token=ada.token)
+        assert (answer.status, answer.json) == (200, [])

@@ -1,0 +1,89 @@
+"""An application with every route there is, and the real rooms behind those of estimation rooms."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from protocol.dialects.parley_v1 import PARLEY_V1
+from protocol.ids import RoomId
+from server.admission.allowances import Allowances
+from server.auth.seats import SeatKeys
+from server.auth.sources import Source
+from server.http.application import make_application
+from server.http.routes.chat import chat_handlers
+from server.http.routes.rooms import RoomsOverHttp, session_handler
+from server.http.serve import HttpServer
+from server.http.social import Social
+from server.rooms.hub import Hub
+from server.rooms.journal import Logbook
+from server.rooms.lasting import LastingRooms
+from server.rooms.making import RoomMaker
+from server.store.database import Database
+from server.store.results import DatabaseResults
+from server.support.counters import Counters
+from server.support.limits import Limits
+from tests.server.http.test_chat_routes import ChatWorld
+from tests.server.http.world import UNLIMITED
+from tests.server.http_client import UP, endpoints
+
+
+class WholeWorld(ChatWorld):
+    """Whoever asks does so from ``source``."""
+
+    def __init__(self, database: Database, nursery: trio.Nursery, **limited: Any) -> None:
+        super().__init__(database, nursery)
+        limits, counters = Limits(**limited), Counters()
+        self.source = Source("192.0.2.1")
+        self.results = DatabaseResults(database, self.writer)
+        self.hub = Hub(nursery, limits=limits, results=self.results, counters=counters)
+        self.lasting = LastingRooms(
+            self.hub,
+            database=database,
+            book=Logbook(self.writer, counters=counters),
+            results=self.results,
+            limits=limits,
+            make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
+        )
+        self.keys = SeatKeys(b"secret")
+        self.application = make_application(
+            store=self.results,
+            counters=counters,
+            limits=limits,
+            version="1.2.3",
+            health=lambda: UP,
+            websockets=endpoints(),
+            social=Social(
+                accounts=self.accounts,
+                database=database,
+                rules=UNLIMITED,
+                more=[*chat_handlers(database, self.rooms), session_handler(self.lasting)],
+            ),
+            rooms=RoomsOverHttp(
+                rooms=self.lasting,
+                allowances=Allowances(limits, is_live=self._is_live),
+                keys=self.keys,
+                source=lambda _: self.source,
+                limits=limits,
+            ),
+        )
+        self.server = HttpServer(self.application, limits)
+
+    def _is_live(self, room_id: RoomId) -> bool:
+        return self.hub.find(room_id) is not None or self.lasting.known(room_id)
+
+
+@asynccontextmanager
+async def whole_world(database: Database, **limited: Any) -> AsyncIterator[WholeWorld]:
+    """Run one until the end of the block, which comes like a kill."""
+    async with trio.open_nursery() as services:
+        async with trio.open_nursery() as nursery:
+            found = WholeWorld(database, nursery, **limited)
+            await found.lasting.load()
+            services.start_soon(found.writer.run)
+            services.start_soon(found.rooms.run)
+            yield found
+            found.lasting.park_all(lambda room: room.leave_process("killed"))
+            nursery.cancel_scope.cancel()
+        services.cancel_scope.cancel()
