@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from protocol.limits import KIB, MIB, SMALLEST_CAPACITY
+from protocol.limits import KIB, LONGEST_GRACE_SECONDS, MIB, SMALLEST_CAPACITY
 from server.settings.config import Settings
 from server.settings.readers import (
     NONE,
@@ -167,6 +167,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ("announce_seconds", "announce_seconds",
          "from taking a seat to sending JOIN_ROOM; then the seat is given up",
          "SECONDS", _SECONDS),
+        ("grace_seconds", "grace_seconds",
+         "for which a member of parley.v1 without a connection keeps its seat, where the creator "
+         "of the room says nothing else",
+         "SECONDS", number(0, LONGEST_GRACE_SECONDS, exclusive=False)),
         ("seats_per_account", "seats_per_account",
          "connections of one account in one chat room", "SEATS", whole(1, _MANY)),
         ("digests", "digests",
