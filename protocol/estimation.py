@@ -581,9 +581,7 @@ class Estimation:
         seat = self._state.seats.get(member)
         if seat is None or not seat.lasting:
             return []
-        if seat.answers is None:
-            seat.answers = Answers()
-        answer = seat.answers.find(command.ref)
+        answer = seat.answers.find(command.ref) if seat.answers is not None else None
         if answer is not None:
             return [tell_answer(member, answer)]
         if now < self._state.resting_until and isinstance(command.request, _PAGE_TURNING):
@@ -591,6 +589,8 @@ class Estimation:
             return [Tell(member, Failure(command.ref, Problem(ErrorCode.RESTING)))]
         effects = self._carry_out(command.request, member, seat, now)
         answer = Answer(command.ref, self._state.seq, refusal_in(effects, member))
+        if seat.answers is None:
+            seat.answers = Answers()
         seat.answers.remember(answer)
         if answer.problem is not None:
             return [tell_answer(member, answer)]
