@@ -541,7 +541,13 @@ async def test_a_snapshot_and_what_came_after_it_rebuild_the_room(
         assert len(await it.rounds(room_id, key)) == rounds
         await live(it, room_id)
         now_there = it.rules(room_id).snapshot()
-        for changed in ("seq", "generations", "seats", "expected", "resting_until"):  # by the restart
+        for changed in (
+            "seq",
+            "generations",
+            "seats",
+            "expected",
+            "resting_until",
+        ):  # by the restart
             expected.pop(changed), now_there.pop(changed)
         assert now_there == expected
 
