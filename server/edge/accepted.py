@@ -90,7 +90,7 @@ class AcceptedConnection:
         if self._stream is not None or self.sock is None:
             return bytes(await self.stream.receive_some(most))
         await trio.lowlevel.checkpoint()
-        while True:
+        while True:  # noqa: ASYNC913 - it returns or waits
             try:
                 return self.sock.recv(most)
             except BlockingIOError:

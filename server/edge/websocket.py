@@ -262,7 +262,7 @@ class WebSocket:
                 finally:
                     self._nursery = None  # what is pushed now finds no writer
                     if self._writing is not None:
-                        await self._writing.stop()
+                        await self._writing.stop()  # noqa: ASYNC102 - shielded in there
         finally:
             with trio.move_on_after(self._limits.close_seconds, shield=True):
                 await self._cut()

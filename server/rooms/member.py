@@ -198,7 +198,7 @@ class LastingMember:
             try:
                 if self._next is not None:  # it came when this had been cancelled already
                     self._next.scope.cancel()
-                    await self._carry(self._next)
+                    await self._carry(self._next)  # noqa: ASYNC102 - cancelled already
             finally:
                 if self._on_end is not None:
                     self._on_end()

@@ -198,6 +198,7 @@ class Speech:
             return
         with self._waiting:
             with trio.move_on_after(HOLD_SECONDS):
+                await trio.lowlevel.checkpoint()
                 turned = 0
                 while turned < self._turned:  # what was turned meanwhile must be on record, too
                     turned = self._turned

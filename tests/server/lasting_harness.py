@@ -159,7 +159,7 @@ async def house(database: Database, **limits: Any) -> AsyncIterator[House]:
     async with trio.open_nursery() as nursery:
         it = House(nursery, database, **limits)
         await it.lasting.load()
-        nursery.start_soon(it.lasting.run)
+        nursery.start_soon(it.lasting.run)  # noqa: ASYNC113
         await nursery.start(it.writer.run)
         try:
             yield it

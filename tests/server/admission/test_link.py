@@ -57,13 +57,13 @@ def make_link(connection: FakeConnection, inbox: Inbox, **limits: Any) -> Parley
 
 
 @pytest.mark.parametrize("ending", list(Ending))
-async def test_each_ending_has_a_cause(ending: Ending, autojump_clock: MockClock) -> None:
+async def test_each_ending_has_a_cause(ending: Ending, autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     connection = FakeConnection()
     make_link(connection, Inbox(10)).close(CLOSE_CODES[ending], "reason")
     assert connection.closes == [(CLOSE_CODES[ending], CAUSES.get(ending, Cause.REFUSED))]
 
 
-async def test_a_cause_that_is_given_counts(autojump_clock: MockClock) -> None:
+async def test_a_cause_that_is_given_counts(autojump_clock: MockClock) -> None:  # noqa: ASYNC124 - needs the clock
     connection = FakeConnection()
     make_link(connection, Inbox(10)).close(
         CLOSE_CODES[Ending.LEFT], "reason", cause=Cause.STRUCK_OUT

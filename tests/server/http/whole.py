@@ -81,8 +81,8 @@ async def whole_world(database: Database, **limited: Any) -> AsyncIterator[Whole
         async with trio.open_nursery() as nursery:
             found = WholeWorld(database, nursery, **limited)
             await found.lasting.load()
-            services.start_soon(found.writer.run)
-            services.start_soon(found.rooms.run)
+            services.start_soon(found.writer.run)  # noqa: ASYNC113
+            services.start_soon(found.rooms.run)  # noqa: ASYNC113
             yield found
             found.lasting.park_all(lambda room: room.leave_process("killed"))
             nursery.cancel_scope.cancel()
