@@ -49,3 +49,7 @@ class Answers:
             given.sort(key=lambda each: each.ref)
         if len(given) > REMEMBERED:
             del given[0]
+
+    def drop(self, answer: Answer) -> None:
+        """Forget an answer, after which the request may be judged again."""
+        self.given.remove(answer)

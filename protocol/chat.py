@@ -121,6 +121,9 @@ from protocol.talking import (
 _MOST_PENDING = 4
 """Requests of one member that may wait for the store."""
 
+_MOMENTARY = {ErrorCode.TOO_MUCH, ErrorCode.NOT_NOW, ErrorCode.TOO_FAST}
+"""Refusals that depend on the moment alone: the same request is judged anew when it comes again."""
+
 _RECOUNT = 0
 """The number of an inquiry that no request has caused: requests begin at 1."""
 
@@ -464,7 +467,9 @@ class Chat:
             case SayOnce() | EditMessage() | DeleteMessage():
                 answer = seat.answers.find(ref)
                 if answer is not None:
-                    return [tell_answer(member, answer)]
+                    if answer.problem is None or answer.problem.code not in _MOMENTARY:
+                        return [tell_answer(member, answer)]
+                    seat.answers.drop(answer)
                 return self._keep(ref, request, member, seat, now)
             case MarkRead():
                 return self._mark_read(ref, request, member, seat)
@@ -503,7 +508,7 @@ class Chat:
         seat: Seat,
         problem: Problem | None = None,
     ) -> _Effects:
-        """Answer a request that must not be carried out again."""
+        """Answer a request that must not be carried out twice."""
         answer = Answer(ref, self._seq, problem)
         seat.answers.remember(answer)
         return [*effects, tell_answer(member, answer)]

@@ -97,7 +97,16 @@ def _make_converter() -> OrjsonConverter:
 CONVERTER: Final = _make_converter()
 """Structures what comes from outside; registering more on it is for this file alone."""
 
-LENIENT: Final = CONVERTER.copy(forbid_extra_keys=False)
+def _make_lenient() -> OrjsonConverter:
+    converter = CONVERTER.copy(forbid_extra_keys=False)
+    # Chat rooms have other ids, and a client has its room's from whoever made the room.
+    converter.register_structure_hook_func(
+        lambda wanted: wanted is RoomId, lambda value, _: RoomId(_string(value))
+    )
+    return converter
+
+
+LENIENT: Final = _make_lenient()
 """The same, for clients: they ignore what a newer server says beside what they know."""
 
 

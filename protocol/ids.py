@@ -13,6 +13,9 @@ MemberId = NewType("MemberId", str)
 TicketId = NewType("TicketId", str)
 """What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
+CHAT_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
+"""Of chat rooms, whose ids people choose."""
+
 ROOM_ID_LENGTH: Final = 6
 ROOM_ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 

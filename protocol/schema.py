@@ -11,10 +11,10 @@ from typing import Any, Final, NewType, Union, get_args, get_origin
 
 import attrs
 
-from protocol import greeting, lasting
+from protocol import chat_picture, greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
-from protocol.ids import ROOM_ID_LENGTH, MemberId, RoomId, TicketId
+from protocol.ids import CHAT_ROOM_ID_PATTERN, ROOM_ID_LENGTH, MemberId, RoomId, TicketId
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
 from protocol.text import LINE_PATTERN
 
@@ -93,6 +93,7 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
+    (chat_picture.ChatPicture, "room_id"): {"pattern": CHAT_ROOM_ID_PATTERN},
     (greeting.Hello, "nonce"): {
         "minLength": parley_v1.SHORTEST_NONCE,
         "maxLength": parley_v1.LONGEST_NONCE,

@@ -57,11 +57,7 @@ def closed(schema: Any) -> Any:
 def watch() -> None:
     """Judge every message that this process writes as a server, or takes from a client."""
     patch = pytest.MonkeyPatch()
-    encode, decode, hello = (
-        parley_v1.encode_text,  # type: ignore[attr-defined]
-        parley_v1.ParleyV1.decode,
-        parley_v1.read_hello,
-    )
+    encode, decode = parley_v1.encode_text, parley_v1.ParleyV1.decode  # type: ignore[attr-defined]
 
     def encoding(payload: bytes) -> Any:
         assert_valid(Side.SERVER, payload)
@@ -72,15 +68,19 @@ def watch() -> None:
         assert_valid(Side.CLIENT, text)
         return command
 
-    def greeting(text: str) -> Any:
-        said = hello(text)
-        assert_valid(Side.CLIENT, text)
-        return said
+    def greeting(hello: Callable[[str], Any]) -> Callable[[str], Any]:
+        def read(text: str) -> Any:
+            said = hello(text)
+            assert_valid(Side.CLIENT, text)
+            return said
+
+        return read
 
     wrapped: list[tuple[object, str, Callable[..., Any]]] = [
         (parley_v1, "encode_text", encoding),
         (parley_v1.ParleyV1, "decode", decoding),
-        (parley_v1, "read_hello", greeting),
+        (parley_v1, "read_hello", greeting(parley_v1.read_hello)),
+        (parley_v1, "read_chat_hello", greeting(parley_v1.read_chat_hello)),
     ]
     for owner, name, function in wrapped:
         patch.setattr(owner, name, function)

@@ -223,6 +223,12 @@ class Lobby:
         self._visits.setdefault(identity.user.id, set()).add(visit)
         return partial(self._forget, visit, seat)
 
+    def note_return(self, room: Room[Any], member: MemberId, identity: Identity) -> None:
+        """Let a member that comes back go with the token that it has shown last."""
+        for visit in self._visits.get(identity.user.id, ()):
+            if visit.room is room and visit.member == member:
+                visit.identity = identity
+
     def keep(self, upgrade: Upgrade) -> None:
         """Let a connection keep its place that a room has now."""
         self._members.keep(upgrade.peer)

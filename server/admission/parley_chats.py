@@ -1,6 +1,7 @@
 """From an upgrade request to a seat in a chat room, or back into one, in ``parley.v1``."""
 
 import secrets
+from collections import Counter
 from typing import Final
 
 import attrs
@@ -34,8 +35,23 @@ class _Guest:
     leftover: bytes
     room_id: RoomId
     identity: Identity
+    revoked: list[Revoked]
+    """What has been revoked since it has said hello."""
     member: MemberId
     token: str
+    again: bool
+    """It has been here before."""
+
+
+@attrs.define
+class _Known:
+    """What somebody has been told before it has its seat."""
+
+    welcomed: bool = False
+    room: Room[ChatRecord] | None = None
+    """The room of which it knows something; another one of the same id may be woken later."""
+    seq: int | None = None
+    """The number up to which it knows that room."""
 
 
 class ParleyChatAdmission:
@@ -64,6 +80,7 @@ class ParleyChatAdmission:
         self._allowances = allowances
         self._keys = keys
         self._limits = limits
+        self._catching_up: Counter[int] = Counter()  # by account
 
     def routes(self) -> list[WebSocketRoute]:
         """List the endpoints."""
@@ -101,11 +118,12 @@ class ParleyChatAdmission:
         room_id = RoomId(upgrade.parameters["room_id"])
         member = self._member(room_id, user_id, hello.resume)
         token = self._keys.chat_token(room_id, user_id, member)
-        guest = _Guest(upgrade, leftover, room_id, identity, member, token)
-        welcomed, seq = False, None
+        again = hello.resume is not None
+        guest = _Guest(upgrade, leftover, room_id, identity, revoked, member, token, again)
+        known = _Known()
         if hello.resume is not None:
-            welcomed, seq = await self._catch_up(guest, hello.resume)
-        await self._admit(guest, seq, revoked, welcomed=welcomed)
+            await self._catch_up(guest, hello.resume, known)
+        await self._admit(guest, known)
 
     def _member(self, room_id: RoomId, user_id: int, resume: Resume | None) -> MemberId:
         if resume is None:
@@ -127,43 +145,59 @@ class ParleyChatAdmission:
             raise AssertionError("chat rooms are made so that members can outlive connections")
         return room, room.lasting
 
-    async def _catch_up(self, guest: _Guest, resume: Resume) -> tuple[bool, int | None]:
+    async def _catch_up(self, guest: _Guest, resume: Resume, known: _Known) -> None:
         """Tell somebody who comes back, from the store, what it has missed, however much that is.
 
-        The connection takes it at its own pace, and nobody waits for it.
-
-        Returns:
-            Whether it has been welcomed, and the number up to which it knows the room then.
+        The connection takes it at its own pace, but no faster than rooms speak, and nobody waits
+        for it. An account can do no more of this at once than it may have seats.
         """
         life, _ = read_epoch(resume.epoch)
         if resume.seq is None or life != guest.room_id:
-            return False, None
-        room, lasting = await self._wake(guest)
-        welcomed, seq = False, resume.seq
+            return
+        user_id = guest.identity.user.id
+        self._allowances.check_account(guest.upgrade.peer.source, self._catching_up[user_id])
+        self._catching_up[user_id] += 1
         try:
-            while (missed := await self._rooms.missed(guest.room_id, seq=seq)) is not None:
-                if missed.changes:
-                    frames = [PARLEY_CHAT_V1.encode(each) or b"" for each in missed.changes]
-                    if not welcomed:
-                        frames.insert(0, self._welcome(guest, lasting))
-                        welcomed = True
-                    with trio.fail_after(self._limits.write_seconds):
-                        await guest.upgrade.peer.send(b"".join(frames))
-                seq = missed.seq
-                if missed.complete or room.ended:
-                    return welcomed, seq
-        except trio.TooSlowError:
-            raise trio.BrokenResourceError from None
+            room, lasting = await self._wake(guest)
+            try:
+                await self._tell_missed(guest, room, lasting, resume.seq, known)
+            except BaseException:
+                self._rooms.let_sleep(room)
+                raise
         finally:
-            self._rooms.let_sleep(room)
-        return welcomed, None
+            self._catching_up[user_id] -= 1
+            if not self._catching_up[user_id]:
+                del self._catching_up[user_id]
+
+    async def _tell_missed(
+        self, guest: _Guest, room: Room[ChatRecord], lasting: Lasting, seq: int, known: _Known
+    ) -> None:
+        peer = guest.upgrade.peer
+        while not room.ended:
+            missed = await self._rooms.missed(guest.room_id, seq=seq)
+            if missed is None:
+                return
+            self._lobby.check_still_welcome(guest.upgrade, guest.identity, guest.revoked)
+            data = b"".join(PARLEY_CHAT_V1.encode(each) or b"" for each in missed.changes)
+            if data:
+                if not known.welcomed:
+                    data = self._welcome(guest, lasting) + data
+                    known.welcomed = True
+                try:
+                    with trio.fail_after(self._limits.write_seconds):
+                        await peer.send(data)
+                except trio.TooSlowError:
+                    raise trio.BrokenResourceError("what was missed is not taken") from None
+            seq = missed.seq
+            if missed.complete:
+                known.room, known.seq = room, seq
+                return
+            await trio.sleep(len(data) / self._limits.room_rate)
 
     def _welcome(self, guest: _Guest, lasting: Lasting) -> bytes:
         return self._lobby.welcome(lasting, guest.member, guest.token, Resumed.REPLAYED)
 
-    async def _admit(
-        self, guest: _Guest, seq: int | None, revoked: list[Revoked], *, welcomed: bool
-    ) -> None:
+    async def _admit(self, guest: _Guest, known: _Known) -> None:
         """Give somebody a seat, once all that the rules must know of it has been read."""
         user = guest.identity.user
         while True:
@@ -185,13 +219,13 @@ class ParleyChatAdmission:
             user_id=user.id,
             name=user.username,
             counted=not guest.upgrade.peer.source.unlimited,
-            seq=seq,
+            seq=known.seq if known.room is room else None,
             generation=generation,
             standing=standing,
         )
         try:
-            self._lobby.check_still_welcome(guest.upgrade, guest.identity, revoked)
-            self._seat(guest, room, entry, welcomed=welcomed)
+            self._lobby.check_still_welcome(guest.upgrade, guest.identity, guest.revoked)
+            self._seat(guest, room, entry, welcomed=known.welcomed)
         except BaseException:
             self._rooms.let_sleep(room)
             raise
@@ -211,10 +245,11 @@ class ParleyChatAdmission:
             welcomed=welcomed,
         )
         if room.resume(member, link):
+            self._lobby.note_return(room, member, guest.identity)
             return
         taken = self._lobby.memberships(guest.identity.user.id)
         self._allowances.check_account(upgrade.peer.source, taken)
         on_end = self._lobby.take_seat(upgrade, room, member, guest.identity)
-        if not room.join(member, PARLEY_CHAT_V1, link, on_end):
+        if not room.join(member, PARLEY_CHAT_V1, link, on_end, greeted=guest.again):
             on_end()
-            raise Refused(ErrorCode.SHUTTING_DOWN, "the room has just fallen asleep")
+            raise Refused(ErrorCode.NOT_NOW, "this member is just leaving the room")

@@ -10,6 +10,7 @@ from litestar.exceptions import ValidationException
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
+from protocol.ids import CHAT_ROOM_ID_PATTERN
 from protocol.limits import KIB
 from server.store.cursors import Cursor
 
@@ -25,7 +26,7 @@ LARGEST_ID: Final = 2**53 - 1
 # Two numbers of 8 bytes in base64; the first, a time, is neither infinite nor NaN.
 _CURSOR: Final = "^([A-Za-eg-z0-9-][A-Za-z0-9_-]|[f_][A-Za-z0-9-])[A-Za-z0-9_-]{19}[AQgw]$"
 
-ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
+ROOM_ID_PATTERN: Final = CHAT_ROOM_ID_PATTERN
 """The ids of chat rooms, which can stand in a path as they are; "." and ".." would be resolved."""
 
 # When a room was created, in seconds, and its id.

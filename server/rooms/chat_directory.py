@@ -261,6 +261,8 @@ class ChatRooms:
             StoreUnavailable: if the store is gone.
         """
         last_seq = self._entries[room_id].last_seq
+        if not 0 <= seq <= last_seq:
+            return None
         return await self.archive.missed(room_id, seq=seq, last_seq=last_seq)
 
     def durability(self, room_id: RoomId) -> Durability:

@@ -269,7 +269,15 @@ class Room(Generic[Recorded]):
         self._nursery.start_soon(self._attend, member, name=f"member of room {self.id}")
         return True
 
-    def join(self, member_id: MemberId, dialect: Dialect, link: Link, on_end: OnEnd) -> bool:
+    def join(
+        self,
+        member_id: MemberId,
+        dialect: Dialect,
+        link: Link,
+        on_end: OnEnd,
+        *,
+        greeted: bool = False,
+    ) -> bool:
         """Make the room own a member that outlives its connections, and its first one.
 
         Synchronous, as :meth:`admit`.
@@ -279,6 +287,7 @@ class Room(Generic[Recorded]):
             dialect: how it speaks.
             link: its connection.
             on_end: called when the member is gone for good.
+            greeted: whether it has been a member before, and knows something of the room.
 
         Returns:
             False if the room has ended, or such a member has yet to go; then the connection is
@@ -287,6 +296,7 @@ class Room(Generic[Recorded]):
         if self.ended or member_id in self._members:
             return False
         member = self._make(member_id, dialect, on_end)
+        member.greeted = greeted
         member.attach(link)
         return self.admit(member)
 

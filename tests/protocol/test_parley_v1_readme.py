@@ -7,9 +7,21 @@ from typing import Final
 import attrs
 import pytest
 
-from protocol import greeting, limits, picture
+from protocol import chat_picture, greeting, limits, picture
 from protocol.answers import REMEMBERED
-from protocol.dialects.parley_v1 import CHANGES, CLOSE_CODES, NOTICES, REQUESTS, RETRY, Error
+from protocol.chat_changes import NUMBERED_CHAT
+from protocol.chat_window import DELETED_USER, HISTORY_BYTES
+from protocol.dialects.parley_v1 import (
+    CHANGES,
+    CHAT_CHANGES,
+    CHAT_NOTICES,
+    CHAT_REQUESTS,
+    CLOSE_CODES,
+    NOTICES,
+    REQUESTS,
+    RETRY,
+    Error,
+)
 from protocol.errors import ErrorCode
 
 README: Final = (Path(__file__).parents[2] / "protocol" / "README.md").read_text("utf-8")
@@ -23,6 +35,8 @@ OF_CHAT: Final = {
     *(ErrorCode.EMPTY_MESSAGE, ErrorCode.NULL_CHARACTER, ErrorCode.TOO_MUCH),
     *(ErrorCode.TOO_MANY_SEATS, ErrorCode.NO_SUCH_MESSAGE, ErrorCode.NOT_YOURS),
 }
+OF_BOTH: Final = {ErrorCode.TOO_FAST, ErrorCode.NOT_NOW}
+"""Which chat rooms have reasons of their own for."""
 OF_CONNECTIONS: Final = {
     *(ErrorCode.STRUCK_OUT, ErrorCode.LEFT, ErrorCode.REPLACED, ErrorCode.TOO_MANY_ROOMS),
 }
@@ -90,3 +104,56 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"within {limits.ANNOUNCE_SECONDS:.0f} seconds" in CHAPTER
     assert f"{limits.ROUNDS} have been revealed" in CHAPTER
     assert f'"window": {REMEMBERED}' in CHAPTER
+
+
+# --- chat -----------------------------------------------------------------------------------
+
+
+def test_hello_and_picture_of_a_chat_room_have_these_fields() -> None:
+    assert words("Chat", table=0) == [field.name for field in attrs.fields(greeting.ChatHello)]
+    assert set(words("Chat", table=1)) == fields(chat_picture.ChatPicture)
+    told = [set(row) for row in rows("Chat", 1, table=1)]
+    for kind in (chat_picture.Attendee, chat_picture.Line, chat_picture.ReadMarker):
+        assert any(fields(kind) <= row for row in told), kind
+
+
+def test_every_change_of_a_chat_room_has_its_row_and_names_its_fields() -> None:
+    assert words("Chat", table=2) == list(CHAT_CHANGES)
+    assert tuple(CHAT_CHANGES.values())[: len(NUMBERED_CHAT)] == NUMBERED_CHAT
+    told = dict(zip(CHAT_CHANGES, rows("Chat", 1, table=2), strict=True))
+    same = {"deleted": set(told["edited"]), "edited": {"seq"}, "away": {"since"}}
+    for word, kind in CHAT_CHANGES.items():
+        assert fields(kind) <= {*told[word], "seq"} | same.get(word, set()), word
+
+
+def test_every_request_of_a_chat_room_has_its_row() -> None:
+    told = {row[0]: set(row[1:]) for row in rows("Chat", table=3)}
+    assert told == {word: fields(kind) for word, kind in CHAT_REQUESTS.items()}
+
+
+@pytest.mark.parametrize("word", CHAT_NOTICES)
+def test_everything_else_that_is_said_in_chat_rooms_is_spoken_of(word: str) -> None:
+    assert f"`{word}`" in CHAPTER
+
+
+def test_every_error_of_chat_rooms_has_its_row() -> None:
+    told = rows("Chat", table=4)
+    assert {row[0] for row in told} == {str(code) for code in OF_CHAT | OF_BOTH}
+    retried = [row[0] for row, more in zip(told, rows("Chat", 1, table=4), strict=True) if more]
+    assert set(retried) - {"too_many_seats"} == {
+        str(code) for code in (OF_CHAT | OF_BOTH) & set(RETRY)
+    }
+
+
+def test_the_numbers_of_chat_are_those_of_the_code() -> None:
+    text = " ".join(CHAPTER.partition("\n## Chat\n")[2].partition("\n## ")[0].split())
+    assert f"the last {limits.CHAT_HISTORY}, ascending" in text
+    assert f"more than {HISTORY_BYTES // limits.KIB} KiB of text" in text
+    assert f"{limits.UNREAD_MOST} stands for more" in text
+    assert f"waits for {limits.GRACE_SECONDS:.0f} seconds" in text
+    assert f"{limits.CHAT_PAGE} at most" in text
+    assert f"once in {limits.TYPING_SECONDS:.0f} seconds" in text
+    assert f"up to {limits.SEATS_PER_ACCOUNT} of an account" in text
+    assert f"{limits.CHAT_BYTES_RATE / limits.KIB:.0f} KiB/s" in text
+    assert f"burst of {limits.CHAT_BYTES_BURST // limits.KIB} KiB" in text
+    assert f"`{DELETED_USER}`" in text

@@ -25,7 +25,7 @@ from protocol.fold import OutOfOrder
 from protocol.ids import MemberId
 from protocol.lasting import Depart, Return
 from protocol.limits import CHAT_HISTORY, CHAT_PAGE, TYPING_SECONDS, UNREAD_MOST
-from protocol.messages import ChatMessage, Event, PersonJoined, PersonLeft, Refusal
+from protocol.messages import ChatMessage, Event, GrantNumbers, PersonJoined, PersonLeft, Refusal
 from protocol.talking import (
     DeleteMessage,
     EditMessage,
@@ -139,6 +139,22 @@ def test_edits_cost_what_messages_do() -> None:
     room.ask("a", 2, EditMessage(1, "y" * 8))
     room.ask("a", 3, EditMessage(1, "z" * 8))
     assert room.guests["a"].answers == {1: 1, 2: 2, 3: ErrorCode.TOO_MUCH}
+
+
+def test_what_was_refused_for_the_moment_alone_may_be_asked_again_and_takes_effect_once() -> None:
+    room = room_of("a", granted=2)
+    room.ask("a", 1, SayOnce("x"))
+    room.ask("a", 2, SayOnce("y"))
+    room.ask("a", 3, SayOnce("z"))
+    room.ask("a", 4, EditMessage(9, "?"))
+    refused = {3: ErrorCode.NOT_NOW, 4: ErrorCode.NO_SUCH_MESSAGE}
+    assert room.guests["a"].answers == {1: 1, 2: 2} | refused
+    room.do("a", GrantNumbers(10))
+    for _ in range(2):
+        room.ask("a", 3, SayOnce("z"))
+        assert room.guests["a"].answers == {1: 1, 2: 2, 3: 3, 4: ErrorCode.NO_SUCH_MESSAGE}
+    room.ask("a", 5, SayOnce("!"))
+    assert room.guests["a"].answers[5] == 4
 
 
 def test_without_a_granted_number_nothing_is_changed_either() -> None:
