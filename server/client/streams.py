@@ -84,8 +84,16 @@ class Handshaking(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send as the stream does."""
-        await self._stream.send_all(data)
+        """Send as the stream does.
+
+        Raises:
+            ConnectionAbortedError: at an end during the handshake.
+        """
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self._judge_end()
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait as the stream does."""
