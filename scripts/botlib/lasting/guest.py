@@ -35,14 +35,17 @@ class Guest:
         Raises:
             Broken: if the connection ends before that, and nobody breaks connections here.
         """
-        session, why = self._session, "closed"
-        while not session.closing:
+        session = self._session
+        why = "closed"
+        while True:
             # trio-websocket raises some in its own task, hence in a group.
             try:
                 await self._visit()
             except* (OSError, trio.TooSlowError, trio.BrokenResourceError, HandshakeError) as group:
                 why = repr(group.exceptions[0])
-            if not session.closing and not session.plan.chaos:
+            if session.closing:
+                return
+            if not session.plan.chaos:
                 raise Broken(f"{self._name}: {why}")
             await trio.sleep(self._dice.uniform(*_BACK_SECONDS))
 

@@ -40,24 +40,25 @@ async def play(plan: LastingPlan, tally: LastingTally, where: str | OwnServerPla
             await _play_rooms(house)
         return
     try:
-        async with open_server(tally) as server, trio.open_nursery() as nursery:
-            async with _house(plan, tally, server.url) as house:
-                house = attrs.evolve(
-                    house, up_at=lambda: server.up_at, starts=lambda: server.starts
+        async with (
+            open_server(tally) as server,
+            trio.open_nursery() as nursery,
+            _house(plan, tally, server.url) as house,
+        ):
+
+            async def run_torment() -> None:
+                await torment(
+                    server,
+                    lambda: tally.acknowledged / plan.votes,
+                    seed=plan.seed,
+                    kills=where.kills,
+                    stops=where.stops,
                 )
 
-                async def run_torment() -> None:
-                    await torment(
-                        server,
-                        lambda: tally.acknowledged / plan.votes,
-                        seed=plan.seed,
-                        kills=where.kills,
-                        stops=where.stops,
-                    )
-
-                nursery.start_soon(run_torment)
-                await _play_rooms(house)
-                nursery.cancel_scope.cancel()
+            nursery.start_soon(run_torment)
+            known = {"up_at": lambda: server.up_at, "starts": lambda: server.starts}
+            await _play_rooms(attrs.evolve(house, **known))
+            nursery.cancel_scope.cancel()
     except* Unusable as group:
         tally.stopped = worded(next(leaves(group)))
 
