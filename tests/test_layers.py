@@ -144,6 +144,7 @@ CATCHES_ALL: Final = {
     "server/store/writer.py": "logs and leaves out one write that fails; the others are written",
     "server/edge/listener.py": "closes the sockets already bound, then raises again",
     "scripts/botlib/link.py": "closes the stream, then raises again",
+    "scripts/botlib/lasting/play.py": "supervises one simulated room; the others go on",
     "scripts/botlib/poker.py": "supervises one simulated room; the others go on",
     "scripts/botlib/chat/rooms.py": "supervises one simulated room; the others go on",
     "scripts/botlib/social/society.py": "supervises one simulated person; the others go on",

@@ -9,6 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 NONSENSE: Final = 2
 
 
+class Nonsense(Exception):
+    """Arguments that do not go together; the text is the one line to show."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser of few words."""
 

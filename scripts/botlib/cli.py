@@ -3,8 +3,9 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from scripts.botlib.arguments import NONSENSE, Commands, Parser, number, whole, ws_url
+from scripts.botlib.arguments import NONSENSE, Commands, Nonsense, Parser, number, whole, ws_url
 from scripts.botlib.chat.cli import add_chat
+from scripts.botlib.lasting.cli import add_options, is_lasting, run_lasting
 from scripts.botlib.plan import Plan
 from scripts.botlib.poker import play
 from scripts.botlib.running import Bar, Run, conclude, seed_of
@@ -28,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_social(commands)
     try:
         options = parser.parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
     except SystemExit as stop:  # argparse knows no other way out
         return stop.code if isinstance(stop.code, int) else NONSENSE
-    run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
 
 
 def _add_poker(commands: Commands) -> None:
@@ -41,7 +42,7 @@ def _add_poker(commands: Commands) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = poker.add_argument
-    add("--url", type=ws_url, required=True, help="ws://host:port; the path is /ws unless given")
+    add("--url", type=ws_url, help="ws://host:port; the path is /ws unless given")
     add("--rooms", type=whole(1), default=1, help="rooms, all at once")
     add("--members", type=whole(2), default=5, help="members of a room, the admin included")
     add("--tickets", type=whole(1), default=3, help="tickets that each room estimates")
@@ -59,7 +60,16 @@ def _add_poker(commands: Commands) -> None:
         "server with a higher --inbound-rate",
     )
     add("--send-burst", type=whole(1), default=36, help="messages at once before that rate holds")
-    poker.set_defaults(run=_run_poker)
+    add_options(poker)
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            lasting = is_lasting(options)
+        except Nonsense as nonsense:
+            poker.error(str(nonsense))
+        return run_lasting(options) if lasting else _run_poker(options)
+
+    poker.set_defaults(run=run)
 
 
 def _run_poker(options: argparse.Namespace) -> int:

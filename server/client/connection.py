@@ -15,7 +15,7 @@ from trio_websocket import (
 )
 
 from protocol.dialects.parley_v1 import SUBPROTOCOL
-from server.client.streams import Address, Dial
+from server.client.streams import Address, Dial, Handshaking
 from server.support.errors import first_of
 
 CONNECT_SECONDS: Final = 10.0
@@ -110,7 +110,7 @@ async def _visit(
 ) -> Ended:
     async with trio.open_nursery() as nursery:
         with trio.fail_after(CONNECT_SECONDS):
-            stream = await dial(address)
+            stream = Handshaking(await dial(address))
         try:
             with trio.fail_after(CONNECT_SECONDS):
                 connection = await wrap_client_stream(
@@ -121,6 +121,7 @@ async def _visit(
                     subprotocols=[SUBPROTOCOL],
                     max_message_size=_LARGEST,
                 )
+            stream.over = True
             if connection.subprotocol == SUBPROTOCOL:
                 peer = Peer(connection)
                 await talk(peer)

@@ -57,3 +57,52 @@ async def dial(address: Address) -> trio.abc.Stream:
     return trio.SSLStream(
         stream, ssl.create_default_context(), server_hostname=address.host, https_compatible=True
     )
+
+
+class Handshaking(trio.abc.Stream):
+    """A stream whose end during a handshake is an error: trio-websocket would go on waiting."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        """Own ``stream``: closing this closes it."""
+        self.over = False
+        """The handshake is; its end is an end as any other from then on."""
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive as the stream does.
+
+        Raises:
+            ConnectionAbortedError: at an end during the handshake.
+        """
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError:
+            self._judge_end()
+            raise
+        if not data:
+            self._judge_end()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send as the stream does.
+
+        Raises:
+            ConnectionAbortedError: at an end during the handshake.
+        """
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self._judge_end()
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait as the stream does."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+    def _judge_end(self) -> None:
+        if not self.over:
+            raise ConnectionAbortedError("the connection has ended during the handshake")

@@ -315,3 +315,26 @@ def test_a_url_that_is_none_is_named(url: str) -> None:
 def test_it_must_be_said_who_comes() -> None:
     with pytest.raises(ValueError, match="one of name"):
         open_room("ws://parley.test", "Room42")
+
+
+async def test_a_connection_that_ends_during_the_handshake_is_not_waited_for(
+    autojump_clock: Clock, served: Served
+) -> None:
+    cut = 0
+
+    async def dial(address: Address) -> trio.abc.Stream:
+        nonlocal cut
+        if cut == 3:
+            return await served.dial(address)
+        ours, theirs = trio.testing.memory_stream_pair()
+        cut += 1
+        if cut > 1:
+            await ours.send_all(b"HTTP/1.1 101 Swi")
+        await ours.aclose()
+        return theirs
+
+    began = trio.current_time()
+    async with open_room("ws://parley.test", "Room42", name="Ann", dial=dial) as ann:
+        assert ann.picture.members[0].name == "Ann"
+    # Three delays of the backoff at the most, and no deadline of a connection.
+    assert trio.current_time() - began < 0.2 + 0.4 + 0.8
