@@ -97,6 +97,7 @@ def _make_converter() -> OrjsonConverter:
 CONVERTER: Final = _make_converter()
 """Structures what comes from outside; registering more on it is for this file alone."""
 
+
 def _make_lenient() -> OrjsonConverter:
     converter = CONVERTER.copy(forbid_extra_keys=False)
     # Chat rooms have other ids, and a client has its room's from whoever made the room.
