@@ -151,8 +151,7 @@ class ParleyChatAdmission:
         The connection takes it at its own pace, but no faster than rooms speak, and nobody waits
         for it. An account can do no more of this at once than it may have seats.
         """
-        life, _ = read_epoch(resume.epoch)
-        if resume.seq is None or life != guest.room_id:
+        if resume.seq is None:
             return
         user_id = guest.identity.user.id
         self._allowances.check_account(guest.upgrade.peer.source, self._catching_up[user_id])
@@ -160,7 +159,8 @@ class ParleyChatAdmission:
         try:
             room, lasting = await self._wake(guest)
             try:
-                await self._tell_missed(guest, room, lasting, resume.seq, known)
+                if read_epoch(resume.epoch)[0] == read_epoch(lasting.epoch)[0]:
+                    await self._tell_missed(guest, room, lasting, resume.seq, known)
             except BaseException:
                 self._rooms.let_sleep(room)
                 raise

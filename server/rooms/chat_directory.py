@@ -176,7 +176,7 @@ class ChatRooms:
             clock=self._clock,
             lasting=Lasting(
                 session_id=0,
-                epoch=f"{entry.room_id}.{rules.generation}",
+                epoch=f"{entry.room_id}@{entry.created_at * 1000:.0f}.{rules.generation}",
                 snapshot_for=rules.snapshot_for,
                 seq=lambda: rules.seq,
                 record=self.durability(entry.room_id),
@@ -206,7 +206,7 @@ class ChatRooms:
             found = None
             if woken is not None:
                 entry.last_seq, entry.granted = woken.last_seq, woken.granted
-                entry.remembered = True
+                entry.created_at, entry.remembered = woken.created_at, True
                 found = woken.name, merged(woken.recent, (), CHAT_HISTORY)
         if found is None:
             raise Refused(ErrorCode.NO_SUCH_ROOM, f"there is no room {room_id}", "roomId")

@@ -116,6 +116,8 @@ class Entry:
     """The number of the last message, if the numbers are remembered."""
     granted: int = 0
     """Numbers up to this one are on record as given out."""
+    created_at: float = 0.0
+    """When it was made: tells it from earlier rooms of the same id."""
     remembered: bool = False
     """Whether these numbers mean anything."""
     asking: bool = False

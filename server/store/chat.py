@@ -31,6 +31,8 @@ class WokenRoom:
 
     name: str
     """What people call it."""
+    created_at: float
+    """When it was made, in Unix seconds."""
     last_seq: int
     """The highest sequence number that anybody may have been told."""
     granted: int
@@ -190,18 +192,18 @@ def wake_room(conn: sa.Connection, room_id: str, *, block: int, limit: int) -> W
         return None
     wanted = chat_rooms.c.id == room_id
     found = conn.execute(
-        sa.select(chat_rooms.c.name, chat_rooms.c.granted_seq)
+        sa.select(chat_rooms.c.name, chat_rooms.c.created_at, chat_rooms.c.granted_seq)
         .where(wanted)
         .with_for_update(key_share=True)
     ).one_or_none()
     if found is None:
         return None
-    name, told = found
+    name, created_at, told = found
     # Rooms that are older than the record have messages and nothing on it.
     seq = max(told, last_seq(conn, room_id))
     conn.execute(sa.update(chat_rooms).where(wanted).values(granted_seq=seq + block))
     recent = history(conn, room_id, before_seq=None, limit=limit)
-    return WokenRoom(name, seq, seq + block, recent)
+    return WokenRoom(name, created_at, seq, seq + block, recent)
 
 
 def grant_numbers(conn: sa.Connection, *, room_id: str, up_to: int) -> None:

@@ -117,19 +117,19 @@ def test_a_room_goes_on_above_every_number_that_may_have_been_told(conn: sa.Conn
     ann = add_user(conn)
     add_room(conn)
     assert chat.wake_room(conn, "lobby", block=10, limit=3) == chat.WokenRoom(
-        "The lobby", 0, 10, []
+        "The lobby", 1.0, 0, 10, []
     )
     said = [message(seq, f"m{seq}", author=ann) for seq in range(1, 6)]
     chat.append(conn, said)
 
     # It is woken again although it has not been put to sleep: somebody was killed.
     assert chat.wake_room(conn, "lobby", block=10, limit=3) == chat.WokenRoom(
-        "The lobby", 10, 20, said[-3:]
+        "The lobby", 1.0, 10, 20, said[-3:]
     )
     chat.grant_numbers(conn, room_id="lobby", up_to=30)
     chat.grant_numbers(conn, room_id="lobby", up_to=25)
     assert chat.wake_room(conn, "lobby", block=10, limit=0) == chat.WokenRoom(
-        "The lobby", 30, 40, []
+        "The lobby", 1.0, 30, 40, []
     )
 
 
@@ -141,7 +141,9 @@ def test_numbers_that_nobody_was_told_are_given_out_later(conn: sa.Connection) -
     chat.release_numbers(conn, numbers=[("lobby", 3), ("attic", 0), ("gone", 7)])
 
     woken = [chat.wake_room(conn, each, block=5, limit=0) for each in ("lobby", "attic", "cellar")]
-    assert woken == [chat.WokenRoom("The lobby", *each, []) for each in ((3, 8), (0, 5), (10, 15))]
+    assert woken == [
+        chat.WokenRoom("The lobby", 1.0, *each, []) for each in ((3, 8), (0, 5), (10, 15))
+    ]
 
 
 def test_a_room_from_before_the_record_goes_on_above_its_messages(conn: sa.Connection) -> None:
@@ -150,7 +152,7 @@ def test_a_room_from_before_the_record_goes_on_above_its_messages(conn: sa.Conne
 
     woken = chat.wake_room(conn, "lobby", block=10, limit=0)
 
-    assert woken == chat.WokenRoom("The lobby", 7, 17, [])
+    assert woken == chat.WokenRoom("The lobby", 1.0, 7, 17, [])
 
 
 @pytest.mark.parametrize("room_id", ["", "Lobby", "a\0b", "\udcff"])

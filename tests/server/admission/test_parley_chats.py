@@ -63,6 +63,7 @@ from tests.server.harness import (
 )
 
 SOMEBODY = MemberId("0011223344556677")
+EPOCH = "lobby@1000.0"
 BOTH = pytest.mark.parametrize("wire", WIRES)
 
 settled = trio.testing.wait_all_tasks_blocked
@@ -591,7 +592,7 @@ async def test_a_slow_reader_gets_all_that_it_has_missed_page_by_page(
         it.database.tell(user, count)
         witness = None if asleep else await it.enter(it.person("Bob"))
         resume = {
-            "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY), "seq": 0, "epoch": f"{LOBBY}.0",
+            "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY), "seq": 0, "epoch": EPOCH,
         }  # fmt: skip
         ada = await it.hello(token=token.text, resume=resume, small=True)
         if witness is not None:  # nobody waits for it
@@ -611,7 +612,7 @@ async def test_who_does_not_take_what_it_has_missed_is_cut_off(autojump_clock: M
         resume = {
             "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY),
             "seq": 1,
-            "epoch": "lobby.0",
+            "epoch": EPOCH,
         }
         await it.hello(token=it.login(user).text, resume=resume, small=True)
         await trio.sleep(4)
@@ -632,7 +633,7 @@ async def test_an_account_catches_up_no_more_often_at_once_than_it_may_have_seat
         resume = {
             "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY),
             "seq": 1,
-            "epoch": "lobby.0",
+            "epoch": EPOCH,
         }
         for _ in range(2):
             await it.hello(token=token.text, resume=resume, small=True)
@@ -654,7 +655,7 @@ async def test_an_account_catches_up_no_more_often_at_once_than_it_may_have_seat
         ({"seq": 2**63}, "snapshot"),
         ({"epoch": ""}, "snapshot"),
         ({"epoch": "attic.0"}, "snapshot"),
-        ({"epoch": "lobby.x"}, "snapshot"),
+        ({"epoch": "lobby@1000.x"}, "snapshot"),
     ],
 )
 @pytest.mark.parametrize("asleep", [False, True])
@@ -763,7 +764,7 @@ async def test_many_who_come_back_at_once_wake_their_room_once(autojump_clock: M
             for number, user in enumerate(users):
                 resume = {
                     "token": it.keys.chat_token(LOBBY, user.id, MemberId(f"{number:016x}")),
-                    "seq": 1 + number % 5, "epoch": "lobby.0",
+                    "seq": 1 + number % 5, "epoch": EPOCH,
                 }  # fmt: skip
                 talkers.append(await it.hello(token=it.login(user).text, resume=resume))
             await settled()
@@ -820,7 +821,7 @@ async def test_a_token_that_ends_ends_what_is_told_of_missed_messages(
         resume = {
             "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY),
             "seq": 0,
-            "epoch": "lobby.0",
+            "epoch": EPOCH,
         }
         ada = await it.hello(token=token.text, resume=resume, small=True)
         await settled()
@@ -840,7 +841,7 @@ async def test_the_store_may_go_before_all_is_told(pages: int, autojump_clock: M
         resume = {
             "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY),
             "seq": 0,
-            "epoch": "lobby.0",
+            "epoch": EPOCH,
         }
         if pages:
             ada = await it.hello(token=token.text, resume=resume, small=True)
@@ -857,7 +858,7 @@ async def test_the_store_may_go_before_all_is_told(pages: int, autojump_clock: M
         ]  # fmt: skip
         assert (heard[-2]["code"], heard[-1]["reason"], code) == ("not_now", "busy", 4004)
         it.database.gone = False
-        ada.welcome = {"token": resume["token"], "epoch": "lobby.0"}
+        ada.welcome = {"token": resume["token"], "epoch": EPOCH}
         await settled()
         assert it.counters.rooms_current == 0
         again = await it.hello(token=token.text, resume=resume)
@@ -872,7 +873,7 @@ async def test_a_room_may_be_deleted_while_it_is_read(autojump_clock: MockClock)
         resume = {
             "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY),
             "seq": 0,
-            "epoch": "lobby.0",
+            "epoch": EPOCH,
         }
         ada = await it.hello(token=token.text, resume=resume, small=True)
         await settled()
@@ -883,6 +884,27 @@ async def test_a_room_may_be_deleted_while_it_is_read(autojump_clock: MockClock)
         await it.rooms.delete(LOBBY, remove)
         heard, code = await ada.rest()
         assert (heard[-1]["reason"], code) == ("no_such_room", 4504)
+
+
+async def test_a_room_may_be_made_anew_by_the_same_id(autojump_clock: MockClock) -> None:
+    async with site() as it:
+        token = it.person("Ada")
+        ada = await it.enter(token)
+        await ada.saved(await ada.ask("say", 1, text="before"))
+
+        async def remove() -> None:
+            it.database.now(lambda conn: chat.delete_room(conn, LOBBY))
+
+        await it.rooms.delete(LOBBY, remove)
+        await ada.rest()
+        it.database.now(
+            lambda conn: chat.create_room(conn, id=LOBBY, name="New", creator_id=None, now=2.0)
+        )
+        bob = await it.enter(it.person("Bob"))
+        await bob.saved(await bob.ask("say", 1, text="after"))
+        again = await it.back(token, ada)
+        assert again.welcome["resumed"] == "snapshot"
+        assert again.texts == ["after"]
 
 
 @BOTH
@@ -940,7 +962,7 @@ def test_it_may_be_cancelled_at_any_step(wire: Wire, way: str) -> None:
             token = it.login(user)
             it.database.tell(user, CHAT_PAGE + 5)
             resume: dict[str, object] = {
-                "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY), "seq": 1, "epoch": "lobby.0",
+                "token": it.keys.chat_token(LOBBY, user.id, SOMEBODY), "seq": 1, "epoch": EPOCH,
             }  # fmt: skip
             if way == "resume":
                 await it.hello(token=token.text, resume=resume)
