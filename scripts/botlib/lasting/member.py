@@ -17,6 +17,8 @@ from protocol.client_happenings import (
     Undone,
     Welcomed,
 )
+from protocol.dialects.parley_v1 import Error
+from protocol.errors import ErrorCode
 from protocol.greeting import Hello, Resumed
 from protocol.lasting import CastCard
 from scripts.botlib.failures import Broken
@@ -140,13 +142,21 @@ class Member:
             case Misunderstood(why):
                 self._fault("misunderstood", why)
             case Complained(error):
-                if error.ref not in self.wires.repeated:
+                if error.ref not in self.wires.repeated and not self._may_be_lost(error):
                     self._fault("complaint", f"{error}")
             case Over():
                 self.over.set()
                 if not session.closing:
                     self._fault("thrown-out", f"{happening}")
                     raise Broken(f"{self.name}: {RoomOver(happening)}")
+
+    def _may_be_lost(self, error: Error) -> bool:
+        """Tell whether this says no more than that a server died before the welcome was on record.
+
+        Then the client comes again as somebody new; if it does not, it is over, which is judged.
+        """
+        lost = error.code == ErrorCode.WRONG_KEY and bool(self._session.starts())
+        return lost or (error.code == ErrorCode.NO_SUCH_ROOM and self._session.closing)
 
     def _fault(self, rule: str, detail: str) -> None:
         self._session.report(Violation(rule, self.name, detail))

@@ -56,8 +56,8 @@ async def play(plan: LastingPlan, tally: LastingTally, where: str | OwnServerPla
                 )
 
             nursery.start_soon(run_torment)
-            known = {"up_at": lambda: server.up_at, "starts": lambda: server.starts}
-            await _play_rooms(attrs.evolve(house, **known))
+            own = attrs.evolve(house, up_at=lambda: server.up_at, starts=lambda: server.starts)
+            await _play_rooms(own)
             nursery.cancel_scope.cancel()
     except* Unusable as group:
         tally.stopped = worded(next(leaves(group)))
