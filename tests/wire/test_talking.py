@@ -45,7 +45,7 @@ class Talker:
 
     async def say(self, text: str) -> None:
         """Say something, as soon as there is a place in the window."""
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(PATIENCE):  # noqa: ASYNC912
             while len(self.kept) >= WINDOW and await self.listen():
                 pass
         self.ref += 1
@@ -123,7 +123,7 @@ class Talker:
         assert text == message["text"]
 
     async def listen_until_saved(self) -> None:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(PATIENCE):  # noqa: ASYNC912
             while self.kept:
                 assert await self.listen()
 

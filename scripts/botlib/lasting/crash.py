@@ -82,7 +82,7 @@ class OwnServer:
                 stderr=log,
             )
         said = b""
-        with trio.move_on_after(_START_SECONDS):
+        with trio.move_on_after(_START_SECONDS):  # noqa: ASYNC912
             while not said.endswith(b"\n"):
                 more = await self._out.receive_some()
                 if not more:

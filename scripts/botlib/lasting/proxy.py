@@ -104,7 +104,7 @@ async def open_proxy(tally: LastingTally) -> AsyncIterator[Proxy]:
     listeners = await trio.open_tcp_listeners(0, host=_HERE)
     proxy = Proxy(tally, listeners[0].socket.getsockname()[1])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, proxy.carry, listeners)
+        nursery.start_soon(trio.serve_listeners, proxy.carry, listeners)  # noqa: ASYNC113
         yield proxy
         nursery.cancel_scope.cancel()
 

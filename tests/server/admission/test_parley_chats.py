@@ -878,7 +878,7 @@ async def test_a_room_may_be_deleted_while_it_is_read(autojump_clock: MockClock)
         ada = await it.hello(token=token.text, resume=resume, small=True)
         await settled()
 
-        async def remove() -> None:
+        async def remove() -> None:  # noqa: ASYNC124
             it.database.now(lambda conn: chat.delete_room(conn, LOBBY))
 
         await it.rooms.delete(LOBBY, remove)
@@ -892,7 +892,7 @@ async def test_a_room_may_be_made_anew_by_the_same_id(autojump_clock: MockClock)
         ada = await it.enter(token)
         await ada.saved(await ada.ask("say", 1, text="before"))
 
-        async def remove() -> None:
+        async def remove() -> None:  # noqa: ASYNC124
             it.database.now(lambda conn: chat.delete_room(conn, LOBBY))
 
         await it.rooms.delete(LOBBY, remove)
