@@ -442,6 +442,9 @@ class Estimation:
         if not state.grace_seconds:
             return self._expire(member)
         seat.here, seat.since = False, now
+        if now < state.resting_until:  # perhaps it has not asked for everything again
+            state.expected.add(member)
+            state.resting_until = state.rest_ends
         return [
             SetTimer(member, state.grace_seconds),
             TellAll(WentAway(self._next(), member, now)),
@@ -456,7 +459,7 @@ class Estimation:
         if not seat.here:
             seat.here, seat.since = True, now
             effects += [ClearTimer(member), TellAll(CameBack(self._next(), member, now))]
-        if member in self._state.expected:
+        if now < self._state.resting_until:
             self._welcome_back(member, now)
         return [*effects, Greet(member, self._known(command)), Subscribe(member)]
 
@@ -465,7 +468,7 @@ class Estimation:
         state = self._state
         state.expected.discard(member)
         if not state.expected:
-            state.resting_until = min(state.resting_until, now + ASK_AGAIN_SECONDS)
+            state.resting_until = min(state.rest_ends, now + ASK_AGAIN_SECONDS)
 
     def _known(self, command: Return) -> int | None:
         """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
@@ -540,7 +543,8 @@ class Estimation:
         state.expected = {
             member for member, seat in state.seats.items() if seat.lasting and seat.here
         }
-        state.resting_until = now + REST_SECONDS if state.expected else 0.0
+        state.rest_ends = now + REST_SECONDS if state.expected else 0.0
+        state.resting_until = state.rest_ends
         if not state.seats:
             return [SetTimer(NOBODY, EMPTY_SECONDS)]
         effects: Effects = []

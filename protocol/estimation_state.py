@@ -90,10 +90,12 @@ class State:
     """For each time that the room has been started, the number of the last change before: of an
     earlier generation, what came after that number has never been."""
     expected: set[MemberId] = attrs.Factory(set)
-    """Who was here before the last restart, and is not back yet."""
+    """Who was here before the last restart, or has been here in the rest after it, and is away."""
     resting_until: float = 0.0
     """Until then nobody turns the page: those who are expected may have to ask again for what the
     last server acknowledged and did not keep."""
+    rest_ends: float = 0.0
+    """When that is over at the latest, whoever is still expected."""
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
     round: int = 0
     ticket: TicketId = _NO_TICKET
@@ -186,7 +188,9 @@ def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
 def to_plain(state: State) -> dict[str, Any]:
     """Give a room as plain data, which JSON can hold."""
     plain: dict[str, Any] = CONVERTER.unstructure(state)
-    plain["waited_for"] = list(waiting_for(state))  # so that equal rooms are stored alike
+    # In the order of the seats, so that equal rooms are stored alike.
+    plain["waited_for"] = list(waiting_for(state))
+    plain["expected"] = [member for member in state.seats if member in state.expected]
     plain["version"] = STATE_VERSION
     return plain
 

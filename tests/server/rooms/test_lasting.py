@@ -547,6 +547,7 @@ async def test_a_snapshot_and_what_came_after_it_rebuild_the_room(
             "seats",
             "expected",
             "resting_until",
+            "rest_ends",
         ):  # by the restart
             expected.pop(changed), now_there.pop(changed)
         assert now_there == expected
