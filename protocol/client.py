@@ -90,8 +90,10 @@ class Client:
         self._greeted = False
         self._goodbye: Goodbye | None = None
         self._error: Error | None = None
+        self._unsaved = False
+        """It has come as somebody new, and that is not known to be saved."""
         self._joined: int | None = None
-        """The number of the change by which it came, until that is saved."""
+        """The number up to which everything must be saved for that, once it is known."""
         self._left_at = 0.0
         self._heard_at = 0.0
         self._back_at: float | None = None
@@ -234,7 +236,7 @@ class Client:
                 yield from self._take_error(said, now)
             case changes.Saved(seq):
                 if self._joined is not None and self._joined <= seq:
-                    self._joined = None
+                    self._unsaved, self._joined = False, None
                 refs = self._outbox.save(seq)
                 if refs:
                     yield Stored(refs)
@@ -258,6 +260,9 @@ class Client:
             raise OutOfOrder("the server goes on from a picture that is not there")
         self._move(Trigger.RESUMED if resumed else Trigger.WELCOME)
         self._view.valid = resumed
+        # Whatever follows: a hello that is repeated may find the seat that the first one took.
+        if self.welcome is None and self._hello.resume is None:
+            self._unsaved, self._joined = True, None
         self.welcome = welcome
         for ref in self._outbox.rewind(welcome.limits.window, lasting=welcome.lasting):
             self._view.doubt(ref)
@@ -267,7 +272,7 @@ class Client:
         if self.standing is Standing.GREETING:
             raise OutOfOrder("a snapshot before the welcome")
         self._move(Trigger.SNAPSHOT)
-        if self.welcome is not None and self.welcome.resumed is Resumed.NO:
+        if self._unsaved and self._joined is None:
             self._joined = snapshot.picture.seq
         yield from self._view.load(snapshot)
 
@@ -308,10 +313,11 @@ class Client:
 
     def _is_lost(self, now: float) -> bool:
         """Tell whether the server has forgotten this member, and not given its seat up."""
-        known = self.picture
-        if self.standing is not Standing.GREETING or self._joined is None or known is None:
+        if self.standing is not Standing.GREETING or not self._unsaved or self.welcome is None:
             return False
-        return now - self._left_at < known.grace_seconds
+        # Of a room that was never shown, nobody knows what was missed by coming late.
+        known = self.picture
+        return known is None or now - self._left_at < known.grace_seconds
 
     def _introduction(self) -> Hello:
         if self.welcome is None:

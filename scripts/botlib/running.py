@@ -1,4 +1,4 @@
-"""Runs bots until they are done or SIGINT comes, shows how far they are, and tells the outcome."""
+"""Runs bots until they are done or interrupted, shows how far they are, and tells the outcome."""
 
 import json
 import random
@@ -82,7 +82,8 @@ async def _watch(run: Run) -> None:
 
 
 async def _heed_interrupt(scope: trio.CancelScope, findings: Findings) -> None:
-    with trio.open_signal_receiver(signal.SIGINT) as signals:
+    # By SIGTERM, too: a server of their own must not be left behind.
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             findings.interrupted = True
             scope.cancel()

@@ -217,6 +217,34 @@ def test_a_member_that_a_crash_has_lost_comes_as_somebody_new() -> None:
     assert sent(client, 59.0)[0]["name"] == "Ann"
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_so_does_one_whose_first_welcome_or_picture_was_lost_too(shown: bool) -> None:
+    client = new_client()
+    client.opened(0.0)
+    client.to_send(0.0)
+    assert back(client)[0]["name"] == "Ann"
+    client.receive(welcome("snapshot"), 0.0)  # the same hello finds the seat that it took
+    if shown:
+        client.receive(snapshot(a_room()), 0.0)
+    assert back(client)[0]["resume"]["token"] == "t"
+
+    again = client.closed(CLOSE_CODES[Ending.WRONG_KEY], 0.0)
+
+    assert isinstance(again, Again)
+    client.opened(1.0)
+    assert sent(client, 1.0)[0]["name"] == "Ann"
+
+
+def test_one_that_had_a_seat_before_is_not_lost_but_out() -> None:
+    client = new_client(Hello(resume=Resume(token="t")))
+    client.opened(0.0)
+    client.to_send(0.0)
+    client.receive(welcome("snapshot"), 0.0)
+    client.receive(snapshot(a_room()), 0.0)
+    back(client)
+    assert isinstance(client.closed(CLOSE_CODES[Ending.WRONG_KEY], 0.0), Over)
+
+
 @pytest.mark.parametrize("saved", [True, False])
 def test_one_whose_grace_is_over_does_not(saved: bool) -> None:
     client = inside()

@@ -321,7 +321,8 @@ async def test_a_cut_connection_fails() -> None:
     assert "without a close frame" in outcome["listed_errors"][0]
 
 
-async def test_an_interrupt_ends_with_what_was_measured() -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupt_ends_with_what_was_measured(sign: signal.Signals) -> None:
     server = FakeServer(lambda: honest, expected=5)
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
@@ -332,7 +333,7 @@ async def test_an_interrupt_ends_with_what_was_measured() -> None:
         assert process.stdout is not None
         with trio.fail_after(20):
             await server.all_there.wait()
-            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, sign)
             shown = b"".join([chunk async for chunk in process.stdout])
             code = await process.wait()
         nursery.cancel_scope.cancel()

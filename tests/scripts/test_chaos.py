@@ -7,7 +7,7 @@ from tests.scripts.test_bots_cli import bots
 
 
 async def outcome(*arguments: str) -> dict[str, Any]:
-    done = await bots("poker", "--server", "--seed", "1", "--json", *arguments)
+    done = await bots("poker", "--server", "--seed", "8", "--json", *arguments)
     assert not done.stderr, done.stderr.decode()
     told: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == 0, told

@@ -21,6 +21,7 @@ from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
 from protocol.greeting import Hello, Resumed
 from protocol.lasting import CastCard
+from protocol.limits import REST_SECONDS
 from scripts.botlib.failures import Broken
 from scripts.botlib.lasting.proxy import Wires
 from scripts.botlib.lasting.record import Record
@@ -137,8 +138,12 @@ class Member:
                 session.go_on()
                 tally.acknowledged += isinstance(request, CastCard)
             case Undone(ref, request, error):
-                tally.undone += 1
-                self._fault("undone", f"{ref} {request}: {error.code}")
+                since = trio.current_time() - session.up_at()
+                if since > REST_SECONDS:  # nobody waits longer for what must be asked again
+                    tally.undone += 1
+                else:
+                    detail = f"{ref} {request}: {error.code} {since:.1f} s after the start"
+                    self._fault("undone", detail)
             case Misunderstood(why):
                 self._fault("misunderstood", why)
             case Complained(error):

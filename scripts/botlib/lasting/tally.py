@@ -19,7 +19,8 @@ class LastingTally(Findings):
     acknowledged: int = 0
     """Votes, changed ones included."""
     undone: int = 0
-    """Votes that a server which came back to an older state has refused in the end."""
+    """Votes that a killed server had acknowledged and not kept, of members who came back only when
+    the room had waited long enough for them."""
     repeats: int = 0
     """Requests that were sent again on top of what the client library sends again."""
     cuts: Counter[str] = attrs.field(factory=Counter)
