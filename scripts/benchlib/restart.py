@@ -18,7 +18,8 @@ from scripts.benchlib.tongues import EstimateX, ParleyV1
 _AT_ONCE: Final = 100
 """Members who are on their way at the same time."""
 _STOP_SECONDS: Final = 60.0
-_CALM_SECONDS: Final = 0.2
+_REST_SECONDS: Final = 1.5
+"""After a restart, rooms turn no page until a second after the last member came back."""
 _NEW_ROOM: Final = 5
 """Members of the room that is opened and played in while all the others come back."""
 
@@ -97,7 +98,7 @@ def _come_back(server: Server, rooms: list[Room], shape: Shape) -> Figures:
         cpu = cpu_seconds(server.pid) - cpu
         watched.rest()
         crowd.settle()
-        time.sleep(_CALM_SECONDS)
+        time.sleep(_REST_SECONDS)
         _play_once(crowd, shape)
     return {
         "back_s": back - begun,

@@ -96,6 +96,34 @@ def test_a_quick_run_measures_everything_of_both_servers(tmp_path: Path) -> None
     assert len(svg.findall(f"{SVG}polyline")) == 8  # four lines and their keys
 
 
+@pytest.mark.timeout(120)
+def test_a_quick_run_measures_one_dialect_beside_the_other_and_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+
+    only = ("--only", "rounds,connect,latency,teardown,restart")
+    with bench("--quick", "--dialect", "both", *only, "--json", str(file)) as process:
+        out, complaints = process.communicate()
+
+    assert process.returncode == 0, complaints
+    assert "us/resume" in out
+    read = json.loads(file.read_text())
+    assert read["options"]["dialect"] == "both"
+    experiments = read["experiments"]
+    for name in ("rounds", "connect", "latency", "teardown"):
+        [case] = experiments[name]["cases"].values()
+        assert set(case) == {"parley.v1", "parley", "ratio"}
+        assert case["ratio"]
+    [joined] = experiments["connect"]["cases"].values()
+    assert {"us_per_cut", "us_per_resume"} <= joined["parley.v1"]["median"].keys()
+    assert joined["parley.v1"]["median"]["replayed_percent"] == 100
+    [restarted] = experiments["restart"]["cases"].values()
+    assert set(restarted) == {"parley.v1", "ratio"}
+    assert not restarted["ratio"]
+    found = restarted["parley.v1"]["median"]
+    assert {"stop_s", "start_s", "back_s", "us_per_return"} <= found.keys()
+    assert found["rounds"] >= 1
+
+
 def test_a_terminated_run_leaves_no_server_behind() -> None:
     with bench("--alone", "--only", "latency", "--rooms", "2", "--members", "3") as process:
         servers: list[int] = []
@@ -319,6 +347,26 @@ def test_without_the_peer_there_is_no_ratio() -> None:
 
     assert "ratio" not in table(found)
     assert found.ratios("5x5") == {}
+
+
+def test_what_only_one_kind_has_is_a_gap_in_the_table_of_the_other() -> None:
+    columns = (
+        Column("cost", "us", 1, compared=True),
+        Column("resumed", "resumed", compared=True),
+        Column("never", "never"),
+    )
+    found = Results(Experiment("made-up", "Made up", columns, ()))
+    found.add("5x5", Kind.PARLEY, {"cost": 10.0})
+    found.add("5x5", Kind.PARLEY_V1, {"cost": 30.0, "resumed": 7.0})
+
+    _, heads, *rows = table(found).splitlines()
+
+    assert heads.split() == ["us", "resumed"]
+    assert [row.split() for row in rows] == [
+        ["5x5", "parley", "10.0"],
+        ["parley.v1", "30.0", "7"],
+        ["ratio", "3.00", "(3.00-3.00)"],
+    ]
 
 
 def test_json_is_strict_about_what_could_not_be_measured(results: Results) -> None:

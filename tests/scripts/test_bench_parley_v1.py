@@ -13,13 +13,13 @@ from protocol.greeting import Goodbye, ServerPing
 from protocol.ids import MemberId, TicketId
 from protocol.lasting import BeginRound, CastCard, CloseRoom, Numbered, RevealRound, Role
 from protocol.messages import Refusal
-from protocol.picture import Seated, Shown, ShownVote, Stage, abilities
+from protocol.picture import May, Seated, Shown, ShownVote
 from protocol.statistics import summarize
 from scripts.benchlib.wire import ASK, BEGIN, EACH, PING, REVEAL, WRONG
 from scripts.benchlib.wire_v1 import closing, deliveries, moves, scan, texts
 
 MEMBERS = [MemberId(f"{number:08x}") for number in range(150)]
-VOTING = abilities(Stage.VOTING, votes=True)
+MAY = May(("leave",), ("vote",), ("reveal", "close"))
 
 
 def told(event: Any) -> bytes:
@@ -30,14 +30,14 @@ def told(event: Any) -> bytes:
 
 def a_round(first: int) -> list[Change | Ack]:
     """Everything that its owner is told in one round, from this number on."""
-    begun = Begun(first, 1, "T-1", 1.5, tuple(MEMBERS), abilities(Stage.VOTING, votes=False))
+    begun = Begun(first, 1, "T-1", 1.5, tuple(MEMBERS), MAY)
     said: list[Change | Ack] = [Ack(1, first), begun]
     for place, member in enumerate(MEMBERS):
         seq, last = first + 1 + place, member == MEMBERS[-1]
-        said.append(Voted(seq, member, last, None if place else VOTING))
+        said.append(Voted(seq, member, last, None if place else MAY))
     votes = tuple(ShownVote(member, "Ann", "5") for member in MEMBERS)
     shown = Shown(1, "T-1", votes, summarize(vote.card for vote in votes), 2.5)
-    revealed = Revealed(first + 1 + len(MEMBERS), shown, abilities(Stage.REVEALED, votes=False))
+    revealed = Revealed(first + 1 + len(MEMBERS), shown, MAY)
     return [*said, Ack(2, first + 1), Ack(3, first + 1 + len(MEMBERS)), revealed]
 
 
