@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 import attrs
 
-from scripts.benchlib.experiments import FULL, NAMES, QUICK, Experiment, Plan, make
+from scripts.benchlib.experiments import FULL, NAMES, ON_DEMAND, QUICK, Experiment, Plan, make
 from scripts.benchlib.plot import Line, draw
 from scripts.benchlib.report import Results, as_json, machine, table
 from scripts.benchlib.seats import Misbehaved
@@ -25,8 +25,13 @@ FAILED: Final = 1
 NONSENSE: Final = 2
 INTERRUPTED: Final = 130  # as a shell reports a death by SIGINT
 
-_COLOURS: Final = {Kind.PARLEY: "#1f77b4", Kind.PEER: "#d62728"}
+_COLOURS: Final = {Kind.PARLEY_V1: "#2ca02c", Kind.PARLEY: "#1f77b4", Kind.PEER: "#d62728"}
 _ONE_SHAPE: Final = ("rounds", "connect", "latency")
+_DIALECTS: Final = {
+    "estimatex": (Kind.PARLEY, Kind.PEER),
+    "parley.v1": (Kind.PARLEY_V1,),
+    "both": (Kind.PARLEY_V1, Kind.PARLEY),
+}
 _SPARE_DESCRIPTORS: Final = 100
 _MOST_CONNECTIONS: Final = 20_000  # what a server grants without being asked for more
 
@@ -48,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser.parse_args(arguments)
         plan, names = _plan(parser, options)
-        _check_machine(parser, plan, (options.json, options.plot))
+        _check_machine(parser, plan, names, (options.json, options.plot))
     except SystemExit as stop:  # argparse knows no other way out
         return stop.code if isinstance(stop.code, int) else NONSENSE
     signal.signal(signal.SIGTERM, _terminated)
@@ -65,14 +70,17 @@ def _measure(options: argparse.Namespace, plan: Plan, names: Sequence[str]) -> i
     processors = share_out()
     if processors.server == processors.generator:
         _note("only one processor: the generator is in the server's way")
-    kinds = [Kind.PARLEY] if options.alone else list(Kind)
+    kinds = _DIALECTS[options.dialect]
+    if options.alone:
+        kinds = tuple(kind for kind in kinds if kind is not Kind.PEER)
     about = machine()
     print(f"{about['processor']}, Linux {about['kernel']}, Python {about['python']}")
     everything = []
     for name in names:
         experiment = make(name, plan, processors)
         results = Results(experiment)
-        for case, kind, figures in _repeat(experiment, kinds, options.repetitions):
+        measured = (experiment.only,) if experiment.only else kinds
+        for case, kind, figures in _repeat(experiment, measured, options.repetitions):
             results.add(case, kind, figures)
         everything.append(results)
         print(f"\n{table(results)}", flush=True)
@@ -82,6 +90,7 @@ def _measure(options: argparse.Namespace, plan: Plan, names: Sequence[str]) -> i
             "seconds": plan.seconds,
             "quick": options.quick,
             "only": list(names),
+            "dialect": options.dialect,
         }
         text = json.dumps(as_json(everything, told), indent=1, allow_nan=False)
         options.json.write_text(text + "\n")
@@ -119,7 +128,7 @@ def _drawn(results: Results) -> str:
 
 def _plan(parser: _Parser, options: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
     plan = QUICK if options.quick else FULL
-    names = tuple(name for name in NAMES if name != "load")
+    names = tuple(name for name in NAMES if name not in ON_DEMAND)
     if options.quick and options.repetitions is None:
         options.repetitions = 1
     options.repetitions = options.repetitions or 5
@@ -127,10 +136,12 @@ def _plan(parser: _Parser, options: argparse.Namespace) -> tuple[Plan, tuple[str
         parser.error("--rooms and --members go together")
     if options.rooms is not None:
         shape = Shape(options.rooms, options.members)
-        plan = attrs.evolve(plan, shapes=(shape,), joining=shape, paced=shape, rate=None)
+        plan = attrs.evolve(
+            plan, shapes=(shape,), joining=shape, paced=shape, restarted=shape, rate=None
+        )
         names = _ONE_SHAPE
     if options.only:
-        unfit = [name for name in options.only if name not in (*names, "load")]
+        unfit = [name for name in options.only if name not in (*names, *ON_DEMAND)]
         if unfit:
             parser.error(f"{unfit[0]} has no single configuration for --rooms and --members")
         names = tuple(name for name in NAMES if name in options.only)
@@ -143,15 +154,18 @@ def _plan(parser: _Parser, options: argparse.Namespace) -> tuple[Plan, tuple[str
     return plan, names
 
 
-def _check_machine(parser: _Parser, plan: Plan, files: Sequence[Path | None]) -> None:
+def _check_machine(
+    parser: _Parser, plan: Plan, names: Sequence[str], files: Sequence[Path | None]
+) -> None:
     if not Path("/proc/self/schedstat").exists() or not Path("/proc/self/smaps_rollup").exists():
         parser.error("needs Linux with /proc/PID/schedstat and smaps_rollup")
     for file in filter(None, files):
         if file.is_dir() or not file.parent.is_dir():
             parser.error(f"cannot write {file}")
-    if plan.most_connections > _MOST_CONNECTIONS:
+    connections = plan.most_connections(names)
+    if connections > _MOST_CONNECTIONS:
         parser.error(f"rooms times members must be {_MOST_CONNECTIONS} at the most")
-    needed = plan.most_connections + _SPARE_DESCRIPTORS
+    needed = connections + _SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         parser.error(f"needs {needed} open files, but the limit (ulimit -Hn) is {hard}")
@@ -170,6 +184,12 @@ def _make_parser() -> _Parser:
     add("-r", "--repetitions", type=_whole(1), metavar="N", help="of everything (5)")
     add("--seconds", type=_number, help="measured in each run (1.6)")
     add("--only", type=_names, metavar="WHAT", help=f"comma-separated: {', '.join(NAMES)}")
+    add(
+        "--dialect",
+        choices=sorted(_DIALECTS),
+        default="estimatex",
+        help="estimatex: beside the peer (default); parley.v1; both: one beside the other",
+    )
     add("--rooms", type=_whole(1), metavar="N", help="a single configuration, with --members")
     add("--members", type=_members, metavar="N", help="2 to 500")
     add("--rate", type=_number, metavar="ROUNDS", help="a second at which latency is measured")

@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 
 from scripts.benchlib import sessions
+from scripts.benchlib.restart import restart
 from scripts.benchlib.server import Kind, Processors
 from scripts.benchlib.sessions import Figures, Shape
 from scripts.benchlib.wire import deliveries
@@ -37,6 +38,8 @@ class Experiment:
     columns: Sequence[Column]
     runs: Sequence[Run]
     """Each is done for both servers before the next one begins."""
+    only: Kind | None = None
+    """The one kind that can be measured like this."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +58,7 @@ class Plan:
     open_rooms: Sequence[int]
     newcomers: Shape
     """What joins while so many rooms are open."""
+    restarted: Shape
     seconds: float
 
     @property
@@ -62,10 +66,11 @@ class Plan:
         """Rounds a second at which latency is measured."""
         return self.rate or _DELIVERIES_PER_SECOND / deliveries(self.paced.members)
 
-    @property
-    def most_connections(self) -> int:
-        """How many are open at once at the most."""
+    def most_connections(self, names: Sequence[str]) -> int:
+        """Say how many are open at once at the most in the experiments of these names."""
         shapes = [*self.shapes, *self.sizes, self.joining, self.paced]
+        if "restart" in names:
+            shapes.append(self.restarted)
         extra = len(self.open_rooms) * self.newcomers.rooms * self.newcomers.members
         return max(
             *(each.rooms * each.members for each in shapes),
@@ -83,6 +88,7 @@ FULL: Final = Plan(
     sizes=(Shape(100, 5), Shape(10, 50), Shape(2, 250), Shape(1, 500)),
     open_rooms=(10, 100, 500, 2000),
     newcomers=Shape(40, 5),
+    restarted=Shape(1000, 5),
     seconds=1.6,
 )
 
@@ -96,6 +102,7 @@ QUICK: Final = Plan(
     sizes=(Shape(1, 20),),
     open_rooms=(2, 10),
     newcomers=Shape(2, 5),
+    restarted=Shape(4, 5),
     seconds=0.2,
 )
 """Shows that everything works; its figures mean nothing."""
@@ -121,14 +128,33 @@ _LATENCY: Final = (
     Column("foreign_percent", "foreign %"),
 )
 _CROWDED: Final = (Column("us_per_connection", "us/connection", 0, compared=True),)
-_CONNECT: Final = (*_CROWDED, Column("kib_per_connection", "KiB/connection", 1, compared=True))
+_CONNECT: Final = (
+    *_CROWDED,
+    Column("kib_per_connection", "KiB/connection", 1, compared=True),
+    Column("us_per_cut", "us/cut"),
+    Column("us_per_resume", "us/resume"),
+    Column("replayed_percent", "replayed %"),
+)
 _TEARDOWN: Final = (
     Column("closed_ms", "closed ms", 1, compared=True),
     Column("gone_ms", "gone ms", 1, compared=True),
 )
+_RESTART: Final = (
+    Column("stop_s", "stop s", 2),
+    Column("start_s", "start s", 2),
+    Column("back_s", "all back s", 2),
+    Column("us_per_return", "us/member"),
+    Column("replayed_percent", "replayed %"),
+    Column("new_room_ms", "new room ms"),
+    Column("rounds", "its rounds"),
+    Column("longest_round_ms", "longest ms"),
+)
 
-NAMES: Final = ("rounds", "connect", "latency", "teardown", "sizes", "crowded", "load")
-"""In the order in which they are done; load only with a plot, or if asked for."""
+NAMES: Final = ("rounds", "connect", "latency", "teardown", "sizes", "crowded", "load", "restart")
+"""In the order in which they are done."""
+
+ON_DEMAND: Final = ("load", "restart")
+"""Done only if asked for, load also if there is to be a plot."""
 
 
 def make(name: str, plan: Plan, processors: Processors) -> Experiment:
@@ -159,6 +185,10 @@ def make(name: str, plan: Plan, processors: Processors) -> Experiment:
         case "load":
             title = f"Latency against load, as a share of the capacity; {plan.paced}"
             return Experiment(name, title, _LATENCY, [partial(_load, plan, processors)])
+        case "restart":
+            title = "SIGTERM, start on the same database, everybody comes back; rooms x members"
+            runs = [partial(_restart, plan, processors)]
+            return Experiment(name, title, _RESTART, runs, only=Kind.PARLEY_V1)
     raise ValueError(name)
 
 
@@ -197,3 +227,7 @@ def _load(plan: Plan, processors: Processors, kind: Kind) -> Iterator[tuple[str,
     found = sessions.latency(kind, processors, plan.paced, rates, plan.seconds)
     for share, (_, figures) in zip(plan.loads, found, strict=True):
         yield f"{share:.2f}", figures
+
+
+def _restart(plan: Plan, processors: Processors, kind: Kind) -> Iterator[tuple[str, Figures]]:
+    yield str(plan.restarted), restart(processors, plan.restarted)

@@ -2,19 +2,20 @@
 
 from scripts.benchlib.crowd import Crowd
 from scripts.benchlib.seats import Misbehaved, Seat
-from scripts.benchlib.wire import ASK, BEGIN, EACH, REVEAL, deliveries, moves
+from scripts.benchlib.wire import ASK, BEGIN, EACH, REVEAL
 
 
 class ClosedLoop:
     """Plays in all rooms of a crowd, as fast as the server allows.
 
-    The first prompt of each room must have come already. Every prompt must come exactly once.
+    In each room a round must be able to begin. Every prompt must come exactly once.
     """
 
     def __init__(self, crowd: Crowd, members: int) -> None:
         """Take over what the crowd answers."""
         self._crowd = crowd
-        self.per_round = deliveries(members)
+        self._moves = crowd.tongue.moves
+        self.per_round = crowd.tongue.deliveries(members)
         self._target = 0  # rounds that a room plays before it rests
         self._resting = len(crowd.rooms)
         self._expected = 0  # messages that all rounds begun so far deliver
@@ -57,12 +58,12 @@ class ClosedLoop:
             if seen & EACH > 1 or seat.asked == room.ticket:
                 raise Misbehaved("a member was asked twice for one vote")
             seat.asked = room.ticket
-            self._crowd.say(seat, moves(room.ticket)[1 if seat.index == 0 else 2])
+            self._crowd.say(seat, self._moves(room.ticket)[1 if seat.index == 0 else 2])
         if seen >> REVEAL & EACH:
             if seen >> REVEAL & EACH > 1 or seat.index or room.revealed == room.ticket:
                 raise Misbehaved("a prompt to reveal came twice")
             room.revealed = room.ticket
-            self._crowd.say(seat, moves(room.ticket)[3])
+            self._crowd.say(seat, self._moves(room.ticket)[3])
         if seen >> BEGIN & EACH:
             if seen >> BEGIN & EACH > 1 or seat.index or room.done == room.revealed:
                 raise Misbehaved("a prompt to begin came twice")
@@ -75,7 +76,7 @@ class ClosedLoop:
     def _begin(self, admin: Seat) -> None:
         admin.room.ticket += 1
         self._expected += self.per_round
-        self._crowd.say(admin, moves(admin.room.ticket)[0])
+        self._crowd.say(admin, self._moves(admin.room.ticket)[0])
 
 
 assert ASK == 0  # noqa: S101 - the hot path above does not shift

@@ -17,7 +17,7 @@ import attrs
 from scripts.benchlib.crowd import Crowd
 from scripts.benchlib.measure import percentile
 from scripts.benchlib.seats import Room, Seat
-from scripts.benchlib.wire import BEGIN, EACH, REVEAL, moves
+from scripts.benchlib.wire import BEGIN, EACH, REVEAL
 
 _THINK: Final = 0.01  # seconds from a round's due time to its votes'
 _SPIN: Final = 0.001  # epoll counts in milliseconds: the last one before a due time is spun
@@ -53,6 +53,7 @@ class OpenLoop:
     def __init__(self, crowd: Crowd, members: int, rate: float) -> None:
         """Begin ``rate`` rounds a second, spread evenly over all rooms."""
         self._crowd = crowd
+        self._moves = crowd.tongue.moves
         self._members = members
         self._period = len(crowd.rooms) / rate
         self._desks = {id(room): _Desk(room) for room in crowd.rooms}
@@ -97,7 +98,7 @@ class OpenLoop:
                 self._vote(seat, desk.vote_due)
         if seen >> REVEAL & EACH:
             room.revealed = room.ticket
-            self._crowd.say(seat, moves(room.ticket)[3])
+            self._crowd.say(seat, self._moves(room.ticket)[3])
         if seen >> BEGIN & EACH:
             desk.busy = False
             if desk.waiting:
@@ -118,7 +119,7 @@ class OpenLoop:
         desk.room.ticket += 1
         desk.vote_due = due + _THINK
         heapq.heappush(self._votes, (desk.vote_due, id(desk.room)))
-        self._crowd.say(desk.room.seats[0], moves(desk.room.ticket)[0])
+        self._crowd.say(desk.room.seats[0], self._moves(desk.room.ticket)[0])
 
     def _vote_due(self, now: float) -> None:
         while self._votes and self._votes[0][0] <= now:
@@ -132,7 +133,7 @@ class OpenLoop:
     def _vote(self, seat: Seat, due: float) -> None:
         seat.due = due
         seat.voted = seat.room.ticket
-        self._crowd.say(seat, moves(seat.room.ticket)[1 if seat.index == 0 else 2])
+        self._crowd.say(seat, self._moves(seat.room.ticket)[1 if seat.index == 0 else 2])
 
     def _finish(self, end: float) -> Latency:
         crowd = self._crowd

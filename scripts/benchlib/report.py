@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from scripts.benchlib.experiments import Experiment
+from scripts.benchlib.experiments import Column, Experiment
 from scripts.benchlib.server import Kind
 from scripts.benchlib.sessions import Figures
 
@@ -21,7 +21,7 @@ FORMAT: Final = 1
 
 @attrs.frozen
 class Ratio:
-    """Parley's figure through the peer's, over all pairs of neighbouring runs."""
+    """One kind's figure through that of the next, over all pairs of neighbouring runs."""
 
     median: float
     least: float
@@ -45,22 +45,25 @@ class Results:
         return {key: median(each[key] for each in runs) for key in (runs[0] if runs else ())}
 
     def ratios(self, case: str) -> dict[str, Ratio]:
-        """Compare both servers in what is to be compared."""
-        ours, theirs = (self.cases[case].get(kind, []) for kind in Kind)
+        """Compare both kinds in what is to be compared."""
+        measured = [self.cases[case][kind] for kind in Kind if kind in self.cases[case]]
+        if len(measured) < 2:
+            return {}
+        ours, theirs = measured
         keys = [column.key for column in self.experiment.columns if column.compared]
         return {key: ratio for key in keys if (ratio := _ratio(ours, theirs, key)) is not None}
 
 
 def table(results: Results) -> str:
     """Write an experiment's results for people."""
-    columns = results.experiment.columns
+    found = {key for kinds in results.cases.values() for runs in kinds.values() for key in runs[0]}
+    columns = [column for column in results.experiment.columns if column.key in found]
     rows = [["", "", *(column.title for column in columns)]]
     for case in results.cases:
         name = case
         for kind in results.cases[case]:
             figures = results.medians(case, kind)
-            cells = [f"{figures[column.key]:.{column.digits}f}" for column in columns]
-            rows.append([name, kind, *cells])
+            rows.append([name, kind, *(_cell(figures, column) for column in columns)])
             name = ""
         ratios = results.ratios(case)
         if ratios:
@@ -121,9 +124,15 @@ def _of(results: Results) -> dict[str, Any]:
 
 def _ratio(ours: Sequence[Figures], theirs: Sequence[Figures], key: str) -> Ratio | None:
     pairs = [
-        our[key] / their[key] for our, their in zip(ours, theirs, strict=False) if their[key] > 0
+        our[key] / their[key]
+        for our, their in zip(ours, theirs, strict=False)
+        if our.keys() & their.keys() >= {key} and their[key] > 0
     ]
     return Ratio(median(pairs), min(pairs), max(pairs)) if pairs else None
+
+
+def _cell(figures: Figures, column: Column) -> str:
+    return f"{figures[column.key]:.{column.digits}f}" if column.key in figures else ""
 
 
 def _shown(ratio: Ratio | None) -> str:

@@ -19,6 +19,7 @@ class Seat:
     """0 is the admin."""
     sock: socket.socket
     name: bytes
+    """By which the announcement of its vote is known."""
     rest: bytes = b""
     asked: int = 0
     """The last ticket it was asked about."""
@@ -28,6 +29,10 @@ class Seat:
     """When its vote was due, while the announcement of that vote is awaited; else 0."""
     closed: bool = False
     """The server's close frame has come."""
+    token: str = ""
+    """Opens the seat again, where members outlive their connections; and what is known of it:"""
+    epoch: str = ""
+    seq: int = 0
 
 
 @attrs.define(eq=False)
@@ -43,7 +48,10 @@ class Room:
     done: int = 0
     """The last one that came to its end."""
     prompted: bool = False
-    """Everybody is there and the admin was asked for the first ticket."""
+    """Everybody is there and a round can begin."""
+    path: str = ""
+    """Of its sockets, where it was opened over HTTP; and what makes a member its owner:"""
+    owner_key: str = ""
 
 
 class Player(Protocol):

@@ -21,14 +21,19 @@ _UNBOUNDED: Final = {"PARLEY_INBOUND_RATE": "1000000", "PARLEY_INBOUND_BURST": "
 
 
 class Kind(StrEnum):
-    """Which server."""
+    """Which server, in which dialect; what comes first is compared with what comes later."""
 
+    PARLEY_V1 = "parley.v1"
+    """Parley, in the dialect of that name."""
     PARLEY = "parley"
+    """Parley, in the dialect EstimateX, as the peer."""
     PEER = "peer"
 
 
+_PARLEY: Final = ["-m", "server", "--host", "127.0.0.1", "--port", "0"]
 _COMMANDS: Final = {
-    Kind.PARLEY: ["-m", "server", "--host", "127.0.0.1", "--port", "0"],
+    Kind.PARLEY_V1: _PARLEY,
+    Kind.PARLEY: _PARLEY,
     Kind.PEER: ["-m", "scripts.benchlib.peer"],
 }
 
@@ -54,13 +59,30 @@ def share_out() -> Processors:
 
 
 @attrs.frozen
+class Home:
+    """What outlives a server's process."""
+
+    database: Path
+    """Its SQLite file, if it makes one."""
+    log: IO[bytes]
+
+
+@attrs.frozen
 class Server:
     """A running server."""
 
     pid: int
     port: int
     database: Path
-    """Its SQLite file, if it makes one."""
+    _process: "subprocess.Popen[bytes]"
+
+    def stop(self) -> None:
+        """Send SIGTERM, and wait for nothing."""
+        self._process.terminate()
+
+    def gone(self) -> bool:
+        """Say whether the process has ended."""
+        return self._process.poll() is not None
 
 
 @contextlib.contextmanager
@@ -70,27 +92,38 @@ def running(kind: Kind, processors: Processors) -> Iterator[Server]:
     Raises:
         NotStarted: with the last line of its log.
     """
+    with home() as place, started(kind, processors, place) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def home() -> Iterator[Home]:
+    """Make a place for a server, or for one after the other; it is deleted in the end."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        database = Path(folder) / "parley.db"
-        process = _spawn(kind, processors, database, log)
+        yield Home(Path(folder) / "parley.db", log)
+
+
+@contextlib.contextmanager
+def started(kind: Kind, processors: Processors, place: Home) -> Iterator[Server]:
+    """Run a server with what an earlier one has left behind, as :func:`running` does."""
+    process = _spawn(kind, processors, place)
+    try:
+        port = _port(kind, process, place.log)
+        yield Server(process.pid, port, place.database, process)
+    finally:
+        process.terminate()
         try:
-            yield Server(process.pid, _port(kind, process, log), database)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
-def _spawn(
-    kind: Kind, processors: Processors, database: Path, log: IO[bytes]
-) -> "subprocess.Popen[bytes]":
+def _spawn(kind: Kind, processors: Processors, place: Home) -> "subprocess.Popen[bytes]":
     # As a user starts it: no settings but these, whatever the caller's environment says.
-    ours = {**_UNBOUNDED, "PARLEY_DATABASE_URL": f"sqlite:///{database}"}
+    ours = {**_UNBOUNDED, "PARLEY_DATABASE_URL": f"sqlite:///{place.database}"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     os.sched_setaffinity(0, {processors.server})  # inherited, from the first instruction on
@@ -101,7 +134,7 @@ def _spawn(
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=place.log,
         )
     finally:
         os.sched_setaffinity(0, {processors.generator})

@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from scripts.benchlib.back import Comeback
 from scripts.benchlib.crowd import Crowd
 from scripts.benchlib.generator import ClosedLoop
 from scripts.benchlib.measure import (
@@ -23,7 +24,7 @@ from scripts.benchlib.measure import (
 from scripts.benchlib.pace import OpenLoop
 from scripts.benchlib.seats import Misbehaved
 from scripts.benchlib.server import Kind, Processors, Server, running
-from scripts.benchlib.wire import CLOSE_BY_US, masked
+from scripts.benchlib.tongues import EstimateX, ParleyV1, Tongue
 
 _CALM_SECONDS: Final = 0.2
 _TEARDOWN_SECONDS: Final = 10.0
@@ -52,7 +53,7 @@ class Shape:
 def session(kind: Kind, processors: Processors) -> Iterator[tuple[Server, Crowd]]:
     """Start a server and give a crowd for it; nobody is connected yet."""
     with running(kind, processors) as server:
-        crowd = Crowd(server.port)
+        crowd = Crowd(server.port, tongue(kind, server.port))
         time.sleep(_CALM_SECONDS)
         gc.collect()
         gc.disable()  # a pause of the generator would look like one of the server
@@ -61,6 +62,11 @@ def session(kind: Kind, processors: Processors) -> Iterator[tuple[Server, Crowd]
         finally:
             gc.enable()
             crowd.close()
+
+
+def tongue(kind: Kind, port: int) -> Tongue:
+    """Give the dialect in which a server is played with."""
+    return ParleyV1(port) if kind is Kind.PARLEY_V1 else EstimateX(port)
 
 
 def rounds(kind: Kind, processors: Processors, shape: Shape, seconds: float) -> Figures:
@@ -103,15 +109,43 @@ def rounds(kind: Kind, processors: Processors, shape: Shape, seconds: float) -> 
 
 
 def connections(kind: Kind, processors: Processors, shape: Shape) -> Figures:
-    """Fill rooms and say what a connection costs, and what it keeps while nothing happens."""
+    """Fill rooms and say what a connection costs, and what it keeps while nothing happens.
+
+    Where members outlive their connections, all of these are cut then and come back.
+    """
     with session(kind, processors) as (server, crowd):
-        memory, cpu = anonymous_kib(server.pid), cpu_seconds(server.pid)
-        crowd.gather(shape.rooms, shape.members)
+        crowd.open(1, shape.members)  # the first request over HTTP takes more
+        memory = anonymous_kib(server.pid)
+        new = crowd.open(shape.rooms, shape.members)
+        cpu = cpu_seconds(server.pid)
+        crowd.fill(new, shape.members)
         cpu = cpu_seconds(server.pid) - cpu
         time.sleep(_CALM_SECONDS)
         memory = anonymous_kib(server.pid) - memory
-    count = shape.rooms * shape.members
-    return {"us_per_connection": cpu * 1e6 / count, "kib_per_connection": memory / count}
+        count = shape.rooms * shape.members
+        figures = {"us_per_connection": cpu * 1e6 / count, "kib_per_connection": memory / count}
+        if kind is Kind.PARLEY_V1:
+            figures |= _resumed(server, crowd)
+        return figures
+
+
+def _resumed(server: Server, crowd: Crowd) -> Figures:
+    """Cut everybody's connection, let everybody come back, and say what each of these costs."""
+    seats = [seat for room in crowd.rooms for seat in room.seats]
+    before = cpu_seconds(server.pid)
+    for seat in seats:
+        crowd.cut(seat)
+    time.sleep(_CALM_SECONDS)
+    cut = cpu_seconds(server.pid)
+    comeback = Comeback(crowd, server.port, seats, at_once=1)
+    comeback.run(lambda: crowd.turn(0))
+    crowd.settle()
+    back = cpu_seconds(server.pid)
+    return {
+        "us_per_cut": (cut - before) * 1e6 / len(seats),
+        "us_per_resume": (back - cut) * 1e6 / len(seats),
+        "replayed_percent": 100 * comeback.replayed / len(seats),
+    }
 
 
 def latency(
@@ -152,7 +186,7 @@ def teardown(kind: Kind, processors: Processors, members: int) -> Figures:
         admin, *others = crowd.rooms[0].seats
         crowd.parting = True
         begun = time.perf_counter()
-        admin.sock.send(masked(b"\x03\xe8", CLOSE_BY_US))
+        admin.sock.send(crowd.tongue.ending(admin))
         crowd.turn_until(lambda: all(each.closed for each in others), "a room ends")
         closed = time.perf_counter()
         gone = _gone(server.port, crowd, begun)

@@ -10,11 +10,13 @@ from typing import Final
 
 CLOSE_BY_US: Final = 0x88
 PONG: Final = 0x8A
-_TEXT: Final = 0x81
+TEXT: Final = 0x81
 _CLOSE: Final = 0x88
 _PING: Final = 0x89
 _MASK: Final = b"\x12\x34\x56\x78"
-_SHORT: Final = 125  # longest payload whose length fits the second byte
+SHORT: Final = 125
+"""The longest payload whose length fits the second byte."""
+
 _BRACE: Final = ord("{")
 _TYPE_AT: Final = len('{"type":"')
 _WORTH_A_STRIDE: Final = 12  # lines of equal length before looking at all of them at once
@@ -26,6 +28,8 @@ REVEAL: Final = 8
 BEGIN: Final = 16
 CLOSED: Final = 24
 PING: Final = 32
+WRONG: Final = 40
+"""A refusal, or a farewell."""
 
 _KINDS: Final = {b"ASK": 1 << ASK, b"REV": 1 << REVEAL, b"BEG": 1 << BEGIN}
 _CONTROL: Final = {_CLOSE: 1 << CLOSED, _PING: 1 << PING}
@@ -43,15 +47,15 @@ def scan(data: bytes) -> tuple[int, int, int]:
     while at + 2 <= end:
         size = data[at + 1]
         start = at + 2
-        if size > _SHORT:
-            start = at + (4 if size == _SHORT + 1 else 10)
+        if size > SHORT:
+            start = at + (4 if size == SHORT + 1 else 10)
             if start > end:
                 break
             size = int.from_bytes(data[at + 2 : start], "big")
         after = start + size
         if after > end:
             break
-        if data[at] != _TEXT:
+        if data[at] != TEXT:
             seen += _CONTROL.get(data[at], 0)
             at = after
             continue
@@ -60,18 +64,18 @@ def scan(data: bytes) -> tuple[int, int, int]:
             kind = data[start + _TYPE_AT : start + _TYPE_AT + 3]
             if kind in _KINDS:
                 seen += _KINDS[kind]
-        elif end - after > _WORTH_A_STRIDE * (after - at) and size <= _SHORT:
-            equal = _equal(data, after, after - at, size)
+        elif end - after > _WORTH_A_STRIDE * (after - at) and size <= SHORT:
+            equal = equal_frames(data, after, after - at, size)
             frames += equal
             after += equal * (after - at)
         at = after
     return frames, at, seen
 
 
-def _equal(data: bytes, at: int, step: int, size: int) -> int:
+def equal_frames(data: bytes, at: int, step: int, size: int) -> int:
     """Count the whole text frames from ``at`` on that all have payloads of ``size``."""
     heads, sizes = data[at::step], data[at + 1 :: step]
-    first = len(heads) - len(heads.lstrip(bytes((_TEXT,))))
+    first = len(heads) - len(heads.lstrip(bytes((TEXT,))))
     second = len(sizes) - len(sizes.lstrip(bytes((size,))))
     return min(first, second, (len(data) - at) // step)
 
@@ -81,8 +85,8 @@ def pings(data: bytes) -> list[bytes]:
     found, at = [], 0
     while at + 2 <= len(data):
         size, start = data[at + 1], at + 2
-        if size > _SHORT:
-            start = at + (4 if size == _SHORT + 1 else 10)
+        if size > SHORT:
+            start = at + (4 if size == SHORT + 1 else 10)
             size = int.from_bytes(data[at + 2 : start], "big")
         if data[at] == _PING and start + size <= len(data):
             found.append(data[start : start + size])
@@ -90,10 +94,10 @@ def pings(data: bytes) -> list[bytes]:
     return found
 
 
-def masked(payload: bytes, first: int = _TEXT) -> bytes:
+def masked(payload: bytes, first: int = TEXT) -> bytes:
     """Make a client's frame of less than 64 KiB."""
     size = len(payload)
-    length = bytes((0x80 | size,)) if size <= _SHORT else b"\xfe" + size.to_bytes(2, "big")
+    length = bytes((0x80 | size,)) if size <= SHORT else b"\xfe" + size.to_bytes(2, "big")
     pad = (_MASK * (size // 4 + 1))[:size]
     hidden = int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")
     return bytes((first,)) + length + _MASK + hidden.to_bytes(size, "big")

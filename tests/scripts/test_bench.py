@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scripts.benchlib.cli import main
-from scripts.benchlib.experiments import FULL, NAMES, QUICK, Column, Experiment
+from scripts.benchlib.experiments import FULL, NAMES, ON_DEMAND, QUICK, Column, Experiment
 from scripts.benchlib.measure import Slice, percentile, typical
 from scripts.benchlib.plot import Line, draw
 from scripts.benchlib.report import Results, as_json, table
@@ -74,7 +74,7 @@ def test_a_quick_run_measures_everything_of_both_servers(tmp_path: Path) -> None
     read = json.loads(file.read_text())
     assert read["format"] == 1
     assert read["options"]["repetitions"] == 1
-    assert list(read["experiments"]) == list(NAMES)
+    assert list(read["experiments"]) == [name for name in NAMES if name != "restart"]
     for name, keys in {
         "rounds": {"us_per_round", "us_per_delivery", "generator_percent", "slices_dropped"},
         "connect": {"us_per_connection", "kib_per_connection"},
@@ -88,12 +88,40 @@ def test_a_quick_run_measures_everything_of_both_servers(tmp_path: Path) -> None
         assert cases
         for case in cases.values():
             assert set(case) == {"parley", "peer", "ratio"}
-            for kind in Kind:
+            for kind in (Kind.PARLEY, Kind.PEER):
                 assert len(case[kind]["runs"]) == 1
                 assert keys <= case[kind]["median"].keys()
     svg = parsed(plot.read_text())
     assert svg.tag == f"{SVG}svg"
     assert len(svg.findall(f"{SVG}polyline")) == 8  # four lines and their keys
+
+
+@pytest.mark.timeout(120)
+def test_a_quick_run_measures_one_dialect_beside_the_other_and_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+
+    only = ("--only", "rounds,connect,latency,teardown,restart")
+    with bench("--quick", "--dialect", "both", *only, "--json", str(file)) as process:
+        out, complaints = process.communicate()
+
+    assert process.returncode == 0, complaints
+    assert "us/resume" in out
+    read = json.loads(file.read_text())
+    assert read["options"]["dialect"] == "both"
+    experiments = read["experiments"]
+    for name in ("rounds", "connect", "latency", "teardown"):
+        [case] = experiments[name]["cases"].values()
+        assert set(case) == {"parley.v1", "parley", "ratio"}
+        assert case["ratio"]
+    [joined] = experiments["connect"]["cases"].values()
+    assert {"us_per_cut", "us_per_resume"} <= joined["parley.v1"]["median"].keys()
+    assert joined["parley.v1"]["median"]["replayed_percent"] == 100
+    [restarted] = experiments["restart"]["cases"].values()
+    assert set(restarted) == {"parley.v1", "ratio"}
+    assert not restarted["ratio"]
+    found = restarted["parley.v1"]["median"]
+    assert {"stop_s", "start_s", "back_s", "us_per_return"} <= found.keys()
+    assert found["rounds"] >= 1
 
 
 def test_a_terminated_run_leaves_no_server_behind() -> None:
@@ -125,6 +153,7 @@ def test_a_terminated_run_leaves_no_server_behind() -> None:
         ["--seconds", "0"],
         ["--seconds", "nan"],
         ["--rate", "-1"],
+        ["--dialect", "klingon"],
         ["--only", ""],
         ["--only", "rounds,dances"],
         ["--rooms", "3"],
@@ -157,8 +186,11 @@ def test_help_says_what_can_be_measured(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_full_plan_fits_an_ordinary_limit_of_open_files() -> None:
-    assert FULL.most_connections < 4000
-    assert QUICK.most_connections < 200
+    usual = [name for name in NAMES if name not in ON_DEMAND]
+
+    assert FULL.most_connections(usual) < 4000
+    assert QUICK.most_connections(NAMES) < 200
+    assert FULL.most_connections(NAMES) >= FULL.restarted.rooms * FULL.restarted.members
 
 
 # --- the wire -------------------------------------------------------------------------------
@@ -315,6 +347,26 @@ def test_without_the_peer_there_is_no_ratio() -> None:
 
     assert "ratio" not in table(found)
     assert found.ratios("5x5") == {}
+
+
+def test_what_only_one_kind_has_is_a_gap_in_the_table_of_the_other() -> None:
+    columns = (
+        Column("cost", "us", 1, compared=True),
+        Column("resumed", "resumed", compared=True),
+        Column("never", "never"),
+    )
+    found = Results(Experiment("made-up", "Made up", columns, ()))
+    found.add("5x5", Kind.PARLEY, {"cost": 10.0})
+    found.add("5x5", Kind.PARLEY_V1, {"cost": 30.0, "resumed": 7.0})
+
+    _, heads, *rows = table(found).splitlines()
+
+    assert heads.split() == ["us", "resumed"]
+    assert [row.split() for row in rows] == [
+        ["5x5", "parley", "10.0"],
+        ["parley.v1", "30.0", "7"],
+        ["ratio", "3.00", "(3.00-3.00)"],
+    ]
 
 
 def test_json_is_strict_about_what_could_not_be_measured(results: Results) -> None:
