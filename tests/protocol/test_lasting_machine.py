@@ -713,6 +713,4 @@ class LastingRoom(RuleBasedStateMachine):
 
 # A busy machine, measuring coverage, takes several times the usual 9 s.
 TestLastingRoom = pytest.mark.timeout(180)(LastingRoom.TestCase)
-TestLastingRoom.settings = settings(
-    max_examples=3 * settings().max_examples, stateful_step_count=50
-)
+TestLastingRoom.settings = settings(max_examples=settings().max_examples, stateful_step_count=50)
