@@ -540,8 +540,11 @@ class Estimation:
         """Let everybody be away, those whose connection was their membership for good."""
         state = self._state
         state.generations.append(state.seq)
+        # Also who had not come back yet when the server died again: it has had no time to ask.
         state.expected = {
-            member for member, seat in state.seats.items() if seat.lasting and seat.here
+            member
+            for member, seat in state.seats.items()
+            if seat.lasting and (seat.here or member in state.expected)
         }
         state.rest_ends = now + REST_SECONDS if state.expected else 0.0
         state.resting_until = state.rest_ends

@@ -90,7 +90,7 @@ class State:
     """For each time that the room has been started, the number of the last change before: of an
     earlier generation, what came after that number has never been."""
     expected: set[MemberId] = attrs.Factory(set)
-    """Who was here before the last restart, or has been here in the rest after it, and is away."""
+    """Who was here before a restart, or in the rest after it, and has not been back since."""
     resting_until: float = 0.0
     """Until then nobody turns the page: those who are expected may have to ask again for what the
     last server acknowledged and did not keep."""

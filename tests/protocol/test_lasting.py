@@ -797,6 +797,24 @@ def test_no_page_is_turned_before_all_have_had_time_to_ask_again() -> None:
     assert [vote.value for vote in room.recorded[0].votes] == ["8"]
 
 
+def test_who_was_not_back_yet_when_the_server_died_again_is_still_expected() -> None:
+    room = voting("bob")
+    room.ask("ann", CastCard(1, "5"))
+    room.restart()
+    room.come_back("ann")
+    room.restart()
+
+    room.come_back("ann")
+    room.now += ASK_AGAIN_SECONDS
+    assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.RESTING
+    room.come_back("bob")
+    room.ask("bob", CastCard(1, "8"))
+    room.now += ASK_AGAIN_SECONDS
+    room.ask("ann", RevealRound(1))
+
+    assert [vote.value for vote in room.recorded[0].votes] == ["5", "8"]
+
+
 def test_who_does_not_come_back_holds_a_page_for_a_while_only() -> None:
     room = voting("bob")
     room.ask("ann", CastCard(1, "5"))
