@@ -74,7 +74,7 @@ class Record:
 
 
 def judge_results(
-    told: Iterable[tuple[str, list[tuple[str, str]]]],
+    told: Iterable[tuple[str, list[tuple[str, str, str]]]],
     tickets: list[str],
     votes: dict[str, dict[int, str]],
     others: frozenset[str] = frozenset(),
@@ -82,10 +82,11 @@ def judge_results(
     """Compare the results with what was acknowledged; yields rule and detail.
 
     Args:
-        told: each ticket with the names and cards of its votes.
+        told: each ticket with the ids, names and cards of its votes.
         tickets: that were revealed, in order; the first is round 1.
         votes: the card of each member that counts, by round.
-        others: members whose votes are acknowledged by nobody.
+        others: members whose votes are acknowledged by nobody. Cut off, they come again under
+            another id, and may have voted under both.
     """
     rounds = list(told)
     if [ticket for ticket, _ in rounds] != tickets:
@@ -93,11 +94,11 @@ def judge_results(
         return
     for number, (ticket, listed) in enumerate(rounds, 1):
         wanted = sorted((name, each[number]) for name, each in votes.items() if number in each)
-        got = sorted((name, card) for name, card in listed if name not in others)
+        got = sorted((name, card) for _, name, card in listed if name not in others)
         if got != wanted:
             lost, extra = sorted(set(wanted) - set(got)), sorted(set(got) - set(wanted))
             twice = sorted({pair for pair in got if got.count(pair) > 1})
             yield "results-votes", f"{ticket}: lost {lost}, not voted {extra}, twice {twice}"
-        guests = [name for name, _ in listed if name in others]
-        if len(guests) != len(set(guests)):
-            yield "results-votes", f"{ticket}: twice from {sorted(guests)}"
+        ids = [member for member, _, _ in listed]
+        if len(ids) != len(set(ids)):
+            yield "results-votes", f"{ticket}: a member twice in {listed}"

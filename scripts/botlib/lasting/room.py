@@ -1,7 +1,7 @@
 """Plays one room from opening it to judging its results."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -201,16 +201,28 @@ class Game:
         for member in self._members:
             seen = member.room.picture
             names = [each.name for each in seen.members]
-            if sorted(names) != sorted(self._names):
+            if not self._complete(names):
                 self._report(Violation("ghosts", member.name, f"sees {names}"))
             own = [each.id for each in seen.members if each.name == member.name]
             if own != [member.room.mine.member]:
                 self._report(Violation("ghosts", member.name, f"is {own}"))
 
+    def _complete(self, names: Sequence[str]) -> bool:
+        """Tell whether everybody is there once; guests may just have lost their server."""
+        apart = len(self._members)
+        missing = set(self._names) - set(names)
+        excused = set(self._names[apart:]) if self._plan.chaos else set()
+        return (
+            len(names) == len(set(names)) and missing <= excused and set(names) <= set(self._names)
+        )
+
     async def _judge_results(self, session: Session) -> None:
         told = await self._ask(session.opened.results or "")
         rounds = [
-            (each["ticket_id"], [(vote["name"], vote["value"]) for vote in each["votes"]])
+            (
+                each["ticket_id"],
+                [(vote["member_id"], vote["name"], vote["value"]) for vote in each["votes"]],
+            )
             for each in told["tickets"]
         ]
         votes = {
@@ -226,7 +238,7 @@ class Game:
             self._report(Violation(rule, "the results", detail))
         door = await self._ask(f"/v1/rooms/{session.opened.id}")
         names = sorted(each["name"] for each in door["people"])
-        if names != sorted(self._names):
+        if not self._complete(names):
             self._report(Violation("ghosts", "the door", f"shows {names}"))
 
     async def _ask(self, path: str) -> dict[str, Any]:
