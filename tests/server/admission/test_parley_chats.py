@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 import attrs
@@ -16,50 +16,31 @@ from trio.testing import MockClock
 from protocol.chat_changes import ChatChange, ChatSnapshot
 from protocol.chat_fold import fold_chat
 from protocol.chat_picture import ChatPicture, ReadMarker
-from protocol.dialects.parley_v1 import CHAT_CHANGES, CHAT_NOTICES, SUBPROTOCOL, read
+from protocol.dialects.parley_v1 import CHAT_CHANGES, CHAT_NOTICES, read
 from protocol.ids import MemberId, RoomId
 from protocol.limits import CHAT_PAGE
 from protocol.messages import EnterChat, Say
-from server.admission.lobby import Lobby
 from server.admission.parley_chats import ParleyChatAdmission
-from server.admission.routes import RouteTable, Upgrade
-from server.auth.accounts import Accounts, Identity
-from server.auth.passwords import Passwords
-from server.auth.seats import SECRET_BYTES, SeatKeys
-from server.auth.sources import Source
-from server.auth.tokens import LIFETIME, Revoked, Token, make_token
-from server.edge.accepted import AcceptedConnection
-from server.edge.heartbeat import Heartbeat
+from server.admission.routes import Upgrade
+from server.auth.accounts import Identity
+from server.auth.tokens import Revoked, Token
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.chat_numbers import NUMBERS_BLOCK
-from server.store import access_tokens, chat
+from server.store import chat
 from server.store.records import User
-from server.store.writer import Writer
-from server.support.counters import Counters
 from server.support.limits import Limits
-from tests.server.admission.entrance import Entrance, make_entrance
-from tests.server.admission.test_parley_v1 import (
-    NOW,
-    Talker,
-    UselessHasher,
-    count_seats,
-    hello_frame,
-)
+from tests.server.admission import parley_site
+from tests.server.admission.parley_site import Talker, hello_frame, opened
 from tests.server.chat_harness import LOBBY, Guest, MemoryDatabase
 from tests.server.harness import (
     CLOSE,
-    RESPONSE,
     TEXT,
     WIRES,
     Client,
     Cutter,
-    Released,
-    WatchedPoller,
     Wire,
-    make_peer,
     masked,
     sweep,
-    tasks,
 )
 
 SOMEBODY = MemberId("0011223344556677")
@@ -128,45 +109,27 @@ class Chatter(Talker):
         return {each.name: each.here for each in self.picture.people}
 
 
-@attrs.define
-class Site:
-    """Everything between the door and the rooms."""
+@attrs.define(kw_only=True)
+class Site(parley_site.Site):
+    """A site with chat rooms."""
 
-    wire: Wire
-    rooms: ChatRooms
-    lobby: Lobby
-    admission: ParleyChatAdmission
-    accounts: Accounts
-    entrance: Entrance
-    database: MemoryDatabase
-    keys: SeatKeys
-    counters: Counters
-    handlers: trio.Nursery
-    taken: Counter[Source] = attrs.field(factory=Counter)
-    peers: list[tuple[AcceptedConnection, Client, Released]] = attrs.field(factory=list)
+    rooms: ChatRooms = attrs.field(init=False)
+    admission: ParleyChatAdmission = attrs.field(init=False)
 
     def upgrade(
         self, *, room_id: str = LOBBY, leftover: bytes = b"", small: bool = False
     ) -> tuple[Upgrade, Client]:
         """Make a request for a WebSocket, whose answer has yet to be sent."""
-        peer, client, released = make_peer(self.wire, small=small)
-        self.peers.append((peer, client, released))
-        path = f"/v1/chats/{room_id}"
-        found = RouteTable(self.admission.routes()).find(path)
-        assert found is not None
-        return Upgrade(peer, path, "", RESPONSE, leftover, [], found[1], SUBPROTOCOL), client
-
-    async def serve(self, upgrade: Upgrade) -> None:
-        """Be the door: it does not mind peers that have gone."""
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.admission.enter_room(upgrade)
+        routes, path = self.admission.routes(), f"/v1/chats/{room_id}"
+        _, upgrade, client = self.ask(routes, path, leftover=leftover, small=small)
+        return upgrade, client
 
     async def hello(
         self, *, room_id: str = LOBBY, small: bool = False, behind: bytes = b"", **hello: Any
     ) -> Chatter:
         """Say hello, and wait for the answer to the request."""
         upgrade, client = self.upgrade(room_id=room_id, small=small)
-        self.handlers.start_soon(self.serve, upgrade)
+        self.handlers.start_soon(self.serve, self.admission.enter_room, upgrade)
         talker = Chatter(client)
         await client.head()
         await client.send(hello_frame(**hello) + behind)
@@ -187,22 +150,6 @@ class Site:
         kind = "present" if talker.welcome["resumed"] == "replayed" else "snapshot"
         await talker.hear(kind)
         return talker
-
-    async def refused(self, **hello: Any) -> tuple[str, str | None, str, int]:
-        """Say hello, and be refused: the code, the field, the reason and the close code."""
-        talker = await self.hello(**hello)
-        error, goodbye, code = await talker.refusal()
-        await talker.client.stream.aclose()
-        return error["code"], error["field"], goodbye["reason"], code
-
-    def login(self, user: User) -> Token:
-        token = make_token()
-        self.database.now(
-            lambda conn: access_tokens.insert(
-                conn, digest=token.digest, user_id=user.id, now=NOW, expires_at=NOW + LIFETIME
-            )
-        )
-        return token
 
     def person(self, name: str) -> Token:
         return self.login(self.database.person(name))
@@ -225,20 +172,6 @@ class Site:
         self.rooms.drain("the server is going away")
         self.lobby.drain()
 
-    def seats(self) -> int:
-        """How many seats this address has."""
-        return self.taken.total()
-
-    def check(self) -> None:
-        counters = self.counters
-        assert counters.rooms_current == counters.members_current == 0
-        assert counters.websockets_current == 0
-        assert self.seats() == 0
-        for peer, _, released in self.peers:
-            assert released.count == 1
-            if peer.sock is not None:
-                assert peer.sock.fileno() == -1
-
 
 @pytest.fixture
 def database() -> Iterator[MemoryDatabase]:
@@ -258,70 +191,33 @@ async def site(
     numbers_block: int = NUMBERS_BLOCK,
 ) -> AsyncIterator[Site]:
     """A server with the lobby; afterwards nothing is left, as if the process had been killed."""
-    limits = limits or Limits()
-    counters = Counters()
     own = database is None
     if database is None:
         database = MemoryDatabase()
         database.open(LOBBY)
-    accounts = Accounts(database, Passwords(UselessHasher()), clock=lambda: NOW)
-    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
-    writer = Writer(database, counters=counters)
-    before = tasks()
-    it = None
     try:
-        with WatchedPoller() as poller:
-            async with trio.open_nursery() as services:
-                services.start_soon(poller.run)  # noqa: ASYNC113
-                services.start_soon(heartbeat.run)  # noqa: ASYNC113
-                services.start_soon(writer.run)  # noqa: ASYNC113
-                async with trio.open_nursery() as nursery, trio.open_nursery() as handlers:
-                    rooms = ChatRooms(
-                        nursery,
-                        database=database,
-                        writer=writer,
-                        limits=limits,
-                        counters=counters,
-                        numbers_block=numbers_block,
-                    )
-                    services.start_soon(rooms.run)  # noqa: ASYNC113
-                    entrance = make_entrance(
-                        limits=limits, counters=counters, poller=poller, heartbeat=heartbeat
-                    )
-                    keys = SeatKeys(b"s" * SECRET_BYTES)
-                    lobby = Lobby(
-                        members=entrance.members,
-                        allowances=entrance.allowances,
-                        accounts=accounts,
-                        limits=limits,
-                        counters=counters,
-                        release="1.2.3",
-                    )
-                    admission = ParleyChatAdmission(
-                        lobby,
-                        rooms=rooms,
-                        allowances=entrance.allowances,
-                        keys=keys,
-                        limits=limits,
-                    )
-                    it = Site(
-                        wire, rooms, lobby, admission, accounts, entrance, database, keys,
-                        counters, handlers,
-                    )  # fmt: skip
-                    count_seats(entrance.allowances, it.taken)
-                    yield it
-                    handlers.cancel_scope.cancel()
-                    nursery.cancel_scope.cancel()
-                services.cancel_scope.cancel()
-            assert len(poller) == 0
+        async with opened(Site, wire, limits, database) as it:
+            it.rooms = ChatRooms(
+                it.nursery,
+                database=database,
+                writer=it.writer,
+                limits=it.limits,
+                counters=it.counters,
+                numbers_block=numbers_block,
+            )
+            it.services.start_soon(it.rooms.run)
+            it.make_lobby()
+            it.admission = ParleyChatAdmission(
+                it.lobby,
+                rooms=it.rooms,
+                allowances=it.entrance.allowances,
+                keys=it.keys,
+                limits=it.limits,
+            )
+            yield it
     finally:
-        with trio.CancelScope(shield=True):
-            for _, client, _ in it.peers if it is not None else []:
-                await trio.aclose_forcefully(client.stream)
         if own:
             database.engine.dispose()
-    it.check()
-    assert tasks() == before
 
 
 def kept(database: MemoryDatabase) -> list[str]:
@@ -437,7 +333,7 @@ async def test_a_hello_that_is_none_is_refused_by_field(
     async with site(wire) as it:
         data = masked(json.dumps({"type": "hello", **said}))
         upgrade, client = it.upgrade(leftover=data)
-        it.handlers.start_soon(it.serve, upgrade)
+        it.handlers.start_soon(it.serve, it.admission.enter_room, upgrade)
         await client.head()
         error, goodbye, code = await Chatter(client).refusal()
         assert (error["code"], error["field"]) == ("malformed", field)
@@ -937,7 +833,7 @@ async def test_a_drain_asks_all_to_come_back(
 
 async def _knock(it: Site) -> Client:
     upgrade, client = it.upgrade()
-    it.handlers.start_soon(it.serve, upgrade)
+    it.handlers.start_soon(it.serve, it.admission.enter_room, upgrade)
     await client.head()
     return client
 

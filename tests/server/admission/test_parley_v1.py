@@ -1,8 +1,7 @@
 """The way of a ``parley.v1`` connection into a room and back, and every way to be refused."""
 
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -14,126 +13,47 @@ from trio.testing import MockClock
 
 from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL
 from protocol.ids import RoomId
-from server.admission.allowances import Allowances
-from server.admission.lobby import Lobby
 from server.admission.parley_v1 import ParleyAdmission
-from server.admission.routes import RouteTable, Upgrade
-from server.auth.accounts import Accounts, Identity
-from server.auth.passwords import Passwords
-from server.auth.seats import SECRET_BYTES, SeatKeys
-from server.auth.sources import Source
-from server.auth.tokens import LIFETIME, Revoked, Token, make_token
-from server.edge.accepted import AcceptedConnection
-from server.edge.heartbeat import Heartbeat
+from server.admission.routes import Upgrade
+from server.auth.accounts import Identity
+from server.auth.tokens import Revoked
 from server.rooms.hub import Hub
 from server.rooms.journal import Logbook
 from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
-from server.store import access_tokens
 from server.store.logbook import RoomSettings
-from server.store.records import User
 from server.store.results import DatabaseResults
-from server.store.writer import Writer
-from server.support.counters import Counters
 from server.support.errors import HttpRejection
 from server.support.limits import Limits
-from tests.server.admission.entrance import Entrance, make_entrance
+from tests.server.admission import parley_site
+from tests.server.admission.parley_site import Talker, hello_frame, opened
 from tests.server.chat_harness import MemoryDatabase
 from tests.server.harness import (
     BINARY,
-    CLOSE,
     RESPONSE,
-    TEXT,
     WIRES,
-    Client,
     Cutter,
-    Released,
-    WatchedPoller,
     Wire,
     make_peer,
     masked,
     masked_close,
     sweep,
-    tasks,
 )
 
-NOW = 1_700_000_000.0
 BOTH = pytest.mark.parametrize("wire", WIRES)
 
 settled = trio.testing.wait_all_tasks_blocked
 
 
-class UselessHasher:
-    """Hashes that nobody asks for here."""
+@attrs.define(kw_only=True)
+class Site(parley_site.Site):
+    """A site with a room that lasts."""
 
-    def hash(self, password: str, /) -> str:
-        return "-"
-
-    def verify(self, hash: str, password: str, /) -> Any:  # noqa: A002 - as named there
-        raise AssertionError
-
-    def check_needs_rehash(self, hash: str, /) -> bool:  # noqa: A002 - as named there
-        raise AssertionError
-
-
-@attrs.define
-class Talker:
-    """A client that reads what it is told."""
-
-    client: Client
-    welcome: dict[str, Any] = attrs.Factory(dict)
-    seq: int = 0
-
-    async def hear(self, kind: str) -> dict[str, Any]:
-        """Read up to a message of this type."""
-        found: dict[str, Any] = orjson.loads((await self.client.until(kind)).payload)
-        self.seq = max(self.seq, found.get("seq", 0))
-        return found
-
-    async def say(self, kind: str, **fields: object) -> None:
-        await self.client.send(masked(orjson.dumps({"type": kind, **fields})))
-
-    async def rest(self) -> tuple[list[dict[str, Any]], int]:
-        """Read all there is, which must end with a goodbye and a close frame."""
-        *frames, last = await self.client.rest()
-        assert last.opcode == CLOSE
-        heard = [orjson.loads(frame.payload) for frame in frames if frame.opcode == TEXT]
-        assert heard[-1]["type"] == "goodbye"
-        return heard, last.code
-
-    async def refusal(self) -> tuple[dict[str, Any], dict[str, Any], int]:
-        """Read an error and a goodbye, and nothing else."""
-        (error, goodbye), code = await self.rest()
-        assert error["type"] == "error"
-        assert error["text"] == goodbye["text"]
-        assert (goodbye["back_in"] is None) == (code >= 4500)
-        return error, goodbye, code
-
-    @property
-    def resume(self) -> dict[str, Any]:
-        """What shows who it is."""
-        return {"token": self.welcome["token"], "seq": self.seq, "epoch": self.welcome["epoch"]}
-
-
-@attrs.define
-class Site:
-    """Everything between the door and the rooms."""
-
-    wire: Wire
-    hub: Hub
-    lasting: LastingRooms
-    lobby: Lobby
-    admission: ParleyAdmission
-    accounts: Accounts
-    entrance: Entrance
-    database: MemoryDatabase
-    keys: SeatKeys
-    counters: Counters
-    handlers: trio.Nursery
+    hub: Hub = attrs.field(init=False)
+    lasting: LastingRooms = attrs.field(init=False)
+    admission: ParleyAdmission = attrs.field(init=False)
     room_id: RoomId = attrs.field(init=False)
     session: int = attrs.field(init=False)
-    taken: Counter[Source] = attrs.field(factory=Counter)
-    peers: list[tuple[AcceptedConnection, Client, Released]] = attrs.field(factory=list)
 
     @property
     def owner_key(self) -> str:
@@ -141,20 +61,10 @@ class Site:
 
     def knock(self, *, room_id: str | None = None, leftover: bytes = b"") -> Talker:
         """Ask for a WebSocket."""
-        peer, client, released = make_peer(self.wire)
-        self.peers.append((peer, client, released))
         path = f"/v1/rooms/{room_id or self.room_id}"
-        found = RouteTable(self.admission.routes()).find(path)
-        assert found is not None
-        route, parameters = found
-        upgrade = Upgrade(peer, path, "", RESPONSE, leftover, [], parameters, SUBPROTOCOL)
-        self.handlers.start_soon(self._serve, route.handler, upgrade)
+        handler, upgrade, client = self.ask(self.admission.routes(), path, leftover=leftover)
+        self.handlers.start_soon(self.serve, handler, upgrade)
         return Talker(client)
-
-    async def _serve(self, handler: Any, upgrade: Upgrade) -> None:
-        """Be the door: it does not mind peers that have gone."""
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await handler(upgrade)
 
     async def hello(
         self, *, room_id: str | None = None, behind: bytes = b"", **hello: Any
@@ -173,125 +83,34 @@ class Site:
             talker.seq = (await talker.hear("snapshot"))["picture"]["seq"]
         return talker
 
-    async def refused(self, **hello: Any) -> tuple[str, str | None, str, int]:
-        """Say hello, and be refused: the code, the field, the reason and the close code."""
-        talker = await self.hello(**hello)
-        error, goodbye, code = await talker.refusal()
-        await talker.client.stream.aclose()
-        return error["code"], error["field"], goodbye["reason"], code
-
-    def login(self, user: User) -> Token:
-        token = make_token()
-        self.database.now(
-            lambda conn: access_tokens.insert(
-                conn, digest=token.digest, user_id=user.id, now=NOW, expires_at=NOW + LIFETIME
-            )
-        )
-        return token
-
-    def seats(self) -> int:
-        """How many seats this address has."""
-        return self.taken.total()
-
-    def check(self) -> None:
-        counters = self.counters
-        assert counters.rooms_current == counters.members_current == 0
-        assert counters.websockets_current == 0
-        assert self.seats() == 0
-        for peer, _, released in self.peers:
-            assert released.count == 1
-            if peer.sock is not None:
-                assert peer.sock.fileno() == -1
-
-
-def count_seats(allowances: Allowances, taken: Counter[Source]) -> None:
-    """Count the seats that are taken and returned."""
-    take, give_back = allowances.take_seat, allowances.return_seat
-
-    def taking(source: Source) -> None:
-        take(source)
-        taken[source] += 1
-
-    def returning(source: Source) -> None:
-        give_back(source)
-        taken[source] -= 1
-
-    vars(allowances).update(take_seat=taking, return_seat=returning)
-
-
-def hello_frame(**hello: object) -> bytes:
-    return masked(orjson.dumps({"type": "hello", **hello}))
-
 
 @asynccontextmanager
 async def site(
     wire: Wire = "memory", *, limits: Limits | None = None, grace: float = 60.0
 ) -> AsyncIterator[Site]:
     """A server with a room that lasts; afterwards nothing is left."""
-    limits = limits or Limits()
-    counters = Counters()
     database = MemoryDatabase()
-    accounts = Accounts(database, Passwords(UselessHasher()), clock=lambda: NOW)
-    heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
-    writer = Writer(database, counters=counters)
-    results = DatabaseResults(database, writer)
-    book = Logbook(writer, counters=counters)
-    before = tasks()
-    it = None
     try:
-        with WatchedPoller() as poller:
-            async with trio.open_nursery() as services:
-                services.start_soon(poller.run)  # noqa: ASYNC113
-                services.start_soon(heartbeat.run)  # noqa: ASYNC113
-                services.start_soon(writer.run)  # noqa: ASYNC113
-                async with trio.open_nursery() as rooms, trio.open_nursery() as handlers:
-                    hub = Hub(rooms, limits=limits, results=results, counters=counters)
-                    lasting = LastingRooms(
-                        hub,
-                        database=database,
-                        book=book,
-                        results=results,
-                        limits=limits,
-                        make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
-                    )
-                    entrance = make_entrance(
-                        limits=limits,
-                        counters=counters,
-                        poller=poller,
-                        heartbeat=heartbeat,
-                        hub=hub,
-                    )
-                    keys = SeatKeys(b"s" * SECRET_BYTES)
-                    lobby = Lobby(
-                        members=entrance.members,
-                        allowances=entrance.allowances,
-                        accounts=accounts,
-                        limits=limits,
-                        counters=counters,
-                        release="1.2.3",
-                    )
-                    admission = ParleyAdmission(
-                        lobby, rooms=lasting, allowances=entrance.allowances, keys=keys
-                    )
-                    it = Site(
-                        wire, hub, lasting, lobby, admission, accounts, entrance, database, keys,
-                        counters, handlers,
-                    )  # fmt: skip
-                    count_seats(entrance.allowances, it.taken)
-                    opened = await lasting.open(RoomSettings(capacity=4, grace_seconds=grace))
-                    it.room_id, it.session = opened.room_id, opened.session.id
-                    yield it
-                    handlers.cancel_scope.cancel()
-                    rooms.cancel_scope.cancel()
-                services.cancel_scope.cancel()
-            assert len(poller) == 0
+        async with opened(Site, wire, limits, database) as it:
+            results = DatabaseResults(database, it.writer)
+            it.hub = Hub(it.nursery, limits=it.limits, results=results, counters=it.counters)
+            it.lasting = LastingRooms(
+                it.hub,
+                database=database,
+                book=Logbook(it.writer, counters=it.counters),
+                results=results,
+                limits=it.limits,
+                make_room=RoomMaker(limits=it.limits, counters=it.counters, dialect=PARLEY_V1),
+            )
+            it.make_lobby(it.hub)
+            it.admission = ParleyAdmission(
+                it.lobby, rooms=it.lasting, allowances=it.entrance.allowances, keys=it.keys
+            )
+            room = await it.lasting.open(RoomSettings(capacity=4, grace_seconds=grace))
+            it.room_id, it.session = room.room_id, room.session.id
+            yield it
     finally:
-        with trio.CancelScope(shield=True):
-            for _, client, _ in it.peers if it is not None else []:
-                await trio.aclose_forcefully(client.stream)
         database.engine.dispose()
-    it.check()
-    assert tasks() == before
 
 
 # --- in -------------------------------------------------------------------------------------
