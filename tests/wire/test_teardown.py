@@ -3,10 +3,8 @@
 Each test leaves its server as it was before the room, by every measure that there is.
 """
 
-import gc
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,11 +15,10 @@ import trio
 import trio.testing
 
 from server.admission.session import Session
-from server.app import serve
 from server.edge.websocket import WebSocket
 from server.rooms.room import Room as ServerRoom
-from server.settings.config import Settings
 from server.support.limits import Limits
+from tests.wire.here import census, serving_here
 from tests.wire.process import Address, Server, launched, running
 from tests.wire.raw import (
     CLOSE,
@@ -356,43 +353,19 @@ KINDS = (
 )
 
 
-def census() -> Counter[str]:
-    """Count what is alive of everything that a room is made of."""
-    gc.collect()
-    return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
-
-
 async def test_no_task_no_channel_and_no_object_of_the_room_is_left(tmp_path: Path) -> None:
-    addresses: list[str] = []
-    announced = trio.Event()
-
-    def announce(url: str) -> None:
-        addresses.append(url)
-        announced.set()
-
     limits = Limits(close_seconds=CLOSE_SECONDS)
-    settings = Settings(
-        host="127.0.0.1",
-        port=0,
-        log_level="warning",
-        limits=limits,
-        database_url=f"sqlite:///{tmp_path / 'parley.db'}",
-    )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, settings, announce)
-        with trio.fail_after(PATIENCE):
-            await announced.wait()
-        server = Address(addresses[0])
+    async with serving_here(tmp_path, limits) as server:
         await wait_for_metrics(server, **EMPTY)
         await trio.testing.wait_all_tasks_blocked(0.01)
         tasks = trio.lowlevel.current_statistics().tasks_living
-        before = census()
+        before = census(KINDS)
         assert before["Room"] == before["Session"] == before["WebSocket"] == 0
 
         async with gathered(server) as room:
             await room.admit(SEATS - 1)
             await room.admin.wait_for("BEGIN_VOTING_PROMPT")
-            during = census()
+            during = census(KINDS)
             assert during["Room"] == 1
             assert during["Session"] == during["WebSocket"] == SEATS
             assert trio.lowlevel.current_statistics().tasks_living > tasks + SEATS
@@ -403,5 +376,4 @@ async def test_no_task_no_channel_and_no_object_of_the_room_is_left(tmp_path: Pa
         del room
         await wait_for_metrics(server, **EMPTY)
         await wait_until(lambda: trio.lowlevel.current_statistics().tasks_living == tasks)
-        assert census() == before
-        nursery.cancel_scope.cancel()
+        assert census(KINDS) == before

@@ -4,11 +4,9 @@ Some are connected, some in their grace, some in the middle of coming back: with
 and no hello, with half a hello, and with one that is sent at the very moment of the end.
 """
 
-import gc
 import json
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,13 +18,12 @@ import trio
 import trio.testing
 
 from server.admission.link import ParleyLink
-from server.app import serve
 from server.edge.websocket import WebSocket
 from server.rooms.member import LastingMember
 from server.rooms.room import Room as ServerRoom
 from server.rooms.speech import Speech
-from server.settings.config import Settings
 from server.support.limits import Limits
+from tests.wire.here import census, serving_here
 from tests.wire.process import Address, Server, launched, running
 from tests.wire.raw import (
     CLOSE,
@@ -364,36 +361,13 @@ KINDS = (
 )
 
 
-def census() -> Counter[str]:
-    """Count what is alive of everything that a room is made of."""
-    gc.collect()
-    return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
-
-
 async def test_no_task_no_channel_and_no_object_of_the_room_is_left(tmp_path: Path) -> None:
-    addresses: list[str] = []
-    announced = trio.Event()
-
-    def announce(url: str) -> None:
-        addresses.append(url)
-        announced.set()
-
-    settings = Settings(
-        host="127.0.0.1",
-        port=0,
-        log_level="warning",
-        limits=Limits(close_seconds=CLOSE_SECONDS),
-        database_url=f"sqlite:///{tmp_path / 'parley.db'}",
-    )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, settings, announce)
-        with trio.fail_after(PATIENCE):
-            await announced.wait()
-        server = Address(addresses[0])
+    limits = Limits(close_seconds=CLOSE_SECONDS)
+    async with serving_here(tmp_path, limits) as server:
         await wait_for_metrics(server, **EMPTY)
         await trio.testing.wait_all_tasks_blocked(0.01)
         tasks = trio.lowlevel.current_statistics().tasks_living
-        before = census()
+        before = census(KINDS)
         assert before["Room"] == before["ParleyLink"] == before["LastingMember"] == 0
 
         async with gathered(server) as room:
@@ -402,7 +376,7 @@ async def test_no_task_no_channel_and_no_object_of_the_room_is_left(tmp_path: Pa
             await room.lose(away)
             await room.bring_back(back)
             await wait_for_metrics(server, websockets_current=160)
-            during = census()
+            during = census(KINDS)
             assert during["Room"] == during["Speech"] == 1
             assert during["LastingMember"] == 200
             assert during["ParleyLink"] == during["WebSocket"] == 160
@@ -416,5 +390,4 @@ async def test_no_task_no_channel_and_no_object_of_the_room_is_left(tmp_path: Pa
         del room
         await wait_for_metrics(server, **EMPTY)
         await wait_until(lambda: trio.lowlevel.current_statistics().tasks_living == tasks)
-        assert census() == before
-        nursery.cancel_scope.cancel()
+        assert census(KINDS) == before
