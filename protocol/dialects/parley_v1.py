@@ -151,10 +151,7 @@ def read_hello(text: str) -> greeting.Hello:
     Raises:
         Refused: if it is none; the field is named.
     """
-    message = _object(text)
-    if message.pop("type", None) != "hello":
-        raise Refused(ErrorCode.MALFORMED, "the first message must be of type hello", "type")
-    hello = codec.structure(message, greeting.Hello, "hello")
+    hello = _first(text, greeting.Hello)
     given = [hello.name is not None, hello.token is not None, hello.resume is not None]
     if sum(given) != 1:
         complaint = "hello must have one of name, token and resume"
@@ -180,10 +177,14 @@ def read_chat_hello(text: str) -> greeting.ChatHello:
     Raises:
         Refused: if it is none; the field is named.
     """
+    return _first(text, greeting.ChatHello)
+
+
+def _first(text: str, wanted: type[Said]) -> Said:
     message = _object(text)
     if message.pop("type", None) != "hello":
         raise Refused(ErrorCode.MALFORMED, "the first message must be of type hello", "type")
-    return codec.structure(message, greeting.ChatHello, "hello")
+    return codec.structure(message, wanted, "hello")
 
 
 class ParleyV1:

@@ -118,11 +118,9 @@ class ChatAdmission:
         text = _token(upgrade)
         if not text:
             raise _unauthorized(LOG_IN_FIRST)
-        # What is revoked while the token is looked up may not be seen by that any more.
-        revoked: list[Revoked] = []
-        unsubscribe = self._accounts.revocations.subscribe(revoked.append)
         try:
-            identity = await self._accounts.identify(text)
+            with self._accounts.revocations.collected() as revoked:
+                identity = await self._accounts.identify(text)
             if any(each.covers(identity.user.id, identity.digest) for each in revoked):
                 raise NotAuthenticated
             return identity
@@ -130,8 +128,6 @@ class ChatAdmission:
             raise _unauthorized(LOG_IN_AGAIN) from None
         except StoreUnavailable:
             raise _unavailable() from None
-        finally:
-            unsubscribe()
 
     async def _enter(self, upgrade: Upgrade, visit: _Visit) -> None:
         room = await self._find(upgrade)

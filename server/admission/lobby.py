@@ -1,8 +1,8 @@
 """What every ``parley.v1`` connection passes: hello, who it is, a link to a room, or a refusal."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -180,15 +180,9 @@ class Lobby:
         except NotAuthenticated:
             raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token") from None
 
-    @contextmanager
-    def revocations(self) -> Iterator[list[Revoked]]:
+    def revocations(self) -> AbstractContextManager[list[Revoked]]:
         """Collect what is revoked meanwhile: a look-up may not see that any more."""
-        revoked: list[Revoked] = []
-        unsubscribe = self._accounts.revocations.subscribe(revoked.append)
-        try:
-            yield revoked
-        finally:
-            unsubscribe()
+        return self._accounts.revocations.collected()
 
     def check_still_welcome(
         self, upgrade: Upgrade, identity: Identity | None, revoked: list[Revoked]

@@ -100,7 +100,7 @@ class ParleyAdmission:
             member = self._keys.member_of(lasting.session_id, hello.nonce)
         token = self._keys.token(lasting.session_id, member)
         if hello.nonce is not None and room.has_member(member):
-            self._resume(upgrade, leftover, room, lasting, Resume(token=token))
+            self._return(upgrade, leftover, room, member, Return(), token)
             return
         name = hello.name if identity is None else identity.user.username
         entry = Join(
@@ -129,7 +129,18 @@ class ParleyAdmission:
         session, generation = read_epoch(resume.epoch)
         known = session == str(lasting.session_id)
         entry = Return(resume.seq if known else None, generation)
-        link = self._lobby.link(upgrade, leftover, room, member, entry, token=resume.token)
+        self._return(upgrade, leftover, room, member, entry, resume.token)
+
+    def _return(
+        self,
+        upgrade: Upgrade,
+        leftover: bytes,
+        room: Room[Any],
+        member: MemberId,
+        entry: Return,
+        token: str,
+    ) -> None:
+        link = self._lobby.link(upgrade, leftover, room, member, entry, token=token)
         if not room.resume(member, link):
             raise Refused(ErrorCode.WRONG_KEY, "this member has left the room", "resume.token")
 

@@ -35,41 +35,47 @@ class SeatKeys:
 
     def token(self, session_id: int, member: MemberId) -> str:
         """Make the token that opens a member's seat again."""
-        return f"{member}.{self._code(_SEAT, session_id, member)}"
+        return self._token(_SEAT, str(session_id), member)
 
     def member(self, session_id: int, token: str) -> MemberId | None:
         """Say whose token this is; ``None`` if it is none of this room's."""
-        member, _, code = token.partition(".")
-        good = self._code(_SEAT, session_id, member)
-        return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
+        return self._member(_SEAT, str(session_id), token)
 
     def member_of(self, session_id: int, nonce: str) -> MemberId:
         """Give the member that a client's own secret stands for; the same for the same."""
-        text = f"{_NONCE}\0{session_id}\0{nonce}".encode(errors="surrogatepass")
-        return MemberId(hmac.digest(self._secret, text, hashlib.sha256)[:MEMBER_BYTES].hex())
+        return MemberId(self._mac(_NONCE, str(session_id), nonce)[:MEMBER_BYTES].hex())
 
     def chat_token(self, room_id: RoomId, user_id: int, member: MemberId) -> str:
         """Make the token that opens an account's seat in a chat room again."""
-        return f"{member}.{self._code(_CHAT, f'{room_id}/{user_id}', member)}"
+        return self._token(_CHAT, f"{room_id}/{user_id}", member)
 
     def chat_member(self, room_id: RoomId, user_id: int, token: str) -> MemberId | None:
         """Say which member this token is of; ``None`` if it is none of this room and account."""
-        member, _, code = token.partition(".")
-        good = self._code(_CHAT, f"{room_id}/{user_id}", member)
-        return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
+        return self._member(_CHAT, f"{room_id}/{user_id}", token)
 
     def owner_key(self, session_id: int) -> str:
         """Make the key that makes a member the owner."""
-        return self._code(_OWNER, session_id, "")
+        return self._code(_OWNER, str(session_id), "")
 
     def is_owner_key(self, session_id: int, key: str) -> bool:
         """Tell whether this is the room's owner key."""
         return hmac.compare_digest(self.owner_key(session_id), _ascii(key))
 
-    def _code(self, purpose: str, session_id: int | str, member: str) -> str:
-        text = f"{purpose}\0{session_id}\0{member}".encode()
-        mac = hmac.digest(self._secret, text, hashlib.sha256)
+    def _token(self, purpose: str, place: str, member: str) -> str:
+        return f"{member}.{self._code(purpose, place, member)}"
+
+    def _member(self, purpose: str, place: str, token: str) -> MemberId | None:
+        member, _, code = token.partition(".")
+        good = self._code(purpose, place, member)
+        return MemberId(member) if hmac.compare_digest(good, _ascii(code)) else None
+
+    def _code(self, purpose: str, place: str, member: str) -> str:
+        mac = self._mac(purpose, place, member)
         return base64.urlsafe_b64encode(mac[:_MAC_BYTES]).decode()
+
+    def _mac(self, purpose: str, place: str, text: str) -> bytes:
+        message = f"{purpose}\0{place}\0{text}".encode(errors="surrogatepass")
+        return hmac.digest(self._secret, message, hashlib.sha256)
 
 
 def _ascii(text: str) -> str:

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import attrs
@@ -129,6 +130,16 @@ class Revocations:
             self._listeners.pop(key, None)
 
         return unsubscribe
+
+    @contextmanager
+    def collected(self) -> Iterator[list[Revoked]]:
+        """Collect what is revoked meanwhile: a look-up may not see that any more."""
+        revoked: list[Revoked] = []
+        unsubscribe = self.subscribe(revoked.append)
+        try:
+            yield revoked
+        finally:
+            unsubscribe()
 
     def publish(self, revoked: Revoked) -> None:
         """Tell every listener, those included that end their subscription at it."""

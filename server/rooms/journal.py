@@ -229,17 +229,17 @@ class Journal:
         Returns at once if it never will be, as far as can be told: after the room's end, and while
         the log cannot be written for reasons of its own.
         """
-        await trio.lowlevel.checkpoint()
-        while self.saved < seq and not self._over and self._failures < TRIES:
-            if self._moved is None:
-                self._moved = trio.Event()
-            await self._moved.wait()
+        await self._until(lambda: self.saved >= seq)
 
     async def flushed(self) -> None:
         """Wait until all that was added before is durable, as :meth:`reached` does for a number."""
-        await trio.lowlevel.checkpoint()
         added = self._added
-        while self._written < added and not self._over and self._failures < TRIES:
+        await self._until(lambda: self._written >= added)
+
+    async def _until(self, durable: Callable[[], bool]) -> None:
+        """Wait until something is durable, or never will be."""
+        await trio.lowlevel.checkpoint()
+        while not durable() and not self._over and self._failures < TRIES:
             if self._moved is None:
                 self._moved = trio.Event()
             await self._moved.wait()

@@ -26,6 +26,17 @@ NumberedRound = tuple[int, TicketResult]
 """The rounds of a session count from 0."""
 
 _FORGET_SESSIONS: Final = 100
+REVEALED: Final = (
+    sa.func.coalesce(
+        sa.select(sa.func.max(rounds.c.number))
+        .where(rounds.c.session_id == sessions.c.id)
+        .scalar_subquery(),
+        -1,
+    )
+    + 1
+).label("rounds")
+"""A column of a query of sessions: one more than the highest number of a round."""
+
 _NOWHERE: Final = ""  # the id of no room
 
 
@@ -110,18 +121,13 @@ def find(conn: sa.Connection, *, room_id: RoomId) -> list[StoredSession]:
     """Find all sessions of rooms that had this id, the latest first."""
     if not is_text(room_id):
         return []
-    last = (
-        sa.select(sa.func.max(rounds.c.number))
-        .where(rounds.c.session_id == sessions.c.id)
-        .scalar_subquery()
-    )
     rows = conn.execute(
         sa.select(
             sessions.c.id,
             sessions.c.key,
             sessions.c.opened_at,
             sessions.c.closed_at,
-            sa.func.coalesce(last, -1) + 1,
+            REVEALED,
         )
         .where(sessions.c.room_id == room_id)
         .order_by(sessions.c.id.desc())

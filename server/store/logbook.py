@@ -147,26 +147,16 @@ def open_room(
     earlier = rooms.c.session_id == session.id
     if claim is not None:
         earlier |= rooms.c.claim == claim
-    found = conn.execute(
-        sa.select(*_SESSION, sessions.c.closed_at, rooms.c.settings)
-        .join_from(rooms, sessions)
-        .where(earlier)
-    ).one()
+    found = conn.execute(_OPENINGS.where(earlier)).one()
     if found.id != session.id:
         conn.execute(sa.delete(sessions).where(sessions.c.id == session.id))
-    return Opening(_session(found), found.settings, found.closed_at, fresh=found.id == session.id)
+    return _opening(found, fresh=found.id == session.id)
 
 
 def claimed(conn: sa.Connection, *, claim: str) -> Opening | None:
     """Find the room that was opened with a claim."""
-    found = conn.execute(
-        sa.select(*_SESSION, sessions.c.closed_at, rooms.c.settings)
-        .join_from(rooms, sessions)
-        .where(rooms.c.claim == claim)
-    ).one_or_none()
-    if found is None:
-        return None
-    return Opening(_session(found), found.settings, found.closed_at, fresh=False)
+    found = conn.execute(_OPENINGS.where(rooms.c.claim == claim)).one_or_none()
+    return None if found is None else _opening(found, fresh=False)
 
 
 def append(conn: sa.Connection, chunks: Sequence[Chunk]) -> None:
@@ -211,18 +201,13 @@ def close(conn: sa.Connection, closed: Sequence[tuple[int, float]]) -> None:
 
 def load(conn: sa.Connection, *, session_id: int) -> StoredLog | None:
     """Read a live room."""
-    last = (
-        sa.select(sa.func.max(rounds.c.number))
-        .where(rounds.c.session_id == sessions.c.id)
-        .scalar_subquery()
-    )
     found = conn.execute(
         sa.select(
             *_SESSION,
             rooms.c.settings,
             rooms.c.snapshot,
             rooms.c.snapshot_number,
-            (sa.func.coalesce(last, -1) + 1).label("rounds"),
+            estimations.REVEALED,
         )
         .join_from(rooms, sessions)
         .where(rooms.c.session_id == session_id, rooms.c.room_id.is_not(None))
@@ -272,18 +257,13 @@ def visited(
     conn: sa.Connection, *, user_id: int, before: Cursor | None, limit: int
 ) -> list[VisitedRoom]:
     """List rooms that an account has been in, the latest first."""
-    last = (
-        sa.select(sa.func.max(rounds.c.number))
-        .where(rounds.c.session_id == sessions.c.id)
-        .scalar_subquery()
-    )
     query = (
         sa.select(
             *_SESSION,
             sessions.c.closed_at,
             rooms.c.settings,
             people.c.joined_at,
-            (sa.func.coalesce(last, -1) + 1).label("rounds"),
+            estimations.REVEALED,
         )
         .select_from(people)
         .join(sessions, sessions.c.id == people.c.session_id)
@@ -318,6 +298,9 @@ def forget_claims(conn: sa.Connection, before: float) -> None:
 
 
 _SESSION: Final = (sessions.c.id, sessions.c.room_id, sessions.c.key, sessions.c.opened_at)
+_OPENINGS: Final = sa.select(*_SESSION, sessions.c.closed_at, rooms.c.settings).join_from(
+    rooms, sessions
+)
 _THIS: Final[sa.BindParameter[int]] = sa.bindparam("session")
 _REPLACE: Final = (
     sa.update(rooms)
@@ -359,3 +342,7 @@ def _note_person(conn: sa.Connection) -> sa.Insert:
 
 def _session(row: Any) -> Session:
     return Session(row.id, RoomId(row.room_id), row.key, row.opened_at)
+
+
+def _opening(row: Any, *, fresh: bool) -> Opening:
+    return Opening(_session(row), row.settings, row.closed_at, fresh=fresh)
