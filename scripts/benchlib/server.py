@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -106,19 +107,41 @@ def home() -> Iterator[Home]:
 @contextlib.contextmanager
 def started(kind: Kind, processors: Processors, place: Home) -> Iterator[Server]:
     """Run a server with what an earlier one has left behind, as :func:`running` does."""
-    process = _spawn(kind, processors, place)
-    try:
+    with contextlib.ExitStack() as end:
+        with _held_back(signal.SIGTERM, signal.SIGINT):
+            process = _spawn(kind, processors, place)
+            end.callback(_end, process)
         port = _port(kind, process, place.log)
         yield Server(process.pid, port, place.database, process)
+
+
+@contextlib.contextmanager
+def _held_back(*numbers: signal.Signals) -> Iterator[None]:
+    """Let signals take effect at the end of the block.
+
+    Their handlers raise, and between the start of a process and the first line of the block that
+    ends it that would leave the process behind. They are not blocked, since a child inherits that.
+    """
+    came: list[int] = []
+    before = {each: signal.signal(each, lambda got, _: came.append(got)) for each in numbers}
+    try:
+        yield
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _spawn(kind: Kind, processors: Processors, place: Home) -> "subprocess.Popen[bytes]":
