@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 HALF: Final = "½"  # U+00BD, as printed on planning poker cards
@@ -13,8 +14,9 @@ _KINDS: Final = {"?": "unsure", "coffee": "break", "☕": "break"}
 _NUMBER = re.compile(r"[0-9]{1,9}(?:[./][0-9]{1,9})?")
 
 
+@lru_cache(maxsize=256)
 def card_value(card: str) -> float | None:
-    """Say what a card is worth in points.
+    """Say what a card is worth in points; remembered, as few cards are played all the time.
 
     Whole numbers, decimals and fractions such as ``1/2`` count, without a sign.
 
