@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from functools import lru_cache
 from typing import Final
 
 HALF: Final = "½"  # U+00BD, as printed on planning poker cards
@@ -14,9 +13,8 @@ _KINDS: Final = {"?": "unsure", "coffee": "break", "☕": "break"}
 _NUMBER = re.compile(r"[0-9]{1,9}(?:[./][0-9]{1,9})?")
 
 
-@lru_cache(maxsize=256)
 def card_value(card: str) -> float | None:
-    """Say what a card is worth in points; remembered, as few cards are played all the time.
+    """Say what a card is worth in points.
 
     Whole numbers, decimals and fractions such as ``1/2`` count, without a sign.
 
@@ -59,6 +57,10 @@ class Deck:
 
     def __contains__(self, card: str) -> bool:
         return card in self._values
+
+    def value(self, card: str) -> float | None:
+        """Say what one of its cards is worth; as :func:`card_value`, but without reading it."""
+        return self._values[card]
 
     @property
     def cards(self) -> tuple[str, ...]:

@@ -206,12 +206,14 @@ class Speech:
 
     def note_saved(self, seq: int) -> None:
         """See to it that everybody learns of what has come on record, soon enough."""
+        alarms = self._alarms
         if self._held:
             if not self._must_wait():
                 self._wake()
-        elif self._alarms is not None and not self._stopped:
-            if self._reminder is None and seq > self._told_saved:
-                self._reminder = self._alarms.saved.set(self._remind)
+        elif alarms is None or self._stopped or self._reminder is not None:
+            return
+        elif seq > self._told_saved:
+            self._reminder = alarms.saved.set(self._remind)
 
     def stop(self) -> None:
         """Say what was held back; nothing is held back, and no alarm is set, any more."""

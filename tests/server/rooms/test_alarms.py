@@ -1,4 +1,4 @@
-"""Alarms of rooms that wait for their record: in order, never late, and only those not cancelled."""
+"""Alarms of rooms that wait for their record: in order, in time, and not if cancelled."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
