@@ -5,12 +5,13 @@ from typing import Final
 import attrs
 
 from protocol.errors import ErrorCode, Problem
+from protocol.value import value
 
 REMEMBERED: Final = 64
 """The latest answers of a member that can be given again; no client may wait for more at once."""
 
 
-@attrs.frozen
+@value
 class Answer:
     """How a request was answered."""
 

@@ -5,17 +5,16 @@ one number gives the picture at the next. Most commands make one change at the m
 comes with two, and when the server has come back, everybody is away with one each.
 """
 
-import attrs
-
 from protocol.errors import Problem
 from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.picture import May, Mine, Picture, Seated, Shown
+from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Joined:
     """Somebody has come."""
 
@@ -25,7 +24,7 @@ class Joined:
     """Its vote is waited for in the round that is running."""
 
 
-@attrs.frozen
+@value
 class Left:
     """Somebody is gone for good."""
 
@@ -37,7 +36,7 @@ class Left:
     """Whether nobody is waited for any more in the round that is running."""
 
 
-@attrs.frozen
+@value
 class WentAway:
     """Somebody has no connection any more, and keeps its seat for its grace."""
 
@@ -46,7 +45,7 @@ class WentAway:
     since: float
 
 
-@attrs.frozen
+@value
 class CameBack:
     """Somebody has a connection again."""
 
@@ -55,7 +54,7 @@ class CameBack:
     since: float
 
 
-@attrs.frozen
+@value
 class OwnerChanged:
     """Somebody else owns the room."""
 
@@ -63,7 +62,7 @@ class OwnerChanged:
     member: MemberId
 
 
-@attrs.frozen
+@value
 class Begun:
     """A round begins."""
 
@@ -75,7 +74,7 @@ class Begun:
     may: May
 
 
-@attrs.frozen
+@value
 class Voted:
     """Somebody has put down or changed a card; never which."""
 
@@ -87,7 +86,7 @@ class Voted:
     """What may be asked for now, if this vote has changed it."""
 
 
-@attrs.frozen
+@value
 class Revealed:
     """The cards are turned over."""
 
@@ -104,7 +103,7 @@ PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 # --- to one member ----------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Ack:
     """A request has been carried out; there is one answer to each."""
 
@@ -113,7 +112,7 @@ class Ack:
     """The number of the change that it made, or of the last one before if it made none."""
 
 
-@attrs.frozen
+@value
 class Failure:
     """A request has been refused, and changed nothing; there is one answer to each."""
 
@@ -121,7 +120,7 @@ class Failure:
     problem: Problem
 
 
-@attrs.frozen
+@value
 class Snapshot:
     """The whole room, as one member may see it."""
 
@@ -132,14 +131,14 @@ class Snapshot:
 # --- beside the changes -----------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Saved:
     """All that happened up to this number is on record, and outlives the server."""
 
     seq: int
 
 
-@attrs.frozen
+@value
 class Digest:
     """What the server's own picture is at a number, for those who check their folding."""
 

@@ -58,6 +58,10 @@ class Deck:
     def __contains__(self, card: str) -> bool:
         return card in self._values
 
+    def value(self, card: str) -> float | None:
+        """Say what one of its cards is worth; as :func:`card_value`, but without reading it."""
+        return self._values[card]
+
     @property
     def cards(self) -> tuple[str, ...]:
         """All cards in order."""

@@ -2,17 +2,16 @@
 
 from typing import Generic, TypeVar
 
-import attrs
-
 from protocol.errors import CloseCode, Problem
 from protocol.ids import MemberId
 from protocol.messages import Event
+from protocol.value import value
 
 Recorded = TypeVar("Recorded")
 """What rooms of one kind give to be kept."""
 
 
-@attrs.frozen
+@value
 class Tell:
     """Send to one member."""
 
@@ -20,14 +19,14 @@ class Tell:
     event: Event
 
 
-@attrs.frozen
+@value
 class TellAll:
     """Send to the whole audience."""
 
     event: Event
 
 
-@attrs.frozen
+@value
 class TellOthers:
     """Send to the whole audience but one."""
 
@@ -35,14 +34,14 @@ class TellOthers:
     event: Event
 
 
-@attrs.frozen
+@value
 class Subscribe:
     """From now on this member belongs to the audience."""
 
     member: MemberId
 
 
-@attrs.frozen
+@value
 class Greet:
     """Tell this member what it needs to know first: the room, or what it has missed of it.
 
@@ -54,7 +53,7 @@ class Greet:
     """The number of the last change that it knows; ``None`` if it knows nothing."""
 
 
-@attrs.frozen
+@value
 class Disconnect:
     """Part from this member, and its connection if it has one.
 
@@ -67,7 +66,7 @@ class Disconnect:
     """The reason, which the member's dialect words."""
 
 
-@attrs.frozen
+@value
 class Own:
     """The room ends with this member's connection, even if that has ended already."""
 
@@ -76,7 +75,7 @@ class Own:
     """Why the room is over then, for people."""
 
 
-@attrs.frozen
+@value
 class SetTimer:
     """Say :class:`~protocol.messages.TimeUp` for this member after so many seconds."""
 
@@ -84,26 +83,26 @@ class SetTimer:
     seconds: float
 
 
-@attrs.frozen
+@value
 class ClearTimer:
     """Forget this member's timer, if it has one."""
 
     member: MemberId
 
 
-@attrs.frozen
+@value
 class Record(Generic[Recorded]):
     """Hand something to whoever keeps what rooms of this kind produce."""
 
     record: Recorded
 
 
-@attrs.frozen
+@value
 class Sleep:
     """Nobody is here: the room may end, unless a connection is just about to enter."""
 
 
-@attrs.frozen
+@value
 class End:
     """The room is over for everybody."""
 

@@ -731,7 +731,7 @@ class Estimation:
                 state.round,
                 state.ticket,
                 tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
-                summarize(vote.value for vote in votes),
+                summarize([vote.value for vote in votes], self._deck.value),
                 seconds,
             )
             may = abilities(Stage.REVEALED, votes=False, rounds=state.rounds_left > 0)

@@ -59,7 +59,10 @@ _COMMANDS: Final[dict[str, type]] = {
     "Leave": Leave,
     "TimeUp": TimeUp,
 }
-_NAMES: Final = {kind: name for name, kind in (_REQUESTS | _COMMANDS).items()}
+_WRITERS: Final = {
+    kind: (name, CONVERTER.get_unstructure_hook(kind))
+    for name, kind in (_REQUESTS | _COMMANDS).items()
+}
 LOGGED: Final = frozenset({lasting.Numbered, *_COMMANDS.values()})
 """The commands that may change an estimation room; others need not be in its log."""
 
@@ -85,9 +88,10 @@ def _plain(entry: Entry) -> list[Any]:
     command = entry.command
     if isinstance(command, lasting.Numbered):
         request = command.request
-        fields = CONVERTER.unstructure(request)
-        return [entry.at, entry.member, _NAMES[type(request)], fields, command.ref]
-    return [entry.at, entry.member, _NAMES[type(command)], CONVERTER.unstructure(command)]
+        name, fields = _WRITERS[type(request)]
+        return [entry.at, entry.member, name, fields(request), command.ref]
+    name, fields = _WRITERS[type(command)]
+    return [entry.at, entry.member, name, fields(command)]
 
 
 def _entry(at: Any, member: Any, name: str, fields: Any, ref: Any = None) -> Entry:

@@ -6,9 +6,8 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from protocol.ids import MemberId, TicketId
+from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
@@ -22,7 +21,7 @@ class Role(StrEnum):
     """Watches, and is never waited for."""
 
 
-@attrs.frozen(kw_only=True)
+@value(kw_only=True)
 class Join:
     """A member takes a seat and is in the room at once; its connection may change from then on."""
 
@@ -34,12 +33,12 @@ class Join:
     """Of whom it is, if it is signed in."""
 
 
-@attrs.frozen
+@value
 class Detach:
     """A member's connection has ended: it is away, and its grace begins."""
 
 
-@attrs.frozen
+@value
 class Return:
     """A member has a connection again, which knows the room's changes up to a number."""
 
@@ -49,7 +48,7 @@ class Return:
     """In which generation of the room the change of that number was."""
 
 
-@attrs.frozen
+@value
 class Restart:
     """The server has come back: nobody has a connection any more.
 
@@ -59,14 +58,14 @@ class Restart:
     """
 
 
-@attrs.frozen
+@value
 class BeginRound:
     """The owner opens a vote."""
 
     ticket: TicketId
 
 
-@attrs.frozen
+@value
 class CastCard:
     """A member puts down, or changes, its card in a certain round."""
 
@@ -74,24 +73,24 @@ class CastCard:
     card: str
 
 
-@attrs.frozen
+@value
 class RevealRound:
     """The owner turns the cards of a certain round over."""
 
     round: int
 
 
-@attrs.frozen
+@value
 class CloseRoom:
     """The owner ends the room for everybody."""
 
 
-@attrs.frozen
+@value
 class Depart:
     """A member leaves for good."""
 
 
-@attrs.frozen
+@value
 class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
@@ -100,7 +99,7 @@ Request = BeginRound | CastCard | RevealRound | CloseRoom | Depart
 """What a member of an estimation room may ask for."""
 
 
-@attrs.frozen
+@value
 class Numbered:
     """A request with its number, by which it is answered once and takes effect once."""
 

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import attrs
-
 from protocol.changes import Notice
 from protocol.chat_changes import ChatNotice
 from protocol.chat_records import ChatMessage as ChatMessage
@@ -15,6 +13,7 @@ from protocol.ids import MemberId, RoomId
 from protocol.ids import TicketId as TicketId
 from protocol.lasting import LastingCommand
 from protocol.talking import TalkCommand
+from protocol.value import value
 
 ADMIN_LEFT: Final = "the admin has left"
 """Why most rooms end."""
@@ -22,28 +21,28 @@ ADMIN_LEFT: Final = "the admin has left"
 # --- commands -------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Enter:
     """A connection takes a seat; the first to enter is the admin."""
 
     name: str
 
 
-@attrs.frozen
+@value
 class Announce:
     """A seated member makes itself known to the room."""
 
     room_id: RoomId
 
 
-@attrs.frozen
+@value
 class BeginVoting:
     """The admin opens the vote on a ticket."""
 
     ticket_id: TicketId
 
 
-@attrs.frozen
+@value
 class CastVote:
     """A member puts down, or changes, its card."""
 
@@ -51,14 +50,14 @@ class CastVote:
     vote: str
 
 
-@attrs.frozen
+@value
 class RevealVotes:
     """The admin turns the cards over."""
 
     ticket_id: TicketId
 
 
-@attrs.frozen
+@value
 class EnterChat:
     """A connection of a person enters a chat room."""
 
@@ -68,38 +67,38 @@ class EnterChat:
     """Whether it counts among the seats that one account may take."""
 
 
-@attrs.frozen
+@value
 class Say:
     """A member speaks in a chat room."""
 
     text: str
 
 
-@attrs.frozen
+@value
 class AnonymiseAuthor:
     """An account has been deleted: its messages are nobody's from now on."""
 
     user_id: int
 
 
-@attrs.frozen
+@value
 class GrantNumbers:
     """Chat messages may be given sequence numbers up to this one, which is on record."""
 
     up_to: int
 
 
-@attrs.frozen
+@value
 class Leave:
     """A member's connection has ended."""
 
 
-@attrs.frozen
+@value
 class TimeUp:
     """The timer of this member, set by the rules earlier, has run out."""
 
 
-@attrs.frozen
+@value
 class Reject:
     """A message that was refused before it became a command; only its sender is told."""
 
@@ -128,14 +127,14 @@ Command = (
 # --- events ---------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class RoomCreated:
     """To the creator, first of all."""
 
     room_id: RoomId
 
 
-@attrs.frozen
+@value
 class Welcome:
     """To a member that has announced itself, before it learns who is there."""
 
@@ -144,7 +143,7 @@ class Welcome:
     """Opens the room's results; empty if nothing is kept."""
 
 
-@attrs.frozen
+@value
 class MemberPresent:
     """To a member that has announced itself, once per member already there."""
 
@@ -152,7 +151,7 @@ class MemberPresent:
     admin: bool
 
 
-@attrs.frozen
+@value
 class MemberJoined:
     """To everybody, the newcomer included."""
 
@@ -160,35 +159,35 @@ class MemberJoined:
     admin: bool
 
 
-@attrs.frozen
+@value
 class MemberLeft:
     """To everybody who stays."""
 
     name: str
 
 
-@attrs.frozen
+@value
 class CapacityReached:
     """To everybody, once: every seat is taken and announced."""
 
     capacity: int
 
 
-@attrs.frozen
+@value
 class TicketPrompt:
     """To the admin: name the next ticket."""
 
     first: bool
 
 
-@attrs.frozen
+@value
 class VoteRequested:
     """To everybody, the admin included: put down a card."""
 
     ticket_id: TicketId
 
 
-@attrs.frozen
+@value
 class VoteCast:
     """To everybody: who voted, never what."""
 
@@ -196,21 +195,21 @@ class VoteCast:
     ticket_id: TicketId
 
 
-@attrs.frozen
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
     ticket_id: TicketId
 
 
-@attrs.frozen
+@value
 class RevealPrompt:
     """To the admin: confirm that the cards may be turned over."""
 
     ticket_id: TicketId
 
 
-@attrs.frozen
+@value
 class Vote:
     """One card on the table."""
 
@@ -219,7 +218,7 @@ class Vote:
     value: str
 
 
-@attrs.frozen
+@value
 class VotesRevealed:
     """To everybody: every vote of the round, those of members who left since included."""
 
@@ -227,12 +226,12 @@ class VotesRevealed:
     votes: tuple[Vote, ...]
 
 
-@attrs.frozen
+@value
 class AwaitingTicket:
     """To everybody but the admin: the next ticket is the admin's to name."""
 
 
-@attrs.frozen
+@value
 class PersonJoined:
     """To everybody in a chat room, once per person."""
 
@@ -240,7 +239,7 @@ class PersonJoined:
     name: str
 
 
-@attrs.frozen
+@value
 class PersonLeft:
     """To everybody who stays in a chat room, once the last connection of a person has ended."""
 
@@ -248,14 +247,14 @@ class PersonLeft:
     name: str
 
 
-@attrs.frozen
+@value
 class Refusal:
     """To the sender of something that was refused."""
 
     problem: Problem
 
 
-@attrs.frozen
+@value
 class RoomClosed:
     """To everybody, last of all."""
 
@@ -287,7 +286,7 @@ Event = EstimationEvent | ChatEvent | Notice | ChatNotice
 # --- what is recorded -----------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class TicketResult:
     """One revealed round: what was voted on, by whom and how."""
 

@@ -7,11 +7,10 @@ one member may know, its own card, is beside it, in :class:`Mine`.
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
 from protocol.statistics import Summary
+from protocol.value import value
 
 
 class Stage(StrEnum):
@@ -24,7 +23,7 @@ class Stage(StrEnum):
     """The cards of the last round."""
 
 
-@attrs.frozen
+@value
 class Card:
     """A card of the deck."""
 
@@ -35,7 +34,7 @@ class Card:
     """``estimate``, ``unsure`` or ``break``."""
 
 
-@attrs.frozen
+@value
 class Seated:
     """A member, as everybody sees it."""
 
@@ -52,7 +51,7 @@ class Seated:
     signed_in: bool
 
 
-@attrs.frozen
+@value
 class Running:
     """The round that is running."""
 
@@ -65,7 +64,7 @@ class Running:
     waiting_for: tuple[MemberId, ...]
 
 
-@attrs.frozen
+@value
 class ShownVote:
     """A card that has been turned over."""
 
@@ -74,7 +73,7 @@ class ShownVote:
     card: str
 
 
-@attrs.frozen
+@value
 class Shown:
     """A round that has been revealed."""
 
@@ -86,7 +85,7 @@ class Shown:
     """From its beginning to its reveal."""
 
 
-@attrs.frozen
+@value
 class May:
     """What may be asked for now; a member may do what any group allows to which it belongs."""
 
@@ -115,7 +114,7 @@ _ASKED: Final = May(_LEAVE, ("vote",), ("begin", "close"))
 _VOTED: Final = May(_LEAVE, ("vote",), ("reveal", "close"))
 
 
-@attrs.frozen
+@value
 class Picture:
     """A room at a sequence number."""
 
@@ -140,7 +139,7 @@ class Picture:
     may: May
 
 
-@attrs.frozen
+@value
 class Mine:
     """What only one member knows, and what it may do."""
 

@@ -1,7 +1,7 @@
 """What a round's votes say: mean, median, mode, spread and consensus."""
 
 import statistics as stdlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -28,9 +28,9 @@ class Summary:
     """Everybody put down the same card, and it is an estimate."""
 
 
-def summarize(cards: Iterable[str]) -> Summary:
-    """Sum up the cards of one round."""
-    values = [card_value(card) for card in cards]
+def summarize(cards: Iterable[str], value: Callable[[str], float | None] = card_value) -> Summary:
+    """Sum up the cards of one round, by what each is worth."""
+    values = [value(card) for card in cards]
     points = sorted(value for value in values if value is not None)
     if not points:
         return Summary(None, None, None, (), None, None, consensus=False)

@@ -48,7 +48,7 @@ INSIDE: Final = {
     "rooms": [
         *("chat_directory", "chat_archive", "chat_log", "chat_reads", "chat_numbers", "chat_entry"),
         *("making", "lasting", "hub"),
-        *("room", "speech", "member", "fanout", "ring", "inbox", "timers", "journal"),
+        *("room", "speech", "alarms", "member", "fanout", "ring", "inbox", "timers", "journal"),
         "rebuilding",
     ],
     "client": [

@@ -128,6 +128,10 @@ CHAT_NOTICES: Final[Mapping[str, type]] = {
 """What the server says in chat rooms beside changes and errors."""
 
 Said = TypeVar("Said")
+Writer = Callable[[Any], bytes]
+"""Gives a message as JSON."""
+
+_REFUSALS: Final = frozenset({changes.Failure, messages.Refusal})
 
 
 @attrs.frozen(kw_only=True)
@@ -187,6 +191,12 @@ def _first(text: str, wanted: type[Said]) -> Said:
     return codec.structure(message, wanted, "hello")
 
 
+def _writer(name: str, kind: type) -> Writer:
+    """Make what gives events of one kind as JSON."""
+    plain = codec.CONVERTER.get_unstructure_hook(kind)
+    return lambda event: codec.dumps({"type": name, **plain(event)})
+
+
 class ParleyV1:
     """A :class:`~protocol.dialects.base.Dialect`."""
 
@@ -205,7 +215,9 @@ class ParleyV1:
         """
         self._requests = requests
         self._numbered = numbered
-        self._types: Mapping[type, str] = {kind: name for name, kind in events.items()}
+        self._writers: Mapping[type, Writer] = {
+            kind: _writer(name, kind) for name, kind in events.items()
+        }
 
     def decode(self, text: str) -> Command:
         """Read ``{"type": T, "ref": N, ...}``.
@@ -241,9 +253,12 @@ class ParleyV1:
         Returns:
             The frame; ``None`` for an event that has no place in this dialect.
         """
-        kind = self._types.get(type(event))
-        if kind is not None:
-            return encode_text(codec.dumps({"type": kind, **codec.CONVERTER.unstructure(event)}))
+        kind = type(event)
+        write = self._writers.get(kind)
+        if write is not None:
+            return encode_text(write(event))
+        if kind not in _REFUSALS:
+            return None
         if isinstance(event, changes.Failure):
             return self._error(event.problem, event.ref)
         if isinstance(event, messages.Refusal):

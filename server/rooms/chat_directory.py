@@ -25,6 +25,7 @@ from protocol.ids import RoomId
 from protocol.limits import CHAT_HISTORY
 from protocol.messages import AnonymiseAuthor
 from protocol.talking import Finding, Found, Unavailable
+from server.rooms.alarms import Alarms
 from server.rooms.chat_archive import FLUSH_SECONDS, ChatArchive, Missed
 from server.rooms.chat_entry import Entry, State, Trigger
 from server.rooms.chat_log import ChatLog, Durability, merged
@@ -87,6 +88,7 @@ class ChatRooms:
         self._numbers = ChatNumbers(writer, numbers_block)
         self._clock = clock
         self._log = ChatLog(writer, self._trim)
+        self._alarms = Alarms()
         self._reads = ReadMarks(writer)
         self.archive = ChatArchive(database, writer, self._log, self._reads)
         """What was said, in rooms awake or asleep."""
@@ -97,7 +99,9 @@ class ChatRooms:
 
     async def run(self) -> None:
         """Hand messages to the writer until cancelled, and the last of them then."""
-        await self._log.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._alarms.run)
+            nursery.start_soon(self._log.run)
 
     def people(self, room_id: RoomId) -> tuple[Person, ...]:
         """Say who is in a room, as its task last told; nobody is in one that sleeps."""
@@ -180,6 +184,7 @@ class ChatRooms:
                 snapshot_for=rules.snapshot_for,
                 seq=lambda: rules.seq,
                 record=self.durability(entry.room_id),
+                alarms=self._alarms,
             ),
         )
         self._numbers.ask_in_time(entry)

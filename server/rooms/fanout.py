@@ -47,15 +47,17 @@ class Fanout:
     Frames for the whole audience are kept apart per dialect, in step; a member that is told
     something of its own gets a script, in which the shared frames keep their place. All others
     are sent the very same bytes. Where a dialect declines an event, an empty frame keeps the
-    step; it counts as none.
+    step; it counts as none. Answers, for which their place among the shared frames means nothing,
+    go before them, and leave a member among those who are sent the same.
     """
 
-    __slots__ = ("_audience", "_scripts", "_shared", "_spoken", "collected", "told")
+    __slots__ = ("_answers", "_audience", "_scripts", "_shared", "_spoken", "collected", "told")
 
     def __init__(self) -> None:
         """Begin with an empty audience."""
         self._audience: dict[MemberId, Member] = {}
         self._scripts: dict[Member, _Script] = {}
+        self._answers: dict[Member, list[bytes]] = {}
         self._shared: dict[Dialect, list[bytes]] = {}
         self._spoken = 0  # length of each list in _shared
         self.collected = 0
@@ -82,12 +84,14 @@ class Fanout:
         """Forget ``member`` and whatever it has not been sent yet."""
         self._audience.pop(member.id, None)
         self._scripts.pop(member, None)
+        self._answers.pop(member, None)
         if not self._audience:
             self._shared.clear()
             self._spoken = 0
 
     def restart(self, member: Member, frames: bytes) -> None:
         """Say ``frames`` to one member next, in place of all that it has not been sent yet."""
+        self._answers.pop(member, None)
         script = self._script(member)
         script.frames = [frames]
         if script.heard is not None:
@@ -106,6 +110,17 @@ class Fanout:
         frame = member.dialect.encode(event)
         if frame is not None:
             script.frames.append(frame)
+            self.collected += len(frame)
+
+    def answer(self, member: Member, event: Event) -> None:
+        """Say something to one member, before all else that it has not been sent yet."""
+        frame = member.dialect.encode(event)
+        if frame is not None:
+            given = self._answers.get(member)
+            if given is None:
+                self._answers[member] = [frame]
+            else:
+                given.append(frame)
             self.collected += len(frame)
 
     def tell_all(self, event: Event) -> None:
@@ -131,7 +146,7 @@ class Fanout:
 
     def flush(self) -> None:
         """Send all that was said since the last time."""
-        scripts = self._scripts
+        scripts, answers = self._scripts, self._answers
         spoken = self._spoken
         if spoken:
             joined = {
@@ -143,11 +158,15 @@ class Fanout:
             for member in self._audience.values():
                 if member not in scripts:
                     frames, count = joined[member.dialect]
-                    if count:
+                    if answers and (given := answers.pop(member, None)) is not None:
+                        member.push(b"".join(given) + frames, len(given) + count)
+                    elif count:
                         member.push(frames, count)
         for member, script in scripts.items():
             self._catch_up(member, script, spoken)
-            _push(member, script.frames)
+            _push(member, answers.pop(member, []) + script.frames)
+        if answers:
+            self.flush_answers()
         if scripts:
             self._scripts = {}
         if spoken:
@@ -156,12 +175,18 @@ class Fanout:
                 shared.clear()
         self.collected = 0
 
+    def flush_answers(self) -> None:
+        """Send all answers that were given since the last time, and nothing else."""
+        answers, self._answers = self._answers, {}
+        for member, given in answers.items():
+            member.push(b"".join(given), len(given))
+
     def flush_one(self, member: Member) -> None:
         """Send ``member`` now what it has not been sent yet, because it is about to be closed."""
         script = self._script(member)
         self._catch_up(member, script, self._spoken)
         frames, script.frames = script.frames, []
-        _push(member, frames)
+        _push(member, self._answers.pop(member, []) + frames)
 
     def _script(self, member: Member) -> _Script:
         script = self._scripts.get(member)

@@ -46,7 +46,12 @@ class Inbox:
 
     def settle(self) -> None:
         """Offer what has been put since the last time to the room, without waiting."""
-        if self._batch and not self._offered:
+        if self._batch:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the room have a turn, also if there is no command for it."""
+        if not self._offered:
             try:
                 self._send.send_nowait(self._batch)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -55,7 +60,7 @@ class Inbox:
                 self._offered = True
 
     async def take(self, most: int | None = None) -> list[Entry]:
-        """Wait for commands and take them.
+        """Wait for commands and take them; for none, if the room was only woken.
 
         Args:
             most: the number of commands to take at once; what is above it stays. If not given, all

@@ -145,7 +145,7 @@ class Journal:
         self.saved = kept.seq
         """The number of the last change that is durable."""
         self.on_saved: Callable[[int], None] | None = None
-        """Is told the same, in Trio's thread, whenever it has grown."""
+        """Is told the same, in Trio's thread, whenever a chunk has been written or given up."""
         self.on_closed: Callable[[], None] | None = None
         """Is told that the room's end is written, or cannot be."""
         self._book = book
@@ -166,7 +166,8 @@ class Journal:
         self._closed_at: float | None = None
         self._end_settled: Callable[[bool], None] | None = None
         self._over = False
-        self._added = 0  # commands ever
+        self.added = 0
+        """Commands ever."""
         self._written = 0  # of these, those that are on record
         self._moved: trio.Event | None = None
 
@@ -192,7 +193,7 @@ class Journal:
         if self._sealed or command.__class__ not in LOGGED:
             return
         self._seq = seq
-        self._added += 1
+        self.added += 1
         if command.__class__ is Join:
             self._note_person(command, at)
         if not self._whole:
@@ -233,8 +234,12 @@ class Journal:
 
     async def flushed(self) -> None:
         """Wait until all that was added before is durable, as :meth:`reached` does for a number."""
-        added = self._added
+        added = self.added
         await self._until(lambda: self._written >= added)
+
+    def settled(self, added: int) -> bool:
+        """Tell whether so many commands are durable, or never will be, as far as can be told."""
+        return self._written >= added or self._over or self._failures >= TRIES
 
     async def _until(self, durable: Callable[[], bool]) -> None:
         """Wait until something is durable, or never will be."""
@@ -301,7 +306,7 @@ class Journal:
         )
         self._people = {}
         size = len(entries) * _ENTRY_BYTES + len(snapshot or b"")
-        settled = partial(self._settled, chunk, self._seq, self._added, rounds)
+        settled = partial(self._settled, chunk, self._seq, self.added, rounds)
         self._underway = True
         if not self._book.put(chunk, size, settled):
             settled(False)
@@ -325,8 +330,8 @@ class Journal:
             return
         if written and seq > self.saved:
             self.saved = seq
-            if self.on_saved is not None:
-                self.on_saved(seq)
+        if self.on_saved is not None:
+            self.on_saved(self.saved)
         if self._moved is not None and (written or self._failures >= TRIES):
             self._moved.set()
             self._moved = None

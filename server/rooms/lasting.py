@@ -18,6 +18,7 @@ from protocol.lasting import NOBODY, Restart
 from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, LONGEST_GRACE_SECONDS
 from protocol.messages import TicketResult
 from protocol.picture import Picture
+from server.rooms.alarms import Alarms
 from server.rooms.hub import Hub
 from server.rooms.journal import Journal, Logbook
 from server.rooms.rebuilding import Rebuilt, Start, new_rules, rebuild
@@ -60,6 +61,7 @@ class MakeRoom(Protocol):
         *,
         start: Start,
         forget: Callable[[RoomId], None],
+        alarms: Alarms,
     ) -> EstimationRoom:
         """Make a room, with the members that its rules know, all of them away.
 
@@ -68,6 +70,7 @@ class MakeRoom(Protocol):
             journal: is told each command that is applied; also keeps the results.
             start: what the room begins with.
             forget: must be called when the room ends, unless it is parked.
+            alarms: bound its waiting for the record.
         """
 
 
@@ -119,6 +122,7 @@ class LastingRooms:
         self._results = results
         self._limits = limits
         self._make_room = make_room
+        self._alarms = Alarms()
         self._clock = clock
         self._parked: dict[RoomId, Session] = {}
         self._live: dict[RoomId, tuple[EstimationRoom, Journal]] = {}
@@ -138,7 +142,15 @@ class LastingRooms:
             self._hub.reserve(session.room_id)
 
     async def run(self) -> None:
-        """End, when it is time, the rooms for which nobody has asked since the start."""
+        """See that no room waits too long for its record, until cancelled.
+
+        And end, when it is time, the rooms for which nobody has asked since the start.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._alarms.run)
+            nursery.start_soon(self._end_forgotten)
+
+    async def _end_forgotten(self) -> None:
         await trio.sleep(ENDED_AFTER)
         while self._parked:
             idle = [each for each in self._parked.values() if each.room_id not in self._busy]
@@ -392,7 +404,9 @@ class LastingRooms:
     async def _run(self, rules: Estimation, journal: Journal, begin: Start) -> None:
         """Make a room live, before there is a checkpoint; return once its task runs."""
         room_id = journal.session.room_id
-        room = self._make_room(rules, journal, start=begin, forget=self._forget)
+        room = self._make_room(
+            rules, journal, start=begin, forget=self._forget, alarms=self._alarms
+        )
         self._parked.pop(room_id, None)
         self._live[room_id] = room, journal
         await self._hub.adopt(room)

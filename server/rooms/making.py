@@ -7,6 +7,7 @@ from protocol.effects import Own, SetTimer
 from protocol.estimation import Estimation
 from protocol.ids import RoomId
 from protocol.messages import TicketResult
+from server.rooms.alarms import Alarms
 from server.rooms.hub import digester, unix_clock
 from server.rooms.journal import Journal
 from server.rooms.rebuilding import Start
@@ -37,6 +38,7 @@ class RoomMaker:
         *,
         start: Start,
         forget: Callable[[RoomId], None],
+        alarms: Alarms,
     ) -> Room[TicketResult]:
         """Make a room, with the members that its rules know, all of them away."""
         session = journal.session
@@ -56,6 +58,7 @@ class RoomMaker:
                 picture=rules.picture,
                 seq=lambda: rules.seq,
                 journal=journal,
+                alarms=alarms,
                 digest=digester(rules) if self._limits.digests else None,
                 absent=tuple(rules.lasting_members),
                 dialect=self._dialect,

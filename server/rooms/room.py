@@ -33,10 +33,11 @@ from protocol.lasting import Detach
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
+from server.rooms.alarms import HOLD_SECONDS, Alarms
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
 from server.rooms.member import LastingMember, Link
-from server.rooms.speech import HOLD_SECONDS, Durable, Speech
+from server.rooms.speech import Durable, Speech, Turning
 from server.rooms.timers import Timers
 from server.support.bucket import TokenBucket
 from server.support.counters import Counters
@@ -88,7 +89,7 @@ class Recorder(Protocol[Given]):
         """The room has ended at this Unix time, and gives nothing any more."""
 
 
-class Journal(Durable, Protocol):
+class Journal(Turning, Protocol):
     """The log of a room that outlives its process."""
 
     def add(self, at: float, member: MemberId, command: Command, seq: int) -> None:
@@ -97,6 +98,9 @@ class Journal(Durable, Protocol):
         Commands that cannot change the room need not be given. ``seq`` is the number of the last
         change since.
         """
+
+    async def flushed(self) -> None:
+        """Wait until all that was added before is on record, or will never be."""
 
     def park(self) -> None:
         """The room ends in this process, and goes on in another one."""
@@ -122,6 +126,8 @@ class Lasting:
     """Its log, if it is to outlive the process."""
     record: Durable | None = None
     """Tells how much of it outlives the process; by itself, its log."""
+    alarms: Alarms | None = None
+    """Run by somebody else; needed where something outlives the process."""
     digest: Callable[[], Event] | None = None
     """For diagnosis, said after each command: what the server's picture is."""
     absent: Sequence[MemberId] = ()
@@ -341,10 +347,14 @@ class Room(Generic[Recorded]):
         if not isinstance(self._speech, Speech):
             seq = self.lasting.seq()
             self._speech = Speech(
-                self._speech, dialect, seq=seq, record=self._record, spawn=self.spawn
+                self._speech,
+                dialect,
+                seq=seq,
+                record=self._record,
+                journal=self._journal,
+                alarms=self.lasting.alarms,
+                wake=self.inbox.wake,
             )
-            if self._record is not None:
-                self._record.on_saved = self._speech.note_saved
         return LastingMember(member_id, dialect, room=self, on_end=on_end)
 
     def spawn(self, task: Callable[[], Awaitable[object]]) -> None:

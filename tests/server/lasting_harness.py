@@ -21,6 +21,7 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.messages import Command, GrantNumbers, TicketResult
+from server.rooms.alarms import Alarms
 from server.rooms.hub import Hub
 from server.rooms.journal import Journal, Logbook
 from server.rooms.lasting import EstimationRoom, LastingRooms
@@ -86,6 +87,7 @@ class House:
         *,
         start: Start,
         forget: Callable[[RoomId], None],
+        alarms: Alarms,
     ) -> EstimationRoom:
         self.made += 1
         self.kept[rules.room_id] = KeptRules(rules, journal, start)

@@ -35,6 +35,7 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.messages import Announce, Command, Enter, Reject, TicketId, TicketResult
+from server.rooms.alarms import Alarms
 from server.rooms.fanout import Member
 from server.rooms.member import LastingMember
 from server.rooms.room import Lasting, Room
@@ -60,11 +61,17 @@ class FakeJournal:
         self.parked = 0
         self.on_saved: Callable[[int], None] | None = None
         self.slow = False
+        self.added = 0
+        self._settled = 0
         self._written = trio.Event()
 
     def add(self, at: float, member: MemberId, command: Command, seq: int) -> None:
         self.entries.append((member, command))
         self.seq = seq
+        self.added += 1
+
+    def settled(self, added: int) -> bool:
+        return not self.slow or self._settled >= added
 
     async def flushed(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -76,6 +83,7 @@ class FakeJournal:
     def write(self) -> None:
         """All that was added is on record."""
         self.saved = self.seq
+        self._settled = self.added
         self._written.set()
         self._written = trio.Event()
         if self.on_saved is not None:
@@ -181,6 +189,8 @@ async def opened(
     kept = FakeJournal(log) if journal else None
     rules = Brittle(ROOM, capacity, keyed=keyed, grace_seconds=grace)
     done = trio.Event()
+    left: list[str] = []
+    alarms = Alarms()
     room = WatchedRoom(
         ROOM,
         rules,
@@ -194,6 +204,7 @@ async def opened(
             snapshot_for=rules.snapshot_for,
             seq=lambda: rules.seq,
             journal=kept,
+            alarms=alarms,
         ),
     )
 
@@ -206,17 +217,19 @@ async def opened(
             done.set()
 
     before = tasks()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(run)
-        it = Open(room, rules, counters, recorder, kept, log, done, nursery)
-        yield it
-        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as ringing:
+        await ringing.start(alarms.run)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run)
+            yield Open(room, rules, counters, recorder, kept, log, done, nursery, left)
+            nursery.cancel_scope.cancel()
+        ringing.cancel_scope.cancel()
     assert done.is_set()
     assert room.member_count == 0
     ends = room.inbox.statistics()
     assert (ends.open_send_channels, ends.open_receive_channels) == (0, 0)
     assert counters.rooms_current == counters.members_current == 0
-    assert len(it.left) == len(set(it.left)), "a seat was returned twice"
+    assert len(left) == len(set(left)), "a seat was returned twice"
     assert log.count("forget") == 1
     assert log.count("park") + log.count("close") == 1
     assert tasks() == before

@@ -28,9 +28,10 @@ from protocol.ids import MemberId, TicketId
 from protocol.messages import Event, MemberJoined, Refusal, VoteRequested, VotesRevealed
 from protocol.picture import Shown, Stage, abilities
 from protocol.statistics import summarize
+from server.rooms.alarms import HOLD_SECONDS, SAVED_SECONDS, Alarms
 from server.rooms.fanout import Fanout
 from server.rooms.member import LastingMember
-from server.rooms.speech import HOLD_SECONDS, SAVED_SECONDS, Speech
+from server.rooms.speech import Speech
 from tests.server.harness import FakeMember, split, tasks
 from tests.server.links import FakeLink
 
@@ -58,18 +59,27 @@ class FakeRecord:
     def __init__(self) -> None:
         self.saved = 0
         self.on_saved: Callable[[int], None] | None = None
-        self.asked = 0
-        self._written = trio.Event()
+        self.added = 0
+        """Here, each command makes one change."""
+        self.lost = 0
+        """Commands that will never be on record."""
 
-    async def flushed(self) -> None:
-        self.asked += 1
-        await self._written.wait()
+    def settled(self, added: int) -> bool:
+        return added <= max(self.saved, self.lost)
 
     def write(self, seq: int) -> None:
-        """All that was waited for is on record."""
+        """All up to this number is on record."""
         self.saved = seq
-        self._written.set()
-        self._written = trio.Event()
+        self.note()
+
+    def lose(self, seq: int) -> None:
+        """Nothing up to this number will ever be on record."""
+        self.lost = seq
+        self.note()
+
+    def note(self) -> None:
+        if self.on_saved is not None:
+            self.on_saved(self.saved)
 
 
 class Listener:
@@ -103,8 +113,11 @@ class Scene:
     """A room's nursery with a speech in it."""
 
     nursery: trio.Nursery
-    record: FakeRecord = attrs.Factory(FakeRecord)
+    alarms: Alarms
     recorded: bool = True
+    record: FakeRecord = attrs.Factory(FakeRecord)
+    turns: int = 0
+    """For which the speech has asked."""
     speech: Speech = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -113,11 +126,22 @@ class Scene:
             PARLEY_V1,
             seq=0,
             record=self.record if self.recorded else None,
-            spawn=self.spawn,
+            journal=self.record if self.recorded else None,
+            alarms=self.alarms,
+            wake=self.turn,
         )
 
     def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
         self.nursery.start_soon(task)
+
+    def turn(self) -> None:
+        self.turns += 1
+        self.speech.flush()
+
+    def tell_all(self, event: Event) -> None:
+        """Say something to all, as the record knows already."""
+        self.record.added = max(self.record.added, getattr(event, "seq", 0))
+        self.speech.tell_all(event)
 
     def detached(self, member_id: MemberId) -> None:
         pass  # its end is not told here
@@ -139,7 +163,7 @@ class Scene:
     async def say(self, *events: Event) -> None:
         """Say something to all, in a turn of its own."""
         for event in events:
-            self.speech.tell_all(event)
+            self.tell_all(event)
         self.speech.flush()
         await settled()
 
@@ -148,7 +172,9 @@ class Scene:
 async def staged(*, recorded: bool = True) -> AsyncIterator[Scene]:
     before = tasks()
     async with trio.open_nursery() as nursery:
-        yield Scene(nursery, recorded=recorded)
+        alarms = Alarms()
+        await nursery.start(alarms.run)
+        yield Scene(nursery, alarms, recorded=recorded)
         nursery.cancel_scope.cancel()
     assert tasks() == before
 
@@ -202,7 +228,7 @@ async def test_a_page_turned_while_another_is_held_waits_for_its_own_record(
         it.record.write(2)
         await settled()
         assert ada.heard() == [1, 2, "saved 2"]
-        assert it.record.asked == 2
+        assert it.turns == 1
 
 
 async def test_pages_that_are_turned_all_the_time_are_told_all_the_same(
@@ -257,9 +283,9 @@ async def test_without_a_log_nothing_is_held(autojump_clock: MockClock) -> None:
 async def test_nothing_counts_as_collected_that_cannot_be_sent(autojump_clock: MockClock) -> None:
     async with staged() as it:
         await it.seat("Ada")
-        it.speech.tell_all(voted(1))
+        it.tell_all(voted(1))
         assert it.speech.collected > 0
-        it.speech.tell_all(begun(2))
+        it.tell_all(begun(2))
         assert it.speech.collected == 0
         assert it.speech.told > 0
 
@@ -289,19 +315,22 @@ async def test_answers_go_past_what_is_held(
         assert (ada.heard(), bob.heard()) == ([1, 2, "saved 1"], [1, 2, "saved 1"])
 
 
-async def test_answers_keep_their_order_when_nothing_is_held(autojump_clock: MockClock) -> None:
+async def test_answers_come_first_and_keep_their_order(autojump_clock: MockClock) -> None:
     async with staged() as it:
-        ada = await it.seat("Ada")
-        it.speech.tell_all(voted(1))
+        ada, bob = await it.seat("Ada"), await it.seat("Bob")
+        it.tell_all(voted(1))
         it.speech.tell(ada.member, Ack(1, 1))
-        await it.say(voted(2))
-        assert ada.heard() == [1, "ack 1", 2]
+        it.tell_all(voted(2))
+        it.speech.tell(ada.member, Failure(2, Problem(ErrorCode.NOT_NOW)))
+        await it.say()
+        assert ada.heard() == ["ack 1", "error", 1, 2]
+        assert bob.heard() == [1, 2]
 
 
 async def test_other_words_to_one_member_wait_in_order(autojump_clock: MockClock) -> None:
     async with staged() as it:
         ada = await it.seat("Ada")
-        it.speech.tell_all(begun(1))
+        it.tell_all(begun(1))
         it.speech.tell(ada.member, Pong(1.0))
         await it.say(voted(2))
         assert ada.heard() == []
@@ -330,6 +359,7 @@ async def test_who_comes_while_something_is_held_waits_and_is_answered_after_its
         assert [each for each in others if each != "saved 0"] == ["ack 1", 2, "saved 1"]
         await it.say(begun(3))
         it.speech.tell(bob.member, Ack(2, 3))
+        it.speech.flush()
         assert bob.heard() == ["ack 3"]
 
 
@@ -363,7 +393,6 @@ async def test_how_far_the_record_is_rides_along(autojump_clock: MockClock) -> N
     async with staged() as it:
         ada = await it.seat("Ada")
         it.record.write(4)
-        it.speech.note_saved(4)
         await it.say(voted(5))
         assert ada.heard() == [5, "saved 4"]
         await trio.sleep(2 * SAVED_SECONDS)
@@ -375,13 +404,11 @@ async def test_or_it_comes_after_a_second(autojump_clock: MockClock) -> None:
         ada = await it.seat("Ada")
         for seq in (3, 4):
             it.record.write(seq)
-            it.speech.note_saved(seq)
             await trio.sleep(SAVED_SECONDS / 2 - 0.01)
         assert ada.heard() == []
         await trio.sleep(0.04)
         assert ada.heard() == ["saved 4"]
         it.record.write(5)
-        it.speech.note_saved(5)
         await trio.sleep(SAVED_SECONDS + 0.01)
         assert ada.heard() == ["saved 5"]
 
@@ -389,8 +416,7 @@ async def test_or_it_comes_after_a_second(autojump_clock: MockClock) -> None:
 async def test_a_reminder_does_not_break_into_what_is_held(autojump_clock: MockClock) -> None:
     async with staged() as it:
         ada = await it.seat("Ada")
-        it.record.saved = 1
-        it.speech.note_saved(1)
+        it.record.write(1)
         await trio.sleep(SAVED_SECONDS - 0.1)
         await it.say(begun(2))
         await trio.sleep(0.12)
@@ -441,7 +467,7 @@ async def test_who_comes_back_gets_what_it_has_missed_or_the_whole(
     async with staged(recorded=False) as it:
         ada = await it.seat("Ada")
         await it.say(voted(1), MemberJoined("not numbered", admin=False), voted(2))
-        it.speech.tell_all(voted(3))
+        it.tell_all(voted(3))
         it.greet(ada, seq)  # in the same turn: what it has not been sent is not said twice
         await settled()
         told = ada.heard()
@@ -496,31 +522,28 @@ async def test_what_is_held_is_in_what_is_replayed_once(autojump_clock: MockCloc
 # --- the end --------------------------------------------------------------------------------
 
 
-async def test_stopping_says_what_was_held_and_leaves_no_task(autojump_clock: MockClock) -> None:
+async def test_stopping_says_what_was_held_and_nothing_rings_any_more(
+    autojump_clock: MockClock,
+) -> None:
     async with staged() as it:
-        before = tasks()
         ada = await it.seat("Ada")
-        connected = tasks()
-        it.record.saved = 1
-        it.speech.note_saved(1)
-        await it.say(begun(1), voted(2))
-        assert tasks() == connected + 2 > before
+        it.record.write(1)
+        await it.say(begun(2), voted(3))
         it.speech.stop()
-        assert ada.heard() == [1, 2, "saved 1"]
-        await settled()
-        assert tasks() == connected
+        assert ada.heard() == [2, 3, "saved 1"]
+        await trio.sleep(2 * SAVED_SECONDS)
+        assert it.turns == 0
 
 
-async def test_after_the_end_no_task_begins(autojump_clock: MockClock) -> None:
+async def test_after_the_end_nothing_is_held(autojump_clock: MockClock) -> None:
     async with staged() as it:
         ada = await it.seat("Ada")
-        connected = tasks()
         it.speech.stop()
         it.record.write(1)
-        it.speech.note_saved(1)
-        await it.say(begun(1))
-        assert tasks() == connected
-        assert ada.heard() == [1, "saved 1"]
+        await it.say(begun(2))
+        assert ada.heard() == [2, "saved 1"]
+        await trio.sleep(2 * SAVED_SECONDS)
+        assert it.turns == 0
 
 
 async def test_it_may_be_stopped_in_the_moment_in_which_it_begins_to_hold(
@@ -528,10 +551,44 @@ async def test_it_may_be_stopped_in_the_moment_in_which_it_begins_to_hold(
 ) -> None:
     async with staged() as it:
         ada = await it.seat("Ada")
-        connected = tasks()
-        it.speech.tell_all(begun(1))
-        it.speech.note_saved(1)
+        it.tell_all(begun(2))
+        it.record.write(1)
         it.speech.stop()
+        assert ada.heard() == [2, "saved 1"]
+
+
+async def test_what_will_never_be_on_record_is_said(autojump_clock: MockClock) -> None:
+    async with staged() as it:
+        ada = await it.seat("Ada")
+        await it.say(begun(1))
+        it.record.lose(1)
         assert ada.heard() == [1]
-        await settled()
-        assert tasks() == connected
+        assert trio.current_time() == 0
+
+
+def test_a_record_needs_alarms() -> None:
+    record = FakeRecord()
+    with pytest.raises(AssertionError, match="alarms"):
+        Speech(
+            Fanout(), PARLEY_V1, seq=0, record=record, journal=None, alarms=None, wake=record.note
+        )
+
+
+async def test_an_answer_reaches_who_is_parted_from(autojump_clock: MockClock) -> None:
+    async with staged() as it:
+        ada = await it.seat("Ada")
+        for held in (False, True):
+            if held:
+                it.tell_all(begun(2))
+            it.speech.tell(ada.member, Ack(1, 1))
+            it.speech.flush_one(ada.member)
+            assert ada.heard() == ["ack 1"]
+
+
+async def test_who_is_removed_is_not_answered(autojump_clock: MockClock) -> None:
+    async with staged() as it:
+        ada = await it.seat("Ada")
+        it.speech.tell(ada.member, Ack(1, 1))
+        it.speech.remove(ada.member)
+        it.speech.flush()
+        assert ada.heard() == []
