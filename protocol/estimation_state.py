@@ -1,7 +1,7 @@
 """All that an estimation room knows, as data: what is stored of it, and what is shown of it."""
 
-from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -26,6 +26,7 @@ from protocol.picture import (
 )
 
 _NO_TICKET: Final = TicketId("")
+_DECKS: Final = 64
 
 STATE_VERSION: Final = 1
 """Of the form in which rooms are stored; another one is not understood."""
@@ -180,8 +181,9 @@ def mine(state: State, shown: Picture, member: MemberId) -> Mine:
     return Mine(member, None if vote is None else vote.value, may_do(shown, member))
 
 
-def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
-    """Show the cards of a deck."""
+@lru_cache(_DECKS)
+def shown_cards(cards: tuple[str, ...]) -> tuple[Card, ...]:
+    """Show the cards of a deck: to everybody who enters, and in most rooms the same ones."""
     return tuple(Card(label, card_value(label), card_kind(label)) for label in cards)
 
 

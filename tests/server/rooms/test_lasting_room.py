@@ -4,7 +4,6 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import attrs
 import pytest
@@ -35,8 +34,6 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.messages import Announce, Command, Enter, Reject, TicketId, TicketResult
-from server.rooms.fanout import Member
-from server.rooms.member import LastingMember
 from server.rooms.room import Lasting, Room
 from server.support.counters import Counters
 from server.support.limits import Limits
@@ -97,23 +94,11 @@ class Brittle(Estimation):
         return super().apply(command, member, now)
 
 
-class WatchedRoom(Room[TicketResult]):
-    """A room whose members can be looked at."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.admitted: dict[MemberId, Member] = {}
-
-    def admit(self, member: Member) -> bool:
-        self.admitted[member.id] = member
-        return super().admit(member)
-
-
 @attrs.define
 class Open:
     """A running room and its surroundings."""
 
-    room: WatchedRoom
+    room: Room[TicketResult]
     rules: Brittle
     counters: Counters
     recorder: FakeRecorder
@@ -159,10 +144,10 @@ class Open:
         self.room.inbox.put(who, command)
         self.room.inbox.settle()
 
-    def member_scope(self, who: MemberId) -> trio.CancelScope:
-        member = self.room.admitted[who]
-        assert isinstance(member, LastingMember)
-        return member.scope
+    def dismiss(self, who: MemberId) -> None:
+        self.room.dismiss(
+            who, Farewell(ending=Ending.SIGNED_OUT, code=CloseCode.POLICY, reason="logged out")
+        )
 
 
 @asynccontextmanager
@@ -181,7 +166,7 @@ async def opened(
     kept = FakeJournal(log) if journal else None
     rules = Brittle(ROOM, capacity, keyed=keyed, grace_seconds=grace)
     done = trio.Event()
-    room = WatchedRoom(
+    room = Room[TicketResult](
         ROOM,
         rules,
         limits=limits,
@@ -529,7 +514,7 @@ async def test_cancelling_the_owners_scope_ends_the_room_in_the_stated_order(
         opening = it.dial("Opening", 1)
         hasty = it.knock("Hasty")
 
-        it.member_scope(ADA).cancel()
+        it.dismiss(ADA)
         while not it.log:  # noqa: ASYNC110 - no event for that
             await trio.lowlevel.checkpoint()
         assert it.log[0] == "forget"
@@ -542,7 +527,7 @@ async def test_cancelling_the_owners_scope_ends_the_room_in_the_stated_order(
         assert [link.code for link in told] == [CLOSE_CODES[Ending.ROOM_ENDED]] * len(told)
         assert {link.types[-1] for link in told} == {"goodbye"}
         assert half_open.code == CLOSE_CODES[Ending.REPLACED]
-        assert ada.closes == []
+        assert ada.code == CLOSE_CODES[Ending.SIGNED_OUT]
         assert deaf.running
         assert half_open.running
         await it.done.wait()
@@ -554,12 +539,12 @@ async def test_cancelling_the_owners_scope_ends_the_room_in_the_stated_order(
         assert not it.nursery.child_tasks
 
 
-async def test_an_owner_that_is_away_may_be_cancelled_too(autojump_clock: MockClock) -> None:
+async def test_an_owner_that_is_away_may_be_dismissed_too(autojump_clock: MockClock) -> None:
     async with opened() as it:
         ada, bob = await it.join("Ada", owner=True), await it.join("Bob")
         ada.hang_up()
         await settled()
-        it.member_scope(ADA).cancel()
+        it.dismiss(ADA)
         await it.done.wait()
         assert bob.code == CLOSE_CODES[Ending.ROOM_ENDED]
         assert trio.current_time() == 0
@@ -676,7 +661,7 @@ async def test_nothing_of_a_room_is_left_in_memory(autojump_clock: MockClock) ->
 # --- cancelling everywhere ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("whose", ["owner", "room", "outside", "member", "link"])
+@pytest.mark.parametrize("whose", ["room", "outside", "link"])
 def test_it_may_be_cancelled_at_any_step(whose: str) -> None:
     async def scenario(cutter: Cutter) -> None:
         links: list[FakeLink] = []
@@ -684,10 +669,8 @@ def test_it_may_be_cancelled_at_any_step(whose: str) -> None:
             links += [it.knock("Ada", owner=True), it.knock("Bob"), it.knock("Kim", answers=False)]
             cutter.arm(
                 {
-                    "owner": lambda: it.member_scope(ADA),
                     "room": lambda: it.room.scope,
                     "outside": lambda: it.nursery.cancel_scope,
-                    "member": lambda: it.member_scope(BOB),
                     "link": lambda: links[1].scope,
                 }[whose]()
             )

@@ -368,27 +368,26 @@ State = Callable[[Host], Awaitable[list[FakeLink]]]
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_cancelling_its_scope_ends_it_in_every_state(
+async def test_cancelling_its_nursery_ends_it_in_every_state(
     state: State, autojump_clock: MockClock
 ) -> None:
     async with hosted() as it:
         links = await state(it)
-        it.member.scope.cancel()
-        await it.gone.wait()
-        await settled()
+        it.nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await it.gone.wait()
+            await settled()
         assert [link.running for link in links] == [False] * len(links)
         assert [link.runs for link in links] == [1] * len(links)
         assert not it.nursery.child_tasks
 
 
-@pytest.mark.parametrize("outside", [True, False])
 async def test_a_connection_that_comes_when_it_is_just_cancelled_is_run_and_ends(
-    outside: bool, autojump_clock: MockClock
+    autojump_clock: MockClock,
 ) -> None:
     async with hosted() as it:
         await settled()  # it sleeps
-        scope = it.nursery.cancel_scope if outside else it.member.scope
-        scope.cancel()
+        it.nursery.cancel_scope.cancel()
         link = FakeLink()
         it.member.attach(link)
         with trio.CancelScope(shield=True):
@@ -398,12 +397,11 @@ async def test_a_connection_that_comes_when_it_is_just_cancelled_is_run_and_ends
 
 
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("outside", [True, False])
-def test_it_may_be_cancelled_at_any_step(state: State, outside: bool) -> None:
+def test_it_may_be_cancelled_at_any_step(state: State) -> None:
     async def scenario(cutter: Cutter) -> None:
         links: list[FakeLink] = []
         async with hosted() as it:
-            cutter.arm(it.nursery.cancel_scope if outside else it.member.scope)
+            cutter.arm(it.nursery.cancel_scope)
             links += await state(it)
             last = FakeLink()
             it.member.attach(last)
