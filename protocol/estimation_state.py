@@ -1,7 +1,7 @@
 """All that an estimation room knows, as data: what is stored of it, and what is shown of it."""
 
+from collections.abc import Sequence
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -26,7 +26,6 @@ from protocol.picture import (
 )
 
 _NO_TICKET: Final = TicketId("")
-_DECKS: Final = 64
 
 STATE_VERSION: Final = 1
 """Of the form in which rooms are stored; another one is not understood."""
@@ -181,10 +180,16 @@ def mine(state: State, shown: Picture, member: MemberId) -> Mine:
     return Mine(member, None if vote is None else vote.value, may_do(shown, member))
 
 
-@lru_cache(_DECKS)
-def shown_cards(cards: tuple[str, ...]) -> tuple[Card, ...]:
-    """Show the cards of a deck: to everybody who enters, and in most rooms the same ones."""
+def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
+    """Show the cards of a deck: to everybody who enters, and in most rooms those of the default."""
+    return _DEFAULT if cards == DEFAULT_DECK.cards else _show(cards)
+
+
+def _show(cards: Sequence[str]) -> tuple[Card, ...]:
     return tuple(Card(label, card_value(label), card_kind(label)) for label in cards)
+
+
+_DEFAULT: Final = _show(DEFAULT_DECK.cards)
 
 
 def to_plain(state: State) -> dict[str, Any]:
