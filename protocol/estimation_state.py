@@ -181,8 +181,15 @@ def mine(state: State, shown: Picture, member: MemberId) -> Mine:
 
 
 def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
-    """Show the cards of a deck."""
+    """Show the cards of a deck: to everybody who enters, and in most rooms those of the default."""
+    return _DEFAULT if cards == DEFAULT_DECK.cards else _show(cards)
+
+
+def _show(cards: Sequence[str]) -> tuple[Card, ...]:
     return tuple(Card(label, card_value(label), card_kind(label)) for label in cards)
+
+
+_DEFAULT: Final = _show(DEFAULT_DECK.cards)
 
 
 def to_plain(state: State) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class ParleyLink(Session):
     lasting: Lasting
     """The room's, which the welcome tells of."""
     token: str
-    """Opens this seat again."""
+    """Opens this seat again; forgotten once it has been said."""
     welcomed: bool
     """The member has had its welcome already."""
     host: Host
@@ -65,7 +65,8 @@ class ParleyLink(Session):
         """Give the frames that are said first, before the room's."""
         if self.welcomed:
             return b""
-        return self.host.welcome(self.lasting, self.id, self.token, resumed)
+        token, self.token = self.token, ""  # said once, and of no use here any more
+        return self.host.welcome(self.lasting, self.id, token, resumed)
 
     def close(
         self, code: int, reason: str, last: bytes = b"", *, cause: Cause | None = None

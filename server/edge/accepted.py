@@ -39,7 +39,7 @@ class AcceptedConnection:
         sock: socket.socket | None = None,
         address: str = "",
         source: Source | None = None,
-        release: Callable[[], None] | None = None,
+        release: Callable[["AcceptedConnection"], None] | None = None,
     ) -> None:
         """Take over ``stream``, or ``sock`` with a stream yet to be made.
 
@@ -48,7 +48,7 @@ class AcceptedConnection:
             sock: the non-blocking socket below it, if it is a plain TCP connection.
             address: the other side's address, for logs.
             source: whom the connection counts for; by itself, the address.
-            release: called once when the connection is closed.
+            release: called once with the connection when it is closed.
         """
         self._stream = stream
         self.sock = sock
@@ -131,8 +131,8 @@ class AcceptedConnection:
         self.displaced = True
         (self.give_way or self.cut)()
 
-    def on_close(self, release: Callable[[], None]) -> None:
-        """Call ``release`` once, when the connection is closed."""
+    def on_close(self, release: Callable[["AcceptedConnection"], None]) -> None:
+        """Call ``release`` once with this connection, when it is closed."""
         self._release = release
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class AcceptedConnection:
         self.cut()
         if self._release is not None:
             release, self._release = self._release, None
-            release()
+            release(self)
 
     async def aclose(self, *, reset: bool = False) -> None:
         """Close at once, also when cancelled: a socket is closed before any checkpoint.

@@ -228,7 +228,12 @@ class Lane(trio.abc.Stream):
         while not self._slow:
             if self.lost:
                 return False
-            await self._progress()
+            if self._socket is not None:
+                # As in _progress, whose frames an idle connection can do without.
+                self._sleeper = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._stop_sleeping)
+            else:
+                await self._progress()
         return True
 
     def dealt_with(self) -> None:

@@ -104,6 +104,7 @@ class Listener:
         self._limits = limits
         self._counters = counters
         self._log = RationedLog("listener")
+        self._on_close = self._release  # one object for all connections
         # With all descriptors taken, giving this one up lets us accept somebody and say so.
         self._spare: int | None = None
 
@@ -172,7 +173,7 @@ class Listener:
         sock.setblocking(False)
         self._counters.connections_accepted += 1
         self._counters.connections_current += 1
-        peer.on_close(partial(self._release, peer))
+        peer.on_close(self._on_close)
         if porch is None:
             self._start(peer)
             return

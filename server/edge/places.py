@@ -106,6 +106,7 @@ class Places:
         if holder is not None and peer in holder.seatless:
             self._rank(holder, -1)
             del holder.seatless[peer]
+            peer.give_way = None
 
     def leave(self, peer: AcceptedConnection) -> None:
         """Give back the place of a connection that has one and is closed."""

@@ -236,6 +236,7 @@ class Room(Generic[Recorded]):
                     if self.lasting is not None:
                         self._bring_back(self.lasting)
                     task_status.started()
+                    del task_status  # it holds on to whoever has opened the room
                     try:
                         with serving, self.scope:
                             await self._serve()

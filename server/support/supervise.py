@@ -32,7 +32,7 @@ class contain:  # noqa: N801 - reads as a statement, like contextlib.suppress
         """
         self._component = component
         self._describe = describe
-        self._context = context
+        self._context = context or None  # most have none, and there are many
         self.failed = False
 
     def __enter__(self) -> "contain":
@@ -58,7 +58,7 @@ class contain:  # noqa: N801 - reads as a statement, like contextlib.suppress
         if failures is None:
             return False
         self.failed = True
-        context = {**self._context, **(self._describe() if self._describe else {})}
+        context = {**(self._context or {}), **(self._describe() if self._describe else {})}
         get_logger(self._component).error("failed", exc_info=failures, **context)
         if rest is not None:
             raise rest

@@ -229,7 +229,7 @@ class Released:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self) -> None:
+    def __call__(self, peer: AcceptedConnection) -> None:
         self.count += 1
 
 

@@ -68,6 +68,7 @@ async def test_who_has_a_seat_keeps_its_place(autojump_clock: MockClock) -> None
 
     places.keep(newcomer)
     places.keep(newcomer)  # harmless
+    assert newcomer.give_way is None
     assert places.enter(Peer(GOOD)) == FULL
 
 
