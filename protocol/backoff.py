@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
+from protocol.limits import LONGEST_BACKOFF_SECONDS
+
 FIRST_SECONDS: Final = 0.2
-MOST_SECONDS: Final = 20.0
+MOST_SECONDS: Final = LONGEST_BACKOFF_SECONDS
 
 
 class Backoff:

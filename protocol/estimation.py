@@ -86,6 +86,7 @@ from protocol.lasting import (
     Detach,
     Join,
     Numbered,
+    Park,
     Ping,
     Request,
     Restart,
@@ -334,6 +335,9 @@ class Estimation:
                 return self._reject(command, member)
             case Restart():
                 return self._restart(now)
+            case Park():
+                self._state.parked = True
+                return []
             case Ping():
                 return [Tell(member, Pong(now))]
             case _:
@@ -544,8 +548,9 @@ class Estimation:
         state.expected = {
             member
             for member, seat in state.seats.items()
-            if seat.lasting and (seat.here or member in state.expected)
+            if seat.lasting and ((seat.here and not state.parked) or member in state.expected)
         }
+        state.parked = False
         state.rest_ends = now + REST_SECONDS if state.expected else 0.0
         state.resting_until = state.rest_ends
         if not state.seats:
@@ -593,7 +598,9 @@ class Estimation:
             return [tell_answer(member, answer)]
         if now < self._state.resting_until and isinstance(command.request, _PAGE_TURNING):
             # Not remembered: it is to be asked again.
-            return [Tell(member, Failure(command.ref, Problem(ErrorCode.RESTING)))]
+            left = int(self._state.resting_until - now) + 1
+            resting = Problem(ErrorCode.RESTING, values={"seconds": left})
+            return [Tell(member, Failure(command.ref, resting))]
         effects = self._carry_out(command.request, member, seat, now)
         answer = Answer(command.ref, self._state.seq, refusal_in(effects, member))
         if seat.answers is None:

@@ -96,6 +96,8 @@ class State:
     last server acknowledged and did not keep."""
     rest_ends: float = 0.0
     """When that is over at the latest, whoever is still expected."""
+    parked: bool = False
+    """The last server has kept all that it acknowledged, so nobody has to ask again."""
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
     round: int = 0
     ticket: TicketId = _NO_TICKET

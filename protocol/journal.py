@@ -51,6 +51,7 @@ _COMMANDS: Final[dict[str, type]] = {
     "Detach": lasting.Detach,
     "Return": lasting.Return,
     "Restart": lasting.Restart,
+    "Park": lasting.Park,
     "Enter": Enter,
     "Announce": Announce,
     "BeginVoting": BeginVoting,

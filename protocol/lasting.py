@@ -59,6 +59,11 @@ class Restart:
 
 
 @value
+class Park:
+    """The server ends as planned, and all that was acknowledged is on record before this."""
+
+
+@value
 class BeginRound:
     """The owner opens a vote."""
 
@@ -108,4 +113,4 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Numbered | Ping
+LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping

@@ -53,14 +53,19 @@ LONGEST_GRACE_SECONDS: Final = 600.0
 EMPTY_SECONDS: Final = 600.0
 """For which a room that was opened without a connection waits for somebody to come."""
 
-REST_SECONDS: Final = 10.0
-"""For which nobody turns the page after the server has come back, unless all are back earlier."""
-
 ASK_AGAIN_SECONDS: Final = 1.0
 """For which the last one to come back may ask again before the page is turned."""
 
-COMEBACK_SECONDS: Final = 30.0
-"""For which at least everybody keeps its seat after the server has come back."""
+LONGEST_BACKOFF_SECONDS: Final = 20.0
+"""Between two attempts of a client to come back, at the most."""
+
+COMEBACK_SECONDS: Final = LONGEST_BACKOFF_SECONDS + 10.0
+"""For which at least everybody keeps its seat after the server has come back: one attempt, and one
+more if that one fails at once."""
+
+REST_SECONDS: Final = COMEBACK_SECONDS
+"""For which nobody turns the page after the server was killed, unless all are back earlier: whoever
+comes back in time also has its say in time."""
 
 ROOM_NAME_LENGTH: Final = 100
 """Characters in what people call a room."""

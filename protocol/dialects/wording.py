@@ -38,7 +38,9 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.LEFT: "you have left the room",
     ErrorCode.REPLACED: "another connection has taken this one's place",
     ErrorCode.WRONG_KEY: "this key is not one of this room",
-    ErrorCode.RESTING: "the server has just come back; wait until all are back",
+    ErrorCode.RESTING: (
+        "the server has just come back; wait until all are back, for {seconds} s at most"
+    ),
     ErrorCode.ROOM_ENDED: "the room is over",
     ErrorCode.TOO_MANY_SEATS: "you are in this room {seats} times already",
 }

@@ -229,21 +229,20 @@ class LastingRooms:
             await self._record_restart(room_id)
         return self.find(room_id)
 
-    def park_all(self, part: Callable[[EstimationRoom], None]) -> int:
+    def park_all(self, reason: str) -> int:
         """Let all live rooms rest in the store as they are now; count them.
 
         Call :meth:`Hub.drain` before, so that none comes after.
 
+        Each is on its way there when this returns: what has reached it before still takes effect.
+
         Args:
-            part: the function that makes a room part from its members; what it records then of
-                its end is ignored.
+            reason: why, for those who are in them.
         """
-        parked = 0
-        for room, journal in list(self._live.values()):
-            journal.park()
-            part(room)
-            parked += 1
-        return parked
+        live = list(self._live.values())
+        for room, _ in live:
+            room.leave_process(reason)
+        return len(live)
 
     async def look(self, room_id: RoomId) -> Picture | None:
         """Show a room of either kind; ``None`` if there is none.
@@ -305,7 +304,7 @@ class LastingRooms:
         for room, _ in list(self._live.values()):
             if room.has_only_connections:
                 room.end(reason)
-        self.park_all(lambda room: room.leave_process(reason))
+        self.park_all(reason)
 
     # --- opening ----------------------------------------------------------------------------
 

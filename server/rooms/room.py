@@ -29,7 +29,7 @@ from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.farewell import Ending, Farewell, Parting
 from protocol.ids import MemberId, RoomId
 from protocol.journal import LOGGED
-from protocol.lasting import Detach
+from protocol.lasting import NOBODY, Detach, Park
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
@@ -48,6 +48,7 @@ from server.support.supervise import contain
 _LEAVE: Final = Leave()
 _TIME_UP: Final = TimeUp()
 _DETACH: Final = Detach()
+_PARK: Final = Park()
 
 _BACK_SECONDS: Final = (0.5, 3.0)
 """After which members of a parked room are asked to come back: not all at once."""
@@ -522,7 +523,10 @@ class Room(Generic[Recorded]):
         self.leave_process("cancelled")  # if nobody ended it, it was cancelled from outside
         self.inbox.close()  # frees whoever waits for space: answers are still to be read
         self._timers.stop()
-        if self._parked and self._journal is not None:
+        if self._parked and self._journal is not None and self.lasting is not None:
+            now = self._clock()
+            self._rules.apply(_PARK, NOBODY, now)
+            self._journal.add(now, NOBODY, _PARK, self.lasting.seq())
             self._journal.park()
         else:
             self._recorder.close(self.id, time.time())

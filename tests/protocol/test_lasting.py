@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.answers import REMEMBERED
+from protocol.backoff import MOST_SECONDS
 from protocol.changes import (
     Ack,
     Begun,
@@ -34,6 +35,7 @@ from protocol.lasting import (
     Detach,
     Join,
     Numbered,
+    Park,
     Request,
     Return,
     RevealRound,
@@ -825,6 +827,47 @@ def test_who_does_not_come_back_holds_a_page_for_a_while_only() -> None:
     room.now += 0.1
     room.ask("ann", RevealRound(1))
     assert len(room.recorded) == 1
+
+
+def test_whoever_comes_back_as_late_as_a_client_may_has_its_say_in_time() -> None:
+    assert REST_SECONDS > MOST_SECONDS + ASK_AGAIN_SECONDS
+    room = voting("bob")
+    room.ask("ann", CastCard(1, "5"))
+    room.restart()
+    room.come_back("ann")
+    room.now += MOST_SECONDS
+    room.come_back("bob")
+    refused = room.ask("ann", RevealRound(1))
+    assert isinstance(refused, Failure)
+    assert refused.problem == Problem(ErrorCode.RESTING, values={"seconds": 2})
+    room.ask("bob", CastCard(1, "8"))
+    room.now += ASK_AGAIN_SECONDS
+    room.ask("ann", RevealRound(1))
+    assert [vote.value for vote in room.recorded[0].votes] == ["5", "8"]
+
+
+def test_after_a_planned_stop_nobody_is_waited_for() -> None:
+    room = voting("bob")
+    room.ask("ann", CastCard(1, "5"))
+    assert room.say(NOBODY, Park()) == []
+    room.restart()
+    room.come_back("ann")
+    room.ask("ann", RevealRound(1))
+    assert len(room.recorded) == 1
+
+
+def test_a_planned_stop_does_not_make_up_for_a_kill_before() -> None:
+    room = voting("bob")
+    room.ask("ann", CastCard(1, "5"))
+    room.restart()
+    room.say(NOBODY, Park())
+    room.restart()
+    room.come_back("ann")
+    assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.RESTING
+    room.come_back("bob")
+    room.restart()  # and what was kept in the planned stop says nothing of this kill
+    room.come_back("ann")
+    assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.RESTING
 
 
 def test_nobody_votes_twice_because_of_a_restart() -> None:

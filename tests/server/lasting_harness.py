@@ -26,7 +26,7 @@ from server.rooms.hub import Hub
 from server.rooms.journal import Journal, Logbook
 from server.rooms.lasting import EstimationRoom, LastingRooms
 from server.rooms.rebuilding import Start
-from server.rooms.room import Room
+from server.rooms.room import Lasting, Room
 from server.store.database import Database
 from server.store.logbook import RoomSettings
 from server.store.results import DatabaseResults
@@ -41,7 +41,7 @@ settled = trio.testing.wait_all_tasks_blocked
 
 
 class KeptRules:
-    """Rules whose journal is told of each command, for members without any connection."""
+    """Rules for members without any connection."""
 
     def __init__(self, rules: Estimation, journal: Journal, start: Start) -> None:
         self.rules = rules
@@ -51,7 +51,6 @@ class KeptRules:
     def apply(self, command: Command, member: MemberId, now: float) -> list[Effect[TicketResult]]:
         effects = [*self._first, *self.rules.apply(command, member, now)]
         self._first = []
-        self.journal.add(now, member, command, self.rules.seq)
         # A room of today ends with an owner that has no connection.
         return [effect for effect in effects if not isinstance(effect, Own)]
 
@@ -100,6 +99,14 @@ class House:
             counters=self.counters,
             forget=forget,
             clock=lambda: start.at + trio.current_time() - since,
+            lasting=Lasting(
+                session_id=journal.session.id,
+                epoch="",
+                snapshot_for=rules.snapshot_for,
+                seq=lambda: rules.seq,
+                journal=journal,
+                alarms=alarms,
+            ),
         )
         room.inbox.put(NOBODY, GrantNumbers(0))  # nothing, but then it has begun
         room.inbox.settle()

@@ -21,7 +21,6 @@ from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
 from protocol.greeting import Hello, Resumed
 from protocol.lasting import CastCard
-from protocol.limits import REST_SECONDS
 from scripts.botlib.failures import Broken
 from scripts.botlib.lasting.proxy import Wires
 from scripts.botlib.lasting.record import Record
@@ -139,11 +138,8 @@ class Member:
                 tally.acknowledged += isinstance(request, CastCard)
             case Undone(ref, request, error):
                 since = trio.current_time() - session.up_at()
-                if since > REST_SECONDS:  # nobody waits longer for what must be asked again
-                    tally.undone += 1
-                else:
-                    detail = f"{ref} {request}: {error.code} {since:.1f} s after the start"
-                    self._fault("undone", detail)
+                detail = f"{ref} {request}: {error.code} {since:.1f} s after the start"
+                self._fault("undone", detail)
             case Misunderstood(why):
                 self._fault("misunderstood", why)
             case Complained(error):

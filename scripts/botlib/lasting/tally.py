@@ -18,7 +18,6 @@ class LastingTally(Findings):
     connections: int = 0
     acknowledged: int = 0
     """Votes, changed ones included."""
-    undone: int = 0
     """Votes that a killed server had acknowledged and not kept, of members who came back only when
     the room had waited long enough for them."""
     repeats: int = 0
@@ -51,7 +50,6 @@ class LastingTally(Findings):
             "rooms_done": self.rooms_done,
             "rounds": self.rounds,
             "votes_acknowledged": self.acknowledged,
-            "votes_undone": self.undone,
             "connections": self.connections,
             "resumes": dict(self.resumes),
             "cuts": self.cuts.total(),
@@ -73,7 +71,7 @@ class LastingTally(Findings):
         return self.laid_out(
             ("rooms done", self.rooms_done),
             ("rounds", self.rounds),
-            ("votes acknowledged / undone", f"{self.acknowledged} / {self.undone}"),
+            ("votes acknowledged", self.acknowledged),
             ("connections", self.connections),
             ("welcomes", _listed(self.resumes)),
             ("cuts", _listed(self.cuts)),

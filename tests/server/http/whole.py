@@ -84,6 +84,6 @@ async def whole_world(database: Database, **limited: Any) -> AsyncIterator[Whole
             services.start_soon(found.writer.run)  # noqa: ASYNC113
             services.start_soon(found.rooms.run)  # noqa: ASYNC113
             yield found
-            found.lasting.park_all(lambda room: room.leave_process("killed"))
+            found.lasting.park_all("killed")
             nursery.cancel_scope.cancel()
         services.cancel_scope.cancel()

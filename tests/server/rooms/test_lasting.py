@@ -16,8 +16,21 @@ from protocol.errors import ErrorCode, Refused
 from protocol.estimation import Estimation
 from protocol.ids import RoomId
 from protocol.journal import Unreadable, read_entries
-from protocol.lasting import NOBODY, CloseRoom, Depart, Detach, Join, Numbered, Return
+from protocol.lasting import (
+    NOBODY,
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Depart,
+    Detach,
+    Join,
+    Numbered,
+    Return,
+    RevealRound,
+)
 from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
+from protocol.messages import TicketId
+from server.rooms.alarms import HOLD_SECONDS
 from server.rooms.journal import SNAPSHOT_COMMANDS
 from server.rooms.lasting import ENDED_AFTER, EstimationRoom
 from server.rooms.rebuilding import new_rules, rebuild
@@ -414,6 +427,7 @@ async def test_an_id_is_not_given_again_before_the_end_of_its_room_is_written(
         await trio.sleep(SOON)
         with database.held(write=True):
             await it.say(room_id, ADA, Numbered(1, CloseRoom()))
+            await trio.sleep(HOLD_SECONDS)  # for which the end waits to be on record
             assert it.lasting.find(room_id) is None
             assert not it.lasting.known(room_id)
             assert it.hub.reserved == {room_id}
@@ -432,10 +446,12 @@ async def test_parked_rooms_are_there_after_a_planned_stop_and_others_are_not(
         room_id = await it.open()
         await it.hub.open(2)
         await it.play(room_id, 1)
+        await it.say(room_id, ADA, Numbered(90, BeginRound(TicketId("T-2"))))
+        await it.say(room_id, ADA, Numbered(91, CastCard(2, "5")))
         seq, key = it.rules(room_id).seq, key_of(it, room_id)
 
         it.hub.drain("going away")
-        assert it.lasting.park_all(lambda room: room.end("going away")) == 1
+        assert it.lasting.park_all("going away") == 1
         await settled()
         assert it.counters.rooms_current == 0
         assert it.hub.find(room_id) is None
@@ -448,6 +464,9 @@ async def test_parked_rooms_are_there_after_a_planned_stop_and_others_are_not(
         await live(it, room_id)
         assert it.rules(room_id).seq == seq + 2  # everybody went away
         assert await it.rounds(room_id, key) == ["T-1"]
+        await it.say(room_id, ADA, Return())
+        await it.say(room_id, ADA, Numbered(92, RevealRound(2)))  # Bob has nothing to ask again
+        assert await it.rounds(room_id, key) == ["T-1", "T-2"]
 
 
 async def test_nothing_is_rebuilt_while_the_server_goes_away(autojump_clock: MockClock) -> None:

@@ -22,6 +22,7 @@ from protocol.farewell import Ending, Farewell
 from protocol.greeting import Resumed
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import (
+    NOBODY,
     BeginRound,
     CastCard,
     CloseRoom,
@@ -29,6 +30,7 @@ from protocol.lasting import (
     Detach,
     Join,
     Numbered,
+    Park,
     Ping,
     Request,
     Return,
@@ -593,6 +595,8 @@ async def test_a_room_that_leaves_the_process_is_parked_if_it_has_a_log(
         it.room.leave_process("the server restarts")
         await it.done.wait()
         assert it.log == ["forget", "park" if journal else "close"]
+        if it.journal is not None:  # all that was acknowledged is on record before this
+            assert it.journal.entries[-1] == (NOBODY, Park())
         goodbyes = [link.heard[-1] for link in links[:2]]
         assert [link.code for link in links[:2]] == [CLOSE_CODES[Ending.GOING_AWAY]] * 2
         assert [each["room_survives"] for each in goodbyes] == [journal] * 2
