@@ -13,7 +13,7 @@ from server.rooms.alarms import HOLD_SECONDS, SAVED_SECONDS, Alarms, Delay
 @asynccontextmanager
 async def running(delay: Delay) -> AsyncIterator[list[tuple[str, float]]]:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(delay.run)
+        nursery.start_soon(delay.run)  # noqa: ASYNC113 - whoever is set meanwhile rings all the same
         yield []
         nursery.cancel_scope.cancel()
 
