@@ -6,7 +6,6 @@ Replaying them over a snapshot gives the room as it was, since the rules are a f
 from collections.abc import Iterable
 from typing import Any, Final
 
-import attrs
 import orjson
 
 from protocol import lasting
@@ -23,13 +22,14 @@ from protocol.messages import (
     RevealVotes,
     TimeUp,
 )
+from protocol.value import value
 
 
 class Unreadable(ParleyError):
     """A log or a snapshot is not what this version has written."""
 
 
-@attrs.frozen
+@value
 class Entry:
     """A command that was applied."""
 

@@ -13,7 +13,17 @@ from typing import Final, NoReturn
 
 import attrs
 
-from scripts.benchlib.experiments import FULL, NAMES, ON_DEMAND, QUICK, Experiment, Plan, make
+from scripts.benchlib.experiments import (
+    FULL,
+    LOGGED_SECONDS,
+    LOGGED_SHAPES,
+    NAMES,
+    ON_DEMAND,
+    QUICK,
+    Experiment,
+    Plan,
+    make,
+)
 from scripts.benchlib.plot import Line, draw
 from scripts.benchlib.report import Results, as_json, machine, table
 from scripts.benchlib.seats import Misbehaved
@@ -128,6 +138,8 @@ def _drawn(results: Results) -> str:
 
 def _plan(parser: _Parser, options: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
     plan = QUICK if options.quick else FULL
+    if not options.quick and options.dialect != "estimatex":
+        plan = attrs.evolve(plan, shapes=LOGGED_SHAPES, seconds=LOGGED_SECONDS)
     names = tuple(name for name in NAMES if name not in ON_DEMAND)
     if options.quick and options.repetitions is None:
         options.repetitions = 1

@@ -107,6 +107,11 @@ QUICK: Final = Plan(
 )
 """Shows that everything works; its figures mean nothing."""
 
+LOGGED_SHAPES: Final = (Shape(1000, 5), Shape(300, 10), Shape(100, 50), Shape(50, 100))
+"""So many rooms that a server always has one to serve while others wait for its log."""
+
+LOGGED_SECONDS: Final = 3.0
+
 _ROUNDS: Final = (
     Column("us_per_round", "us/round", 1, compared=True),
     Column("us_per_delivery", "us/delivery", 2, compared=True),

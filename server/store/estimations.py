@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
+from protocol.value import value
 from server.store.schema import estimation_rounds as rounds
 from server.store.schema import estimation_sessions as sessions
 from server.store.schema import estimation_votes as votes
@@ -63,7 +64,7 @@ class StoredSession:
     """One more than the highest number of a round."""
 
 
-@attrs.frozen
+@value
 class Round:
     """A revealed round, on its way into the database."""
 

@@ -18,6 +18,7 @@ from protocol.ids import RoomId
 from protocol.journal import Entry, Unreadable, write_entries
 from protocol.limits import GRACE_SECONDS, ROUNDS
 from protocol.messages import Command
+from protocol.value import value
 from server.store import estimations
 from server.store.cursors import Cursor
 from server.store.estimations import Round, Session
@@ -74,7 +75,7 @@ class Opening:
     """Whether this request has opened it, and not an earlier one with the same claim."""
 
 
-@attrs.frozen(kw_only=True)
+@value(kw_only=True)
 class Chunk:
     """What is to be written of a room at once."""
 
