@@ -204,7 +204,7 @@ async def test_after_a_kill_a_room_is_what_it_was_and_everybody_is_away(
         assert it.rules(room_id).generation == 1
         assert key_of(it, room_id) == key
         await it.say(room_id, ADA, Return())
-        await trio.sleep(REST_SECONDS)  # Bob does not come back
+        await trio.sleep(REST_SECONDS + SOON)  # Bob does not come back
         await it.play(room_id, 2)
         assert await it.rounds(room_id, key) == ["T-1", "T-2"]
         await trio.sleep(SOON)
@@ -427,7 +427,7 @@ async def test_an_id_is_not_given_again_before_the_end_of_its_room_is_written(
         await trio.sleep(SOON)
         with database.held(write=True):
             await it.say(room_id, ADA, Numbered(1, CloseRoom()))
-            await trio.sleep(HOLD_SECONDS)  # for which the end waits to be on record
+            await trio.sleep(HOLD_SECONDS + 0.01)  # the end has waited to be on record
             assert it.lasting.find(room_id) is None
             assert not it.lasting.known(room_id)
             assert it.hub.reserved == {room_id}

@@ -421,7 +421,7 @@ async def test_a_reminder_does_not_break_into_what_is_held(autojump_clock: MockC
         await it.say(begun(2))
         await trio.sleep(0.12)
         assert ada.heard() == []
-        await trio.sleep(HOLD_SECONDS)
+        await trio.sleep(HOLD_SECONDS + 0.01)
         assert ada.heard() == [2, "saved 1"]
 
 
