@@ -42,3 +42,4 @@ async def test_nothing_is_lost_while_connections_and_servers_die() -> None:
     assert told["cuts"] > 0
     assert told["resumes"]["snapshot"] > 0
     assert told["slowest_return_seconds"] > 0
+    assert told["slowest_welcome_seconds"] > 0

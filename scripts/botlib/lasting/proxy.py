@@ -121,6 +121,8 @@ class _Carriage:
     line: Line = attrs.Factory(lambda self: Line(self.wires.name), takes_self=True)
     asked: Reader = attrs.Factory(Reader)
     told: Reader = attrs.Factory(Reader)
+    hello_at: float | None = None
+    """When the server was sent a whole hello, until it is answered."""
     silent: bool = False
     aiming: bool = False
     """The next bytes, in whichever direction, are cut."""
@@ -169,6 +171,9 @@ class _Carriage:
             while data := bytes(await self.server.receive_some()):
                 for frame in self.told.feed(data):
                     self.wires.witness.hear(self.line, frame)
+                if self.hello_at is not None and self.line.epoch:
+                    self.tally.welcomed(trio.current_time() - self.hello_at)
+                    self.hello_at = None
                 if self.silent:
                     continue
                 data, cut = self._clip(data, Blow.ANSWERING)
@@ -198,8 +203,10 @@ class _Carriage:
         return data[:left], left <= len(data)
 
     async def _repeat(self, frame: Frame) -> None:
-        """Note a request; perhaps send one again that this member has made by now."""
+        """Note what was sent; perhaps send one again that this member has made by now."""
         said = orjson.loads(frame.text) if frame.text is not None else {}
+        if said.get("type") == "hello":
+            self.hello_at = trio.current_time()
         if said.get("type") not in _REQUESTS:
             return
         requests, ref = self.wires.requests, said["ref"]

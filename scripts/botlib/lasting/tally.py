@@ -18,8 +18,6 @@ class LastingTally(Findings):
     connections: int = 0
     acknowledged: int = 0
     """Votes, changed ones included."""
-    """Votes that a killed server had acknowledged and not kept, of members who came back only when
-    the room had waited long enough for them."""
     repeats: int = 0
     """Requests that were sent again on top of what the client library sends again."""
     cuts: Counter[str] = attrs.field(factory=Counter)
@@ -38,14 +36,19 @@ class LastingTally(Findings):
     """Bytes that were searched for others' cards."""
     slowest_return: float | None = None
     """From a server's coming back to a member's being welcomed by it."""
+    slowest_welcome: float | None = None
+    """From a member's hello to its welcome, with what brings a resting room back."""
 
     def returned(self, seconds: float) -> None:
         """Note how long after a restart a member is there again."""
         self.slowest_return = max(self.slowest_return or 0.0, seconds)
 
+    def welcomed(self, seconds: float) -> None:
+        """Note how long a member waited for its welcome."""
+        self.slowest_welcome = max(self.slowest_welcome or 0.0, seconds)
+
     def as_json(self) -> dict[str, Any]:
         """Put everything into one JSON object."""
-        slowest = self.slowest_return
         return self.head() | {
             "rooms_done": self.rooms_done,
             "rounds": self.rounds,
@@ -59,7 +62,8 @@ class LastingTally(Findings):
             "kills": self.kills,
             "stops": self.stops,
             "restarts": self.restarts,
-            "slowest_return_seconds": None if slowest is None else round(slowest, 3),
+            "slowest_return_seconds": _rounded(self.slowest_return),
+            "slowest_welcome_seconds": _rounded(self.slowest_welcome),
             "digests_compared": self.digests,
             "bytes_searched": self.searched,
             **self.lists(),
@@ -67,7 +71,6 @@ class LastingTally(Findings):
 
     def as_table(self) -> Table:
         """Lay everything out for people."""
-        slowest = "-" if self.slowest_return is None else f"{self.slowest_return:.1f}"
         return self.laid_out(
             ("rooms done", self.rooms_done),
             ("rounds", self.rounds),
@@ -78,7 +81,8 @@ class LastingTally(Findings):
             ("stalls", self.stalls),
             ("repeats", self.repeats),
             ("kills / stops / restarts", f"{self.kills} / {self.stops} / {self.restarts}"),
-            ("slowest return after a restart, s", slowest),
+            ("slowest return after a restart, s", _shown(self.slowest_return)),
+            ("slowest welcome after a hello, s", _shown(self.slowest_welcome)),
             ("digests compared", self.digests),
             ("bytes searched", self.searched),
         )
@@ -86,3 +90,11 @@ class LastingTally(Findings):
 
 def _listed(counter: Counter[str]) -> str:
     return ", ".join(f"{times} {name}" for name, times in counter.most_common()) or "0"
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _shown(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.2f}"
