@@ -83,7 +83,8 @@ def _room_id(value: object, _: object) -> RoomId:
     return RoomId(text)
 
 
-def _make_converter() -> OrjsonConverter:
+def new_converter() -> OrjsonConverter:
+    """Make a converter like :data:`CONVERTER`, for whoever has hooks of its own to register."""
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_structure_hook(str, _text)
     for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
@@ -94,7 +95,7 @@ def _make_converter() -> OrjsonConverter:
     return converter
 
 
-CONVERTER: Final = _make_converter()
+CONVERTER: Final = new_converter()
 """Structures what comes from outside; registering more on it is for this file alone."""
 
 

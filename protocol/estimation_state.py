@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import attrs
 
-from protocol.answers import Answers
-from protocol.codec import CONVERTER
+from protocol.answers import Answer, Answers
+from protocol.codec import CONVERTER, new_converter
 from protocol.deck import DEFAULT_DECK, Deck, card_kind, card_value
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
@@ -27,7 +27,7 @@ from protocol.picture import (
 
 _NO_TICKET: Final = TicketId("")
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Of the form in which rooms are stored; another one is not understood."""
 
 
@@ -81,6 +81,8 @@ class State:
     seats: dict[MemberId, Seat] = attrs.Factory(dict)
     admin: MemberId | None = None
     announced: int = 0
+    guests: int = 0
+    """Of those that are announced, the ones that end with their connections."""
     told_full: bool = False
     numbering: bool = False
     """Changes are numbered: somebody is here, or was, whose dialect needs it."""
@@ -194,9 +196,34 @@ def _show(cards: Sequence[str]) -> tuple[Card, ...]:
 _DEFAULT: Final = _show(DEFAULT_DECK.cards)
 
 
+def _pack(answers: Answers) -> list[list[Any]]:
+    """Give answers without the names of their fields: they are most of what a room stores."""
+    return [
+        [each.ref, each.seq]
+        if each.problem is None
+        else [each.ref, each.seq, CONVERTER.unstructure(each.problem)]
+        for each in answers.given
+    ]
+
+
+def _unpack(packed: Any, _: object) -> Answers:
+    rows = CONVERTER.structure(packed, list[list[Any]])
+    return Answers([_answer(*row) for row in rows])
+
+
+def _answer(ref: Any, seq: Any, problem: Any = None) -> Answer:
+    plain = {"ref": ref, "seq": seq, "problem": problem}
+    return CONVERTER.structure(plain, Answer)
+
+
+_STORED: Final = new_converter()
+_STORED.register_unstructure_hook(Answers, _pack)
+_STORED.register_structure_hook(Answers, _unpack)
+
+
 def to_plain(state: State) -> dict[str, Any]:
     """Give a room as plain data, which JSON can hold."""
-    plain: dict[str, Any] = CONVERTER.unstructure(state)
+    plain: dict[str, Any] = _STORED.unstructure(state)
     # In the order of the seats, so that equal rooms are stored alike.
     plain["waited_for"] = list(waiting_for(state))
     plain["expected"] = [member for member in state.seats if member in state.expected]
@@ -217,6 +244,6 @@ def from_plain(plain: dict[str, Any]) -> State:
         raise ValueError(f"a room of version {version} is not understood")
     # Tickets from outside must not be empty; that of a room is, before its first round.
     ticket = data.pop("ticket", _NO_TICKET)
-    state = CONVERTER.structure(data, State)
+    state = _STORED.structure(data, State)
     state.ticket = CONVERTER.structure(ticket, TicketId) if ticket != _NO_TICKET else _NO_TICKET
     return state

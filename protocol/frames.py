@@ -44,8 +44,14 @@ def encode_frame(payload: bytes, opcode: int) -> bytes:
     return bytes((_FIN | opcode, _LENGTH_64)) + size.to_bytes(8, "big") + payload
 
 
+_SHORT_TEXT: Final = tuple(bytes((_FIN_TEXT, size)) for size in range(_SHORT + 1))
+
+
 def encode_text(payload: bytes) -> bytes:
     """Make one text frame of a payload that is UTF-8 already."""
+    size = len(payload)
+    if size <= _SHORT:
+        return _SHORT_TEXT[size] + payload
     return encode_frame(payload, _TEXT)
 
 

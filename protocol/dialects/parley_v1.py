@@ -193,8 +193,12 @@ def _first(text: str, wanted: type[Said]) -> Said:
 
 def _writer(name: str, kind: type) -> Writer:
     """Make what gives events of one kind as JSON."""
+    if not attrs.fields(kind):
+        raise AssertionError(f"nothing would follow the type of {name}")
     plain = codec.CONVERTER.get_unstructure_hook(kind)
-    return lambda event: codec.dumps({"type": name, **plain(event)})
+    # Put together as text, which takes less time than a dictionary made of another one.
+    head = codec.dumps({"type": name})[:-1] + b","
+    return lambda event: head + codec.dumps(plain(event))[1:]
 
 
 class ParleyV1:

@@ -462,12 +462,17 @@ class Room(Generic[Recorded]):
         await trio.sleep(owed)
 
     def _carry_out(self, effect: Effect[Recorded]) -> None:
+        if isinstance(effect, TellAll):  # as a rule, and several times as fast as a match
+            self._speech.tell_all(effect.event)
+        elif isinstance(effect, Tell):
+            told = self._members.get(effect.member)
+            if told is not None:
+                self._speech.tell(told, effect.event)
+        else:
+            self._carry_out_rarer(effect)
+
+    def _carry_out_rarer(self, effect: Effect[Recorded]) -> None:
         match effect:
-            case TellAll(event):
-                self._speech.tell_all(event)
-            case Tell(member, event):
-                if member in self._members:
-                    self._speech.tell(self._members[member], event)
             case TellOthers(member, event):
                 if member in self._members:
                     self._speech.tell_others(self._members[member], event)

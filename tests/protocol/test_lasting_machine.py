@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Revealed, Snapshot
+from protocol.changes import Ack, Failure, Revealed, Snapshot, Voted
 from protocol.deck import Deck
-from protocol.effects import Tell, TellAll
+from protocol.effects import Record, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
 from protocol.ids import MemberId
@@ -54,6 +54,7 @@ from protocol.messages import (
     RevealVotes,
     Say,
     TicketId,
+    TicketResult,
     TimeUp,
     VoteCast,
     VotesRevealed,
@@ -228,9 +229,16 @@ class LastingRoom(RuleBasedStateMachine):
                 if isinstance(event, Snapshot):
                     assert event.mine.member == key
                     assert event.mine.card == book.votes.get(key)
+        told = {type(effect.event) for effect in effects if isinstance(effect, TellAll)}
+        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed)):
+            if {guests, lasting} & told:
+                assert (guests in told) == any(
+                    seat.announced and not seat.lasting for seat in book.seats.values()
+                )
+                assert (lasting in told) == (self.first is not None)
         for effect in effects:
             match effect:
-                case TellAll(VoteCast()):
+                case TellAll(VoteCast() | Voted()):
                     assert book.seats[member].announced
                     assert book.seats[member].role is Role.VOTER
                     match command:
@@ -238,7 +246,7 @@ class LastingRoom(RuleBasedStateMachine):
                             book.votes[member] = card
                         case _:
                             raise AssertionError("a vote without a command for it")
-                case TellAll(VotesRevealed(_, votes)):
+                case Record(TicketResult(_, votes, _)):
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
                     book.revealed.append(book.votes)
                     book.voting, book.complete, book.votes = False, False, {}
