@@ -596,20 +596,20 @@ class Estimation:
         seat = self._state.seats.get(member)
         if seat is None or not seat.lasting:
             return []
-        answer = seat.answers.find(command.ref) if seat.answers is not None else None
-        if answer is not None:
-            return [tell_answer(member, answer)]
+        answers, ref = seat.answers, command.ref
+        if answers is None:
+            answers = seat.answers = Answers()
+        elif (known := answers.find(ref)) is not None:
+            return [tell_answer(member, known)]
         request = command.request
         if now < self._state.resting_until and isinstance(request, _PAGE_TURNING):
             # Not remembered: it is to be asked again.
             left = int(self._state.resting_until - now) + 1
             resting = Problem(ErrorCode.RESTING, values={"seconds": left})
-            return [Tell(member, Failure(command.ref, resting))]
+            return [Tell(member, Failure(ref, resting))]
         effects = self._carry_out(request, member, seat, now)
-        answer = Answer(command.ref, self._state.seq, refusal_in(effects, member))
-        if seat.answers is None:
-            seat.answers = Answers()
-        seat.answers.remember(answer)
+        answer = Answer(ref, self._state.seq, refusal_in(effects, member))
+        answers.remember(answer)
         if answer.problem is not None:
             return [tell_answer(member, answer)]
         kind = request.__class__

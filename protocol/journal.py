@@ -4,7 +4,7 @@ Replaying them over a snapshot gives the room as it was, since the rules are a f
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -22,16 +22,14 @@ from protocol.messages import (
     RevealVotes,
     TimeUp,
 )
-from protocol.value import value
 
 
 class Unreadable(ParleyError):
     """A log or a snapshot is not what this version has written."""
 
 
-@value
-class Entry:
-    """A command that was applied."""
+class Entry(NamedTuple):
+    """A command that was applied; a tuple, since a busy server makes thousands each second."""
 
     at: float
     """The time that the rules were given, in Unix seconds."""
@@ -68,9 +66,13 @@ LOGGED: Final = frozenset({lasting.Numbered, *_COMMANDS.values()})
 """The commands that may change an estimation room; others need not be in its log."""
 
 
-def write_entries(entries: Iterable[Entry]) -> bytes:
-    """Give entries as JSON: a list of ``[at, member, name, fields]``, with ``ref`` if numbered."""
-    return orjson.dumps([_plain(each) for each in entries])
+def write_entries(entries: Iterable[tuple[float, MemberId, Command]]) -> bytes:
+    """Give entries as JSON: a list of ``[at, member, name, fields]``, with ``ref`` if numbered.
+
+    Args:
+        entries: each an :class:`Entry`, or the same as a plain tuple.
+    """
+    return orjson.dumps([_plain(*each) for each in entries])
 
 
 def read_entries(data: bytes) -> list[Entry]:
@@ -85,14 +87,13 @@ def read_entries(data: bytes) -> list[Entry]:
         raise Unreadable(f"a log cannot be read: {error!r}") from error
 
 
-def _plain(entry: Entry) -> list[Any]:
-    command = entry.command
+def _plain(at: float, member: MemberId, command: Command) -> tuple[Any, ...]:
     if isinstance(command, lasting.Numbered):
         request = command.request
-        name, fields = _WRITERS[type(request)]
-        return [entry.at, entry.member, name, fields(request), command.ref]
-    name, fields = _WRITERS[type(command)]
-    return [entry.at, entry.member, name, fields(command)]
+        name, fields = _WRITERS[request.__class__]
+        return at, member, name, fields(request), command.ref
+    name, fields = _WRITERS[command.__class__]
+    return at, member, name, fields(command)
 
 
 def _entry(at: Any, member: Any, name: str, fields: Any, ref: Any = None) -> Entry:

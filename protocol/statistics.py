@@ -1,14 +1,14 @@
 """What a round's votes say: mean, median, mode, spread and consensus."""
 
 import statistics as stdlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 
-import attrs
-
 from protocol.deck import card_value
+from protocol.value import value as value_class
 
 
-@attrs.frozen
+@value_class
 class Summary:
     """Figures over the numeric cards of one round, in points.
 
@@ -34,13 +34,20 @@ def summarize(cards: Iterable[str], value: Callable[[str], float | None] = card_
     points = sorted(value for value in values if value is not None)
     if not points:
         return Summary(None, None, None, (), None, None, consensus=False)
-    modes = tuple(stdlib.multimode(points))
+    least, most = points[0], points[-1]
+    modes = (least,) if least == most else _modes(points)
     return Summary(
         mean=stdlib.fmean(points),
         median=stdlib.median(points),
         mode=modes[0] if len(modes) == 1 else None,
         modes=modes,
-        min=points[0],
-        max=points[-1],
-        consensus=len(points) == len(values) and points[0] == points[-1],
+        min=least,
+        max=most,
+        consensus=len(points) == len(values) and least == most,
     )
+
+
+def _modes(points: list[float]) -> tuple[float, ...]:
+    counts = Counter(points)  # in the order of the points, as :func:`statistics.multimode`
+    highest = max(counts.values())
+    return tuple(point for point, count in counts.items() if count == highest)

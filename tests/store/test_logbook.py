@@ -30,7 +30,10 @@ def open_room(conn: sa.Connection, session: Session, claim: str | None = None) -
 
 
 def entries(*cards: str) -> list[logbook.Applied]:
-    return [(float(n), f"m{n}", Numbered(1 + n, CastCard(1, card))) for n, card in enumerate(cards)]
+    return [
+        (float(n), MemberId(f"m{n}"), Numbered(1 + n, CastCard(1, card)))
+        for n, card in enumerate(cards)
+    ]
 
 
 def revealed(session: Session, number: int) -> Round:
@@ -215,7 +218,7 @@ def test_the_secret_is_made_once(conn: sa.Connection) -> None:
 
 def test_entries_of_members_are_numbered_commands_and_joins(conn: sa.Connection) -> None:
     open_room(conn, ONE)
-    joined = (2.5, "m1", Join(name="Ada", owner=True, account=3))
+    joined = (2.5, MemberId("m1"), Join(name="Ada", owner=True, account=3))
 
     logbook.append(conn, [Chunk(session_id=1, number=1, entries=[joined])])
 
