@@ -597,9 +597,8 @@ class Estimation:
         if seat is None or not seat.lasting:
             return []
         answers, ref = seat.answers, command.ref
-        if answers is None:
-            answers = seat.answers = Answers()
-        elif (known := answers.find(ref)) is not None:
+        known = answers.find(ref) if answers is not None else None
+        if known is not None:
             return [tell_answer(member, known)]
         request = command.request
         if now < self._state.resting_until and isinstance(request, _PAGE_TURNING):
@@ -609,6 +608,8 @@ class Estimation:
             return [Tell(member, Failure(ref, resting))]
         effects = self._carry_out(request, member, seat, now)
         answer = Answer(ref, self._state.seq, refusal_in(effects, member))
+        if answers is None:
+            answers = seat.answers = Answers()
         answers.remember(answer)
         if answer.problem is not None:
             return [tell_answer(member, answer)]
