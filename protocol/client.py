@@ -1,24 +1,25 @@
-"""A client of an estimation room as a state machine: told what happens, it says what to send.
+"""A client of a room as a state machine: told what happens, it says what to send.
 
 It has no connection, no clock and no randomness of its own. Whoever drives it opens connections
 when it says so, hands over every text with the time, sends what it asks for, and closes a
 connection that it is done with. ``server.client`` does this on Trio. Its states are in
 ``protocol.client_states``.
 
-A server that crashes within the moment between a welcome and its being saved has lost the member.
-Then it comes again as somebody new, with all that it has asked for.
+What it does for a room of one kind is in ``protocol.client_estimation`` and
+``protocol.client_chat``.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Final
-
-import attrs
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final, Generic
 
 from protocol import changes
 from protocol.backoff import Backoff
+from protocol.chat_changes import ChatSnapshot
 from protocol.client_happenings import (
     Again,
     Answered,
+    AnyRequest,
     Complained,
     Happening,
     Misunderstood,
@@ -27,23 +28,14 @@ from protocol.client_happenings import (
     Undone,
     Welcomed,
 )
-from protocol.client_outbox import Outbox, Pending
+from protocol.client_outbox import Entry, Outbox, Pending
 from protocol.client_states import TRANSITIONS, Standing, Trigger
-from protocol.client_view import View
-from protocol.dialects.parley_v1 import (
-    CLOSE_CODES,
-    ENDINGS,
-    Error,
-    Unknown,
-    read,
-    write_hello,
-)
+from protocol.client_view import Shown, View
+from protocol.dialects.parley_v1 import CLOSE_CODES, ENDINGS, Error, Unknown, read
 from protocol.errors import IllegalMove, Refused
 from protocol.farewell import Ending
 from protocol.fold import OutOfOrder
-from protocol.greeting import Goodbye, Greeting, Hello, Resume, Resumed
-from protocol.lasting import CastCard, Request
-from protocol.picture import Mine, Picture
+from protocol.greeting import Goodbye, Greeting, Resumed
 
 GREETING_SECONDS: Final = 10.0
 """For which a server may be silent before its welcome."""
@@ -56,21 +48,28 @@ _LAST_COMEBACK: Final = 4499
 _LAST_OWN: Final = 4999
 
 
-_FIRST: Final = Greeting | changes.Snapshot | Error | Goodbye
+_FIRST: Final = Greeting | changes.Snapshot | ChatSnapshot | Error | Goodbye
 """What is said first proves nothing yet; what follows does: an attempt was of use."""
 
 
-class Client:
-    """One member of an estimation room, over as many connections as it takes.
+class Client(ABC, Generic[Shown]):
+    """One member of a room, over as many connections as it takes.
 
     Times are seconds of any clock that does not go back.
     """
 
-    def __init__(self, hello: Hello, random: Callable[[], float], *, last_ref: int = 0) -> None:
+    _events: ClassVar[Mapping[str, type]]
+    """What the server may say, by type."""
+    _fleeting: ClassVar[tuple[type, ...]] = ()
+    """Requests that leave nothing which could be lost."""
+
+    def __init__(
+        self, view: View[Shown], random: Callable[[], float], *, last_ref: int = 0
+    ) -> None:
         """Begin without a connection.
 
         Args:
-            hello: who comes; with ``resume``, a member that has been here before.
+            view: holds what is known of the room.
             random: gives numbers from 0 up to, but not including, 1.
             last_ref: the highest number of a request that this member has used before.
         """
@@ -81,32 +80,20 @@ class Client:
         """Why nothing more comes, if that is so."""
         self.hang_up = False
         """The connection is of no more use, and is to be closed by whoever drives this client."""
-        if hello.resume is not None:  # there is no picture yet from which to go on
-            hello = attrs.evolve(hello, resume=attrs.evolve(hello.resume, seq=None))
-        self._hello = hello
         self._backoff = Backoff(random)
         self._outbox = Outbox(last_ref)
-        self._view = View()
+        self._known = view
         self._greeted = False
         self._goodbye: Goodbye | None = None
         self._error: Error | None = None
-        self._unsaved = False
-        """It has come as somebody new, and that is not known to be saved."""
-        self._joined: int | None = None
-        """The number up to which everything must be saved for that, once it is known."""
         self._left_at = 0.0
         self._heard_at = 0.0
         self._back_at: float | None = None
 
     @property
-    def picture(self) -> Picture | None:
+    def picture(self) -> Shown | None:
         """The room as it was when this client last heard of it."""
-        return self._view.picture
-
-    @property
-    def mine(self) -> Mine | None:
-        """What only this member knows, and what it may do."""
-        return self._view.mine
+        return self._known.picture
 
     @property
     def pending(self) -> tuple[Pending, ...]:
@@ -130,7 +117,7 @@ class Client:
             times.append(self._outbox.due)
         return min(times)
 
-    def request(self, request: Request) -> int:
+    def request(self, request: AnyRequest) -> int:
         """Ask for something, now or as soon as there is a connection; give its number.
 
         Raises:
@@ -145,7 +132,6 @@ class Client:
         self._move(Trigger.OPENED)
         self.hang_up = self._greeted = False
         self._goodbye = self._error = None
-        self._view.check(None)
         self._heard_at = now
         self._back_at = None
 
@@ -159,7 +145,7 @@ class Client:
             return []
         if self.standing is Standing.GREETING and not self._greeted:
             self._greeted = True
-            return [write_hello(self._introduction())]
+            return [self._introduce()]
         if self.standing is not Standing.INSIDE:
             return []
         message = self._outbox.next(now)
@@ -181,7 +167,7 @@ class Client:
         if goodbye is not None:
             code, reason, text = CLOSE_CODES[goodbye.reason], goodbye.reason, goodbye.text
         if reason is Ending.WRONG_KEY and self._is_lost(now):
-            self.welcome, self._view.valid = None, False
+            self.welcome, self._known.valid = None, False
         elif code is not None and _LAST_COMEBACK < code <= _LAST_OWN:
             return self.finish(reason, text)
         if self.standing in {Standing.LOADING, Standing.INSIDE}:
@@ -209,7 +195,7 @@ class Client:
             return []
         self._heard_at = now
         try:
-            said = read(text)
+            said = read(text, self._events)
         except Refused as refused:
             # If it was a change, the next one will not fit: then the room is told anew.
             self.hang_up = self.standing is Standing.GREETING
@@ -217,7 +203,7 @@ class Client:
         try:
             happenings = list(self._hear(said, now))
         except OutOfOrder as error:
-            self._view.valid = False
+            self._known.valid = False
             self.hang_up = True
             return [Misunderstood(str(error))]
         if self.standing is Standing.INSIDE and not isinstance(said, _FIRST):
@@ -228,65 +214,53 @@ class Client:
         match said:
             case Greeting():
                 yield from self._take_welcome(said)
-            case changes.Snapshot():
-                yield from self._take_snapshot(said)
+            case changes.Snapshot() | ChatSnapshot():
+                if self.standing is Standing.GREETING:
+                    raise OutOfOrder("a snapshot before the welcome")
+                self._move(Trigger.SNAPSHOT)
+                yield from self._follow(said)
             case changes.Ack():
                 yield from self._take_ack(said)
             case Error():
                 yield from self._take_error(said, now)
             case changes.Saved(seq):
-                if self._joined is not None and self._joined <= seq:
-                    self._unsaved, self._joined = False, None
                 refs = self._outbox.save(seq)
                 if refs:
                     yield Stored(refs)
-            case changes.Digest():
-                self._view.check(said)
+                yield from self._follow(said)
             case Goodbye():
                 self._goodbye = said
                 self.hang_up = True
             case Unknown(seq=None):
                 pass
-            case Unknown(seq=int(seq)):
-                yield from self._view.count(seq)
-            case _ if isinstance(said, changes.Change):
-                yield from self._view.follow(said)
+            case _:
+                yield from self._follow(said)
 
     def _take_welcome(self, welcome: Greeting) -> Iterator[Happening]:
         resumed = welcome.resumed is Resumed.REPLAYED
         if self.standing is not Standing.GREETING:
             raise OutOfOrder("a second welcome")
-        if resumed and not self._view.valid:
+        if resumed and not self._known.valid:
             raise OutOfOrder("the server goes on from a picture that is not there")
         self._move(Trigger.RESUMED if resumed else Trigger.WELCOME)
-        self._view.valid = resumed
-        # Whatever follows: a hello that is repeated may find the seat that the first one took.
-        if self.welcome is None and self._hello.resume is None:
-            self._unsaved, self._joined = True, None
+        self._known.valid = resumed
+        self._note_welcome(welcome)
         self.welcome = welcome
         for ref in self._outbox.rewind(welcome.limits.window, lasting=welcome.lasting):
-            self._view.doubt(ref)
+            self._known.doubt(ref)
         yield Welcomed(welcome)
-
-    def _take_snapshot(self, snapshot: changes.Snapshot) -> Iterator[Happening]:
-        if self.standing is Standing.GREETING:
-            raise OutOfOrder("a snapshot before the welcome")
-        self._move(Trigger.SNAPSHOT)
-        if self._unsaved and self._joined is None:
-            self._joined = snapshot.picture.seq
-        yield from self._view.load(snapshot)
 
     def _take_ack(self, ack: changes.Ack) -> Iterator[Happening]:
         before = self._outbox.acknowledge(ack.ref, ack.seq)
         if before is None:
             return
-        request = before.request
-        if isinstance(request, CastCard) and not self._outbox.superseded(before, CastCard):
-            self._view.hold(request)
+        self._note_ack(before)
         if not before.acknowledged:
-            yield Answered(ack.ref, request, ack)
-        yield from self._view.expect(ack.ref, ack.seq, first=not before.acknowledged)
-        if self.welcome is not None and self.welcome.lasting and not self._outbox.holds(ack.ref):
+            yield Answered(ack.ref, before.request, ack)
+        yield from self._known.expect(ack.ref, ack.seq, first=not before.acknowledged)
+        if isinstance(before.request, self._fleeting):
+            self._outbox.drop(ack.ref)
+        elif self.welcome is not None and self.welcome.lasting and not self._outbox.holds(ack.ref):
             yield Stored((ack.ref,))
 
     def _take_error(self, error: Error, now: float) -> Iterator[Happening]:
@@ -294,14 +268,41 @@ class Client:
         if error.retry:
             self._outbox.postpone(error.ref, now)
             return
-        entry = None if error.ref is None else self._outbox.refuse(error.ref)
-        if entry is None:
+        if error.ref is None:
             yield Complained(error)
-        elif entry.acknowledged:
-            self._view.forget(entry.ref)
+            return
+        entry = self._outbox.conclude(error.ref)
+        if entry is None:
+            return  # a network that repeats has brought the request twice
+        if entry.acknowledged:
+            self._known.forget(entry.ref)
             yield Undone(entry.ref, entry.request, error)
         else:
             yield Answered(entry.ref, entry.request, error)
+
+    # --- what is different from kind to kind ------------------------------------------------
+
+    @abstractmethod
+    def _introduce(self) -> str:
+        """Give the first message of a connection."""
+
+    @abstractmethod
+    def _follow(self, said: Any) -> Iterator[Happening]:
+        """Take a snapshot, a change or what else is said in rooms of this kind.
+
+        Raises:
+            OutOfOrder: if it does not fit what is known.
+        """
+
+    def _note_welcome(self, welcome: Greeting) -> None:
+        """Take note of a welcome, before it takes the place of the latest one."""
+
+    def _note_ack(self, before: Entry) -> None:
+        """Take note that a request has been acknowledged; it is given as it was before."""
+
+    def _is_lost(self, now: float) -> bool:
+        """Tell whether a member of which the server knows nothing is to come as somebody new."""
+        return False
 
     # --- small change -----------------------------------------------------------------------
 
@@ -310,20 +311,6 @@ class Client:
         if self.standing is Standing.GREETING or self.welcome is None:
             return self._heard_at + GREETING_SECONDS
         return self._heard_at + self.welcome.ping_seconds + SILENT_SECONDS
-
-    def _is_lost(self, now: float) -> bool:
-        """Tell whether the server has forgotten this member, and not given its seat up."""
-        if self.standing is not Standing.GREETING or not self._unsaved or self.welcome is None:
-            return False
-        # Of a room that was never shown, nobody knows what was missed by coming late.
-        known = self.picture
-        return known is None or now - self._left_at < known.grace_seconds
-
-    def _introduction(self) -> Hello:
-        if self.welcome is None:
-            return self._hello
-        welcome, seq = self.welcome, self._view.seq
-        return Hello(resume=Resume(token=welcome.token, seq=seq, epoch=welcome.epoch))
 
     def _move(self, trigger: Trigger) -> None:
         try:

@@ -1,13 +1,19 @@
-"""What a client of an estimation room learns, for whoever uses it."""
+"""What a client of a room learns, for whoever uses it."""
 
 import attrs
 
 from protocol.changes import Ack, Change
+from protocol.chat_changes import ChatChange, History
+from protocol.chat_picture import ChatPicture
 from protocol.dialects.parley_v1 import Error
 from protocol.farewell import Ending
 from protocol.greeting import Greeting
 from protocol.lasting import Request
 from protocol.picture import Mine, Picture
+from protocol.talking import TalkRequest
+
+AnyRequest = Request | TalkRequest
+"""What may be asked for in a room of some kind."""
 
 
 @attrs.frozen
@@ -19,7 +25,7 @@ class Welcomed:
 
 @attrs.frozen
 class Changed:
-    """The room is another than before."""
+    """The estimation room is another than before."""
 
     picture: Picture
     mine: Mine
@@ -29,12 +35,23 @@ class Changed:
 
 
 @attrs.frozen
+class ChatChanged:
+    """The chat room is another than before."""
+
+    picture: ChatPicture
+    change: ChatChange | None
+    """What has happened; ``None`` if the whole room was told anew: then what was said since the
+    picture before may be missing from this one. Also ``None`` if this version of the client does
+    not know such a change."""
+
+
+@attrs.frozen
 class Answered:
     """A request has its answer, once."""
 
     ref: int
-    request: Request
-    answer: Ack | Error
+    request: AnyRequest
+    answer: Ack | Error | History
 
 
 @attrs.frozen
@@ -59,7 +76,7 @@ class Undone:
     """
 
     ref: int
-    request: Request
+    request: AnyRequest
     error: Error
 
 
@@ -104,6 +121,7 @@ class Over:
 Happening = (
     Welcomed
     | Changed
+    | ChatChanged
     | Answered
     | Visible
     | Stored

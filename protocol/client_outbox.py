@@ -11,9 +11,9 @@ from typing import Final
 import attrs
 
 from protocol.answers import REMEMBERED
+from protocol.client_happenings import AnyRequest
 from protocol.dialects.parley_v1 import write_request
 from protocol.errors import ParleyError
-from protocol.lasting import Request
 
 MOST_WAITING: Final = 1024
 """Requests that wait for their turn, a connection or the log; nobody means more than so many."""
@@ -36,7 +36,7 @@ class Pending:
     """A request without an answer."""
 
     ref: int
-    request: Request
+    request: AnyRequest
     sent: bool
     """Whether the server may know it."""
 
@@ -46,7 +46,7 @@ class Entry:
     """A request that is still needed."""
 
     ref: int
-    request: Request
+    request: AnyRequest
     sent: bool = False
     acknowledged: bool = False
     """On whichever connection."""
@@ -86,7 +86,7 @@ class Outbox:
         """When the next request may be sent, if only the time keeps it."""
         return self._resume_at
 
-    def add(self, request: Request) -> int:
+    def add(self, request: AnyRequest) -> int:
         """Take a request; give its number.
 
         Raises:
@@ -140,8 +140,8 @@ class Outbox:
             del self._entries[ref]
         return before
 
-    def refuse(self, ref: int) -> Entry | None:
-        """Forget a request that is refused; give it, if it waited for its answer."""
+    def conclude(self, ref: int) -> Entry | None:
+        """Forget a request that is answered for good; give it, if it waited for its answer."""
         if ref != self._asked:
             return None
         self._asked = None
@@ -162,6 +162,10 @@ class Outbox:
         for ref in saved:
             del self._entries[ref]
         return saved
+
+    def drop(self, ref: int) -> None:
+        """Forget an acknowledged request of which nothing is to be saved."""
+        self._entries.pop(ref, None)
 
     def holds(self, ref: int) -> bool:
         """Tell whether a request is still needed."""

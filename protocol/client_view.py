@@ -1,32 +1,86 @@
-"""What a client knows of its room: the picture, its own card, and which requests show in it."""
+"""What a client knows of its room: the picture, what is its own, and which requests show in it."""
 
 from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from protocol import changes
-from protocol.client_happenings import Changed, Visible
+from protocol import changes, chat_changes
+from protocol.chat_fold import fold_chat
+from protocol.chat_picture import ChatPicture
+from protocol.client_happenings import Changed, ChatChanged, Visible
 from protocol.fold import OutOfOrder, digest, fold
 from protocol.lasting import CastCard
 from protocol.picture import Mine, Picture, may_do
 
 
-class View:
-    """One member's view of the room."""
+class _Numbered(Protocol):
+    @property
+    def seq(self) -> int:
+        """The number of the last change."""
+
+
+Shown = TypeVar("Shown", bound=_Numbered)
+"""The picture of a room of one kind."""
+
+
+class View(Generic[Shown]):
+    """A member's view of a room of any kind: a picture, and the requests that it does not show."""
 
     def __init__(self) -> None:
         """Know nothing."""
-        self.picture: Picture | None = None
-        self.mine: Mine | None = None
+        self.picture: Shown | None = None
         self.valid = False
         """The picture is one of the history that the latest welcome names."""
-        self._told: changes.Digest | None = None
         self._hidden: dict[int, int | None] = {}
 
     @property
     def seq(self) -> int | None:
         """The number up to which the room's history is known; ``None`` if it is not known."""
         return self.picture.seq if self.valid and self.picture is not None else None
+
+    def expect(self, ref: int, seq: int, *, first: bool) -> Iterator[Visible]:
+        """Say of an acknowledged request when what it did shows: changes may be told later.
+
+        Args:
+            ref: its number.
+            seq: the number of its change.
+            first: whether it is acknowledged for the first time, and not again.
+        """
+        if first or ref in self._hidden:
+            self._hidden[ref] = seq
+        yield from self._reveal()
+
+    def doubt(self, ref: int) -> None:
+        """The server may have lost what an acknowledged request did, and is asked again."""
+        if ref in self._hidden:
+            self._hidden[ref] = None
+
+    def forget(self, ref: int) -> None:
+        """A request will never show."""
+        self._hidden.pop(ref, None)
+
+    def _known(self) -> Shown:
+        if not self.valid or self.picture is None:
+            raise OutOfOrder("a change before the room is known")
+        return self.picture
+
+    def _reveal(self) -> Iterator[Visible]:
+        reached = self.seq
+        for ref, seq in list(self._hidden.items()):
+            if reached is not None and seq is not None and seq <= reached:
+                del self._hidden[ref]
+                yield Visible(ref)
+
+
+class RoomView(View[Picture]):
+    """A view of an estimation room, with the own card."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        super().__init__()
+        self.mine: Mine | None = None
+        self._told: changes.Digest | None = None
 
     def load(self, snapshot: changes.Snapshot) -> Iterator[Changed | Visible]:
         """Take the whole room."""
@@ -73,33 +127,11 @@ class View:
         if self.mine is not None and running is not None and running.number == vote.round:
             self.mine = attrs.evolve(self.mine, card=vote.card)
 
-    # --- requests ---------------------------------------------------------------------------
-
-    def expect(self, ref: int, seq: int, *, first: bool) -> Iterator[Visible]:
-        """Say of an acknowledged request when what it did shows: changes may be told later.
-
-        Args:
-            ref: its number.
-            seq: the number of its change.
-            first: whether it is acknowledged for the first time, and not again.
-        """
-        if first or ref in self._hidden:
-            self._hidden[ref] = seq
-        yield from self._reveal()
-
-    def doubt(self, ref: int) -> None:
-        """The server may have lost what an acknowledged request did, and is asked again."""
-        if ref in self._hidden:
-            self._hidden[ref] = None
-
-    def forget(self, ref: int) -> None:
-        """A request will never show."""
-        self._hidden.pop(ref, None)
-
     def _room(self) -> tuple[Picture, Mine]:
-        if not self.valid or self.picture is None or self.mine is None:
-            raise OutOfOrder("a change before the room is known")
-        return self.picture, self.mine
+        picture = self._known()
+        if self.mine is None:
+            raise AssertionError("a picture comes with what is one's own")
+        return picture, self.mine
 
     def _show(
         self, picture: Picture, mine: Mine, change: changes.Change | None
@@ -110,9 +142,39 @@ class View:
         yield Changed(picture, self.mine, change)
         yield from self._reveal()
 
-    def _reveal(self) -> Iterator[Visible]:
-        reached = self.seq
-        for ref, seq in list(self._hidden.items()):
-            if reached is not None and seq is not None and seq <= reached:
-                del self._hidden[ref]
-                yield Visible(ref)
+
+class ChatView(View[ChatPicture]):
+    """A view of a chat room, in which numbers have gaps and may be told twice."""
+
+    def load(self, snapshot: chat_changes.ChatSnapshot) -> Iterator[ChatChanged | Visible]:
+        """Take the whole room."""
+        self.valid = True
+        yield from self._show(snapshot.picture, None)
+
+    def follow(self, change: chat_changes.ChatChange) -> Iterator[ChatChanged | Visible]:
+        """Take a change, unless it is known.
+
+        Raises:
+            OutOfOrder: if there is no picture that it changes.
+        """
+        picture = self._known()
+        if isinstance(change, chat_changes.NUMBERED_CHAT) and change.seq <= picture.seq:
+            return
+        yield from self._show(fold_chat(picture, change), change)
+
+    def count(self, seq: int) -> Iterator[ChatChanged | Visible]:
+        """Take a change that is not understood.
+
+        Raises:
+            OutOfOrder: as in :meth:`follow`.
+        """
+        picture = self._known()
+        if seq > picture.seq:
+            yield from self._show(attrs.evolve(picture, seq=seq), None)
+
+    def _show(
+        self, picture: ChatPicture, change: chat_changes.ChatChange | None
+    ) -> Iterator[ChatChanged | Visible]:
+        self.picture = picture
+        yield ChatChanged(picture, change)
+        yield from self._reveal()

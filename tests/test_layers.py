@@ -52,7 +52,8 @@ INSIDE: Final = {
         "rebuilding",
     ],
     "client": [
-        *("opening", "room", "followers", "connection", "creating", "errors", "streams"),
+        *("opening", "room", "chat", "seat", "followers", "connection", "creating"),
+        *("errors", "streams"),
     ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
@@ -107,6 +108,7 @@ INSIDE: Final = {
 # Of the standard library, protocol/ takes only what computes; a new one must be judged here.
 COMPUTES: Final = {
     *(
+        "abc",
         "ast",
         "collections",
         "datetime",

@@ -324,7 +324,7 @@ class Unknown:
     seq: int | None
 
 
-def write_hello(hello: greeting.Hello) -> str:
+def write_hello(hello: greeting.Hello | greeting.ChatHello) -> str:
     """Write a client's first message, without what is not given."""
     plain = codec.CONVERTER.unstructure(hello)
     return codec.dumps({"type": "hello", **_without_none(plain)}).decode()

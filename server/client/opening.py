@@ -4,16 +4,19 @@ import random
 import secrets
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import trio
 
-from protocol.client import Client
-from protocol.greeting import Hello, Resume
+from protocol.client_chat import ChatClient
+from protocol.client_estimation import EstimationClient
+from protocol.greeting import ChatHello, Hello, Resume
 from protocol.lasting import Role
+from server.client.chat import Chat
 from server.client.errors import NotReached, RoomOver
 from server.client.room import Room
+from server.client.seat import Seat
 from server.client.streams import Dial, dial, parse_address
 
 PATIENCE_SECONDS: Final = 30.0
@@ -67,21 +70,57 @@ def open_room(
         nonce=secrets.token_urlsafe(NONCE_BYTES) if seat_token is None else None,
         resume=Resume(token=seat_token) if seat_token is not None else None,
     )
-    client = Client(hello, random.SystemRandom().random, last_ref=last_ref)
+    client = EstimationClient(hello, random.SystemRandom().random, last_ref=last_ref)
     path = f"/v1/rooms/{quote(room_id, safe='')}"
     return _Opening(Room(client, dial, parse_address(url), path), patience)
 
 
-class _Opening(AbstractAsyncContextManager[Room]):
+def open_chat(
+    url: str,
+    room_id: str,
+    *,
+    account_token: str,
+    seat_token: str | None = None,
+    last_ref: int = 0,
+    patience: float = PATIENCE_SECONDS,
+    dial: Dial = dial,
+) -> AbstractAsyncContextManager[Chat]:
+    """Take a seat in a chat room, and hold it over as many connections as it takes.
+
+    The end of the block closes the connection only. To give the seat up, ``await chat.leave()``.
+
+    Args:
+        url: where the server is, such as ``wss://parley.example``.
+        room_id: the room.
+        account_token: whose seat it is.
+        seat_token: as an earlier welcome gave it: opens the same seat again.
+        last_ref: with it, the highest number that a request from this seat has had.
+        patience: seconds for which a server is tried before there is a seat.
+        dial: opens streams.
+
+    Raises:
+        ValueError: if ``url`` is no address.
+    """
+    resume = Resume(token=seat_token) if seat_token is not None else None
+    hello = ChatHello(token=account_token, resume=resume)
+    client = ChatClient(hello, random.SystemRandom().random, last_ref=last_ref)
+    path = f"/v1/chats/{quote(room_id, safe='')}"
+    return _Opening(Chat(client, dial, parse_address(url), path), patience)
+
+
+Held = TypeVar("Held", bound=Seat[Any])
+
+
+class _Opening(AbstractAsyncContextManager[Held]):
     """A block in which a room is open; what its body raises comes out as it is, in no group."""
 
-    def __init__(self, room: Room, patience: float) -> None:
+    def __init__(self, room: Held, patience: float) -> None:
         self._room = room
         self._patience = patience
         self._manager = trio.open_nursery()
         self._nursery: trio.Nursery | None = None
 
-    async def __aenter__(self) -> Room:
+    async def __aenter__(self) -> Held:
         """Wait for the seat.
 
         Raises:

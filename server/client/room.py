@@ -1,137 +1,31 @@
-"""A member's seat in an estimation room, held over as many connections as it takes."""
-
-from collections.abc import Callable, Iterable
-from typing import Final
-from weakref import WeakSet
-
-import attrs
-import trio
+"""A member's seat in an estimation room."""
 
 from protocol.changes import Ack
-from protocol.client import Client
-from protocol.client_happenings import (
-    Again,
-    Answered,
-    Changed,
-    Happening,
-    Over,
-    Undone,
-    Visible,
-)
-from protocol.client_outbox import Pending
+from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.farewell import Ending
-from protocol.greeting import Greeting
 from protocol.ids import TicketId
-from protocol.lasting import BeginRound, CastCard, CloseRoom, Depart, Request, RevealRound
+from protocol.lasting import BeginRound, CastCard, CloseRoom, Request, RevealRound
 from protocol.picture import Mine, Picture
-from server.client.connection import Peer, converse
-from server.client.errors import Declined, RoomOver
-from server.client.followers import Follower
+from server.client.errors import Declined
+from server.client.seat import Seat
 from server.client.streams import Address, Dial
 
-_LAST: Final = Depart | CloseRoom
-_DONE: Final = frozenset({Ending.LEFT, Ending.ROOM_ENDED})
 
+class Room(Seat[Picture]):
+    """What a member sees of its estimation room, and what it may ask for."""
 
-@attrs.define(eq=False)
-class _Waiter:
-    """Somebody who waits for what becomes of a request."""
-
-    request: Request
-    done: trio.Event = attrs.Factory(trio.Event)
-    acknowledged: bool = False
-    error: Error | None = None
-
-
-class Room:
-    """What a member sees of its room, and what it may ask for.
-
-    A request waits for its answer, over as many connections as it takes, and until the picture
-    shows what it has done. If the waiting is cancelled, the request stands all the same.
-    """
-
-    def __init__(self, client: Client, dial: Dial, address: Address, path: str) -> None:
+    def __init__(self, client: EstimationClient, dial: Dial, address: Address, path: str) -> None:
         """Take a seat as soon as :meth:`run` runs; :func:`~server.client.open_room` does both."""
-        self._client = client
-        self._dial = dial
-        self._address = address
-        self._path = path
-        self._wake = trio.Event()
-        self._waiters: dict[int, _Waiter] = {}
-        self._followers: WeakSet[Follower] = WeakSet()
-        self.entered = trio.Event()
-        """There is a picture, or it is over."""
-        self.trouble = ""
-        """Why there is no connection, if that is so; for people."""
-
-    # --- what is seen -----------------------------------------------------------------------
-
-    @property
-    def picture(self) -> Picture:
-        """The room, as this client has last heard of it."""
-        if self._client.picture is None:
-            raise AssertionError("nobody has a room before it has entered")
-        return self._client.picture
+        super().__init__(client, dial, address, path)
+        self._own = client
 
     @property
     def mine(self) -> Mine:
         """What only this member knows, and what it may do."""
-        if self._client.mine is None:
+        if self._own.mine is None:
             raise AssertionError("nobody has a room before it has entered")
-        return self._client.mine
-
-    @property
-    def welcome(self) -> Greeting | None:
-        """The latest one."""
-        return self._client.welcome
-
-    @property
-    def over(self) -> Over | None:
-        """Why nothing more comes, if that is so."""
-        return self._client.over
-
-    @property
-    def pending(self) -> tuple[Pending, ...]:
-        """The requests that have no answer yet; also those that wait for a connection."""
-        return self._client.pending
-
-    def __aiter__(self) -> Follower:
-        """Follow what happens from now on, until it is over."""
-        follower = Follower()
-        self._followers.add(follower)
-        if self.over is not None:
-            follower.add(self.over)
-        return follower
-
-    async def wait_for(self, holds: Callable[[Picture], object]) -> Picture:
-        """Wait until something holds of the picture; give that picture.
-
-        Raises:
-            RoomOver: if it is over before that.
-        """
-        follower = aiter(self)
-        if self.over is None and holds(self.picture):
-            return self.picture
-        async for happening in follower:
-            if isinstance(happening, Changed) and holds(happening.picture):
-                return happening.picture
-        raise self._ended()
-
-    async def settled(self) -> None:
-        """Wait until all that was asked for is answered, and outlives the server if it can.
-
-        Raises:
-            RoomOver: if it is over before that.
-        """
-        follower = aiter(self)
-        while not self._client.settled:
-            if self.over is not None:
-                raise self._ended()
-            await anext(follower)
-
-    # --- what is asked for ------------------------------------------------------------------
+        return self._own.mine
 
     async def begin(self, ticket: str) -> Picture:
         """Open a vote, as the owner; give the room with it.
@@ -140,23 +34,19 @@ class Room:
             Declined: if the room refuses it.
             RoomOver: if it is over before there is an answer.
         """
-        return await self._ask(BeginRound(TicketId(ticket)))
+        return await self._change(BeginRound(TicketId(ticket)))
 
     async def vote(self, card: str) -> Picture:
         """Put down, or change, a card in the round that is running; raises as :meth:`begin`."""
-        return await self._ask(CastCard(self._running(), card))
+        return await self._change(CastCard(self._running(), card))
 
     async def reveal(self) -> Picture:
         """Turn the cards over, as the owner; raises as :meth:`begin`."""
-        return await self._ask(RevealRound(self._running()))
+        return await self._change(RevealRound(self._running()))
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""
-        await self._ask(CloseRoom())
-
-    async def leave(self) -> None:
-        """Give up the seat for good, and not only the connection; raises as :meth:`begin`."""
-        await self._ask(Depart())
+        await self._ask(CloseRoom(), Ack)
 
     def _running(self) -> int:
         running = self.picture.round
@@ -164,92 +54,6 @@ class Room:
             raise Declined(Error(code=ErrorCode.NO_VOTE_RUNNING, text="no vote is running"))
         return running.number
 
-    async def _ask(self, request: Request) -> Picture:
-        if self.over is not None:
-            raise self._ended()
-        ref = self._client.request(request)
-        waiter = self._waiters[ref] = _Waiter(request)
-        self._wake.set()
-        try:
-            await waiter.done.wait()
-        finally:
-            del self._waiters[ref]
-        if waiter.error is not None:
-            raise Declined(waiter.error)
-        if not waiter.acknowledged:
-            raise self._ended()
+    async def _change(self, request: Request) -> Picture:
+        await self._ask(request, Ack)
         return self.picture
-
-    def _ended(self) -> RoomOver:
-        return RoomOver(self.over or Over(None, "it is over"))
-
-    # --- the connections --------------------------------------------------------------------
-
-    async def run(self) -> None:
-        """Hold the seat until it is over."""
-        client = self._client
-        while client.over is None:
-            if client.due is not None:
-                await trio.sleep_until(client.due)
-            ended = await converse(self._dial, self._address, self._path, self._talk)
-            end: Again | Over
-            if ended.final:
-                end = client.finish(None, ended.why)
-            else:
-                end = client.closed(ended.code, trio.current_time())
-            self.trouble = ended.why or end.text
-            self._publish([end])
-
-    async def _talk(self, peer: Peer) -> None:
-        self._client.opened(trio.current_time())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, peer, nursery.cancel_scope)
-            while not self._client.hang_up:
-                message = await peer.receive()
-                if message is None:
-                    break
-                self._publish(self._client.receive(message, trio.current_time()))
-                self._wake.set()
-            nursery.cancel_scope.cancel()
-
-    async def _write(self, peer: Peer, conversation: trio.CancelScope) -> None:
-        client = self._client
-        while True:
-            self._wake = trio.Event()
-            for message in client.to_send(trio.current_time()):
-                if not await peer.send(message):
-                    return  # whoever listens hears why
-            if client.hang_up:
-                conversation.cancel()
-                return
-            with trio.move_on_at(client.due or trio.current_time()):
-                await self._wake.wait()
-
-    def _publish(self, happenings: Iterable[Happening]) -> None:
-        for happening in happenings:
-            match happening:
-                case Changed():
-                    self.trouble = ""
-                    self.entered.set()
-                case Answered(ref, request, Ack()):
-                    self._settle(ref, acknowledged=True, done=isinstance(request, _LAST))
-                case Answered(ref, _, Error() as error) | Undone(ref, _, error):
-                    self._settle(ref, error=error)
-                case Visible(ref):
-                    self._settle(ref)
-                case Over(reason):
-                    self.entered.set()
-                    for ref, waiter in self._waiters.items():
-                        said = isinstance(waiter.request, _LAST) and reason in _DONE
-                        self._settle(ref, acknowledged=waiter.acknowledged or said)
-            for follower in self._followers:
-                follower.add(happening)
-
-    def _settle(
-        self, ref: int, *, acknowledged: bool = True, error: Error | None = None, done: bool = True
-    ) -> None:
-        waiter = self._waiters.get(ref)
-        if waiter is not None:
-            waiter.acknowledged, waiter.error = acknowledged, error
-            if done:
-                waiter.done.set()

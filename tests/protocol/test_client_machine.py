@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from protocol.changes import Ack
-from protocol.client import Client
+from protocol.client_estimation import EstimationClient
 from protocol.client_happenings import (
     Again,
     Answered,
@@ -43,7 +43,7 @@ LOST_RACE = {ErrorCode.NO_VOTE_RUNNING, ErrorCode.WRONG_ROUND}
 
 @attrs.define(eq=False)
 class Person:
-    client: Client
+    client: EstimationClient
     link: Link | None = None
     answers: dict[int, Ack | Error] = attrs.Factory(dict)
     visible: list[int] = attrs.Factory(list)
@@ -65,7 +65,7 @@ class Clients(RuleBasedStateMachine):
         for name in PEOPLE:
             key = KEY if name == PEOPLE[0] else None
             hello = Hello(name=name, owner_key=key)
-            person = Person(Client(hello, constant(jitter)))
+            person = Person(EstimationClient(hello, constant(jitter)))
             self.people.append(person)
             self.connect_person(person)
             self.exchange(person)
@@ -243,6 +243,7 @@ class Clients(RuleBasedStateMachine):
                     assert mine.member == welcome.member
                 case Answered(ref, _, answer):
                     assert ref not in person.answers
+                    assert isinstance(answer, Ack | Error)
                     person.answers[ref] = answer
                 case Visible(ref):
                     assert ref not in person.visible

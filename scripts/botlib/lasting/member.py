@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from protocol.changes import Ack, Begun, Joined, Revealed, Voted
-from protocol.client import Client
+from protocol.client_estimation import EstimationClient
 from protocol.client_happenings import (
     Answered,
     Changed,
@@ -51,7 +51,7 @@ class Member:
             nonce=f"{dice.getrandbits(128):032x}",
         )
         self.room = Room(
-            Client(hello, random.Random(f"{seed} {name} delays").random),
+            EstimationClient(hello, random.Random(f"{seed} {name} delays").random),
             session.proxy.dial_for(self.wires),
             parse_address(session.url),
             session.opened.socket,
@@ -143,7 +143,7 @@ class Member:
             case Misunderstood(why):
                 self._fault("misunderstood", why)
             case Complained(error):
-                if error.ref not in self.wires.repeated and not self._may_be_lost(error):
+                if not self._may_be_lost(error):
                     self._fault("complaint", f"{error}")
             case Over():
                 self.over.set()

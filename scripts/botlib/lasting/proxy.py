@@ -44,7 +44,6 @@ class Wires:
         """Whether the next connection is in danger, and this one still."""
         self.requests: deque[tuple[int, bytes]] = deque(maxlen=_REPEATED)
         """The latest ones, as they stood on the wire."""
-        self.repeated: set[int] = set()
         self.dice = random.Random(f"{seed} {name} wires")
 
     def fate(self) -> Fate:
@@ -217,8 +216,7 @@ class _Carriage:
         if self.wires.dice.random() < self.fate.repeating:
             # A higher number than the latest would take effect before those between them.
             earlier = [each for each in requests if each[0] <= ref]
-            again, raw = self.wires.dice.choice(earlier)
-            self.wires.repeated.add(again)
+            _, raw = self.wires.dice.choice(earlier)
             self.tally.repeats += 1
             await self.server.send_all(raw)
 
