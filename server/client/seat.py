@@ -1,7 +1,7 @@
 """A member's seat in a room of any kind, held over as many connections as it takes."""
 
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from weakref import WeakSet
 
 import attrs
@@ -115,12 +115,13 @@ class Seat(Generic[Shown]):
             RoomOver: if it is over before that.
         """
         follower = aiter(self)
-        while self.over is None:
-            picture = self.picture
-            if holds(picture):
-                return picture
-            while not isinstance(await anext(follower), Changed | ChatChanged | Over):
-                pass
+        if self.over is None and holds(self.picture):
+            return self.picture
+        async for happening in follower:
+            if isinstance(happening, Changed | ChatChanged):
+                picture: Any = happening.picture  # of this room's kind
+                if holds(picture):
+                    return cast("Shown", picture)
         raise self._ended()
 
     async def settled(self) -> None:
