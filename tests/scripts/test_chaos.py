@@ -6,8 +6,8 @@ from typing import Any
 from tests.scripts.test_bots_cli import bots
 
 
-async def outcome(*arguments: str) -> dict[str, Any]:
-    done = await bots("poker", "--server", "--seed", "8", "--json", *arguments)
+async def outcome(*arguments: str, bots_of: str = "poker") -> dict[str, Any]:
+    done = await bots(bots_of, "--server", "--seed", "8", "--json", *arguments)
     assert not done.stderr, done.stderr.decode()
     told: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == 0, told
@@ -43,3 +43,17 @@ async def test_nothing_is_lost_while_connections_and_servers_die() -> None:
     assert told["resumes"]["snapshot"] > 0
     assert told["slowest_return_seconds"] > 0
     assert told["slowest_welcome_seconds"] > 0
+
+
+async def test_nothing_that_was_said_is_lost_or_said_twice() -> None:
+    arguments = ("--members", "4", "--messages", "30", "--rate", "50", "--kills", "1")
+    told = await outcome("--chaos", "--stops", "1", *arguments, bots_of="chat")
+
+    assert told["rooms_done"] == 1
+    assert told["messages_acknowledged"] == told["messages_kept"] == 4 * 30
+    assert told["messages_amended"] > 0
+    assert told["kills"] >= 1
+    assert told["stops"] == 1
+    assert told["cuts"] > 0
+    assert told["repeats"] > 0
+    assert told["resumes"]["replayed"] > 0

@@ -1,11 +1,17 @@
 """The command line of the chat bots."""
 
 import argparse
+from typing import Final
 
-from scripts.botlib.arguments import Commands, fraction, http_url, number, whole
+from scripts.botlib.arguments import Commands, Nonsense, fraction, http_url, number, whole
 from scripts.botlib.chat.plan import Plan, Tally
 from scripts.botlib.chat.rooms import talk
+from scripts.botlib.lasting.cli import add_troubles, need_a_server
 from scripts.botlib.running import Bar, Run, conclude, seed_of
+from scripts.botlib.talking.cli import run_talking
+
+OLD: Final = "gochat"
+NEW: Final = "parley.v1"
 
 _ABOUT = """\
 Everybody talks in every room; some come late, leave and come back, or have a second connection
@@ -23,7 +29,7 @@ def add_chat(commands: Commands) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = chat.add_argument
-    add("--url", type=http_url, required=True, help="http://host:port")
+    add("--url", type=http_url, help="http://host:port")
     add("--rooms", type=whole(1), default=1, help="rooms, all at once")
     add("--members", type=whole(2), default=5, help="members of each room, the same accounts")
     add("--messages", type=whole(1), default=20, help="that each member sends in each room")
@@ -41,7 +47,37 @@ def add_chat(commands: Commands) -> None:
         metavar="NAME",
         help="log in to the accounts of this name, made on first use; else new ones every time",
     )
-    chat.set_defaults(run=_run)
+    add(
+        "--dialect",
+        choices=(OLD, NEW),
+        default=None,
+        help="what members speak; --late, --rejoin, --second and --accounts are for "
+        f"{OLD} (default: {OLD}, or {NEW} with --chaos or --server)",
+    )
+    add_troubles(chat)
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            lasting = _is_lasting(options)
+        except Nonsense as nonsense:
+            chat.error(str(nonsense))
+        return run_talking(options) if lasting else _run(options)
+
+    chat.set_defaults(run=run)
+
+
+def _is_lasting(options: argparse.Namespace) -> bool:
+    """Tell whether members are to outlive their connections.
+
+    Raises:
+        Nonsense: if the options do not go together.
+    """
+    need_a_server(options)
+    troubled = options.chaos or options.server
+    options.dialect = options.dialect or (NEW if troubled else OLD)
+    if options.dialect == OLD and troubled:
+        raise Nonsense(f"--chaos and --server need --dialect {NEW}")
+    return bool(options.dialect == NEW)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ from urllib.parse import SplitResult
 
 from scripts.botlib.arguments import Nonsense, Parser, number, whole
 from scripts.botlib.lasting.plan import MOST_MEMBERS, LastingPlan
-from scripts.botlib.lasting.play import OwnServerPlan, play
+from scripts.botlib.lasting.play import play
+from scripts.botlib.lasting.stage import OwnServerPlan
 from scripts.botlib.lasting.tally import LastingTally
 from scripts.botlib.running import Bar, Run, conclude, seed_of
 from server.support.rlimit import raise_limit
@@ -27,13 +28,24 @@ def add_options(poker: Parser) -> None:
         help="what members speak; in mixed rooms, a third of them estimatex "
         f"(default: {OLD}, or parley.v1 with --chaos)",
     )
+    add_troubles(poker)
+
+
+def add_troubles(bots: Parser) -> None:
+    """Add what makes trouble for members of ``parley.v1``."""
+    add = bots.add_argument
     add("--chaos", action="store_true", help="cut, stall and repeat, at moments by the seed")
     add(
         "--server",
         action="store_true",
         help="start a server for this run; with --chaos, kill it and start it again",
     )
-    add("--kills", type=whole(0), default=2, help="times that --chaos kills that server")
+    add(
+        "--kills",
+        type=whole(0),
+        default=2,
+        help="times that --chaos kills that server; some of its starts and stops end so, too",
+    )
     add("--stops", type=whole(0), default=2, help="times that --chaos tells it to stop")
     add(
         "--deadline",
@@ -41,6 +53,23 @@ def add_options(poker: Parser) -> None:
         default=90.0,
         help="seconds in which something must go on in every room of parley.v1",
     )
+
+
+def need_a_server(options: argparse.Namespace) -> None:
+    """Look whether there is a server.
+
+    Raises:
+        Nonsense: if there is none, or more than one.
+    """
+    if (options.url is None) is not options.server:
+        raise Nonsense("one of --url and --server is needed")
+
+
+def stage_of(options: argparse.Namespace, url: str | None) -> str | OwnServerPlan:
+    """Say where members are to play: at an address, or with a server of their own."""
+    if url is not None:
+        return url
+    return OwnServerPlan(kills=options.kills * options.chaos, stops=options.stops * options.chaos)
 
 
 def is_lasting(options: argparse.Namespace) -> bool:
@@ -51,9 +80,8 @@ def is_lasting(options: argparse.Namespace) -> bool:
     """
     dialect = options.dialect or ("parley.v1" if options.chaos else OLD)
     complaint = ""
-    if (options.url is None) is not options.server:
-        complaint = "one of --url and --server is needed"
-    elif dialect == OLD and (options.chaos or options.server):
+    need_a_server(options)
+    if dialect == OLD and (options.chaos or options.server):
         complaint = "--chaos and --server need --dialect parley.v1 or mixed"
     elif dialect != OLD and options.members > MOST_MEMBERS:
         complaint = f"argument --members: at most {MOST_MEMBERS} in rooms of parley.v1"
@@ -78,11 +106,7 @@ def run_lasting(options: argparse.Namespace) -> int:
         chaos=options.chaos,
     )
     chaos = options.chaos
-    where: str | OwnServerPlan = (
-        OwnServerPlan(kills=options.kills * chaos, stops=options.stops * chaos)
-        if options.server
-        else _base(options.url)
-    )
+    where = stage_of(options, None if options.url is None else _base(options.url))
     raise_limit(_FILES_EACH * plan.rooms * plan.members)
     tally = LastingTally()
     asked = {

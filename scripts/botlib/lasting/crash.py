@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from scripts.botlib.failures import Unusable
-from scripts.botlib.lasting.tally import LastingTally
+from scripts.botlib.lasting.troubles import Troubles
 from scripts.botlib.moves import Violation
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -37,7 +37,7 @@ _MARGIN: Final = 0.08
 class OwnServer:
     """A server as a process of its own, with a database that outlives it."""
 
-    def __init__(self, folder: Path, tally: LastingTally) -> None:
+    def __init__(self, folder: Path, tally: Troubles) -> None:
         """Keep everything in ``folder``."""
         self.up_at = 0.0
         """When the latest one was there."""
@@ -160,7 +160,7 @@ class OwnServer:
 
 
 @asynccontextmanager
-async def open_server(tally: LastingTally) -> AsyncIterator[OwnServer]:
+async def open_server(tally: Troubles) -> AsyncIterator[OwnServer]:
     """Run a server as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="parley-bots-") as folder:
         server = OwnServer(Path(folder), tally)

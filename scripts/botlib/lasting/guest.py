@@ -51,10 +51,10 @@ class Guest:
 
     async def _visit(self) -> None:
         session, room_id = self._session, self._session.opened.id
-        address = parse_address(session.url)
+        address = parse_address(session.stage.url)
         asked = {"name": self._name, "action": "JOIN_ROOM", "room_id": room_id}
         with trio.fail_after(_CONNECT_SECONDS):
-            stream = await session.proxy.dial_for(self._wires)(address)
+            stream = await session.stage.proxy.dial_for(self._wires)(address)
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(_CONNECT_SECONDS):

@@ -52,8 +52,8 @@ class Member:
         )
         self.room = Room(
             EstimationClient(hello, random.Random(f"{seed} {name} delays").random),
-            session.proxy.dial_for(self.wires),
-            parse_address(session.url),
+            session.stage.proxy.dial_for(self.wires),
+            parse_address(session.stage.url),
             session.opened.socket,
         )
         self._session = session
@@ -124,9 +124,9 @@ class Member:
                 self._epoch = welcome.epoch
                 first = not self._welcomed and welcome.resumed is Resumed.NO
                 tally.resumes["first" if first else welcome.resumed.value] += 1
-                if session.starts() > self._welcomed > 0:
-                    tally.returned(trio.current_time() - session.up_at())
-                self._welcomed = max(1, session.starts())
+                if session.stage.starts() > self._welcomed > 0:
+                    tally.returned(trio.current_time() - session.stage.up_at())
+                self._welcomed = max(1, session.stage.starts())
                 if not self.wires.chaos:
                     session.go_on()
             case Changed(picture, _, change):
@@ -137,7 +137,7 @@ class Member:
                 session.go_on()
                 tally.acknowledged += isinstance(request, CastCard)
             case Undone(ref, request, error):
-                since = trio.current_time() - session.up_at()
+                since = trio.current_time() - session.stage.up_at()
                 detail = f"{ref} {request}: {error.code} {since:.1f} s after the start"
                 self._fault("undone", detail)
             case Misunderstood(why):
@@ -156,7 +156,7 @@ class Member:
 
         Then the client comes again as somebody new; if it does not, it is over, which is judged.
         """
-        lost = error.code == ErrorCode.WRONG_KEY and bool(self._session.starts())
+        lost = error.code == ErrorCode.WRONG_KEY and bool(self._session.stage.starts())
         return lost or (error.code == ErrorCode.NO_SUCH_ROOM and self._session.closing)
 
     def _fault(self, rule: str, detail: str) -> None:

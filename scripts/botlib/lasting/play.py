@@ -1,30 +1,18 @@
 """Plays all rooms at once, with a server of their own if that is asked for."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import attrs
 import trio
 
 from scripts.botlib.api import Api
-from scripts.botlib.failures import Unusable, leaves, worded
-from scripts.botlib.lasting.crash import open_server, torment
+from scripts.botlib.failures import leaves, worded
 from scripts.botlib.lasting.plan import LastingPlan
-from scripts.botlib.lasting.proxy import open_proxy
 from scripts.botlib.lasting.room import Game, House
+from scripts.botlib.lasting.stage import OwnServerPlan, Stage, on_stage
 from scripts.botlib.lasting.tally import LastingTally
 from scripts.botlib.web import Client
 
 _AT_ONCE = 20  # requests over HTTP
-
-
-@attrs.frozen(kw_only=True)
-class OwnServerPlan:
-    """What becomes of a server of the bots' own."""
-
-    kills: int
-    stops: int
 
 
 async def play(plan: LastingPlan, tally: LastingTally, where: str | OwnServerPlan) -> None:
@@ -35,53 +23,19 @@ async def play(plan: LastingPlan, tally: LastingTally, where: str | OwnServerPla
         tally: is told how it goes.
         where: the server's address, or what becomes of one that is started for it.
     """
-    if isinstance(where, str):
-        async with _house(plan, tally, where) as house:
-            await _play_rooms(house)
-        return
-    try:
-        async with (
-            open_server(tally) as server,
-            trio.open_nursery() as nursery,
-            _house(plan, tally, server.url) as house,
-        ):
 
-            async def run_torment() -> None:
-                await torment(
-                    server,
-                    lambda: tally.acknowledged / plan.votes,
-                    seed=plan.seed,
-                    kills=where.kills,
-                    stops=where.stops,
-                )
+    async def play_rooms(stage: Stage) -> None:
+        async with Client(urlsplit(stage.url), plan.timeout, _AT_ONCE) as web:
+            gate = trio.Semaphore(max(1, plan.concurrency // plan.members))
+            house = House(plan=plan, tally=tally, stage=stage, api=Api(web), gate=gate)
+            async with trio.open_nursery() as nursery:
+                for number in range(1, plan.rooms + 1):
+                    nursery.start_soon(_run_room, house, number)
 
-            nursery.start_soon(run_torment)
-            own = attrs.evolve(house, up_at=lambda: server.up_at, starts=lambda: server.starts)
-            await _play_rooms(own)
-            nursery.cancel_scope.cancel()
-    except* Unusable as group:
-        tally.stopped = worded(next(leaves(group)))
+    def done() -> float:
+        return tally.acknowledged / plan.votes
 
-
-@asynccontextmanager
-async def _house(plan: LastingPlan, tally: LastingTally, url: str) -> AsyncIterator[House]:
-    async with open_proxy(tally) as proxy, Client(urlsplit(url), plan.timeout, _AT_ONCE) as web:
-        yield House(
-            plan=plan,
-            tally=tally,
-            proxy=proxy,
-            api=Api(web),
-            url=url,
-            gate=trio.Semaphore(max(1, plan.concurrency // plan.members)),
-            up_at=lambda: 0.0,
-            starts=lambda: 0,
-        )
-
-
-async def _play_rooms(house: House) -> None:
-    async with trio.open_nursery() as nursery:
-        for number in range(1, house.plan.rooms + 1):
-            nursery.start_soon(_run_room, house, number)
+    await on_stage(play_rooms, tally, where, done=done, seed=plan.seed)
 
 
 async def _run_room(house: House, number: int) -> None:

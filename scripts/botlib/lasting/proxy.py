@@ -16,9 +16,9 @@ import orjson
 import trio
 
 from scripts.botlib.lasting.fate import PEACE, Blow, Fate, draw
-from scripts.botlib.lasting.tally import LastingTally
+from scripts.botlib.lasting.line import Line, Listener
+from scripts.botlib.lasting.troubles import Troubles
 from scripts.botlib.lasting.wire import Frame, Reader
-from scripts.botlib.lasting.witness import Line, Witness
 from server.client.streams import Address, Dial
 from server.client.streams import dial as dial_server
 
@@ -29,14 +29,14 @@ _IN_THE_MIDDLE_SECONDS: Final = 0.5
 """For which a cut waits for something that it can be in the middle of."""
 _REPEATED: Final = 8
 """Latest requests of which one may be repeated: the server remembers the answers of so many."""
-_REQUESTS: Final = frozenset({"begin", "vote", "reveal"})
+_REQUESTS: Final = frozenset({"begin", "vote", "reveal", "say", "edit", "delete"})
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Wires:
     """All connections that one member has, one after the other."""
 
-    def __init__(self, name: str, witness: Witness, *, seed: str, chaos: bool) -> None:
+    def __init__(self, name: str, witness: Listener, *, seed: str, chaos: bool) -> None:
         """Begin before the first."""
         self.name = name
         self.witness = witness
@@ -54,7 +54,7 @@ class Wires:
 class Proxy:
     """Listens on this machine, for the members of this process alone."""
 
-    def __init__(self, tally: LastingTally, port: int) -> None:
+    def __init__(self, tally: Troubles, port: int) -> None:
         """Listen at ``port``; :func:`open_proxy` does."""
         self._tally = tally
         self._port = port
@@ -98,7 +98,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def open_proxy(tally: LastingTally) -> AsyncIterator[Proxy]:
+async def open_proxy(tally: Troubles) -> AsyncIterator[Proxy]:
     """Run a proxy as long as the block lasts."""
     listeners = await trio.open_tcp_listeners(0, host=_HERE)
     proxy = Proxy(tally, listeners[0].socket.getsockname()[1])
@@ -113,7 +113,7 @@ class _Carriage:
     """One connection through the proxy."""
 
     wires: Wires
-    tally: LastingTally
+    tally: Troubles
     client: trio.SocketStream
     server: trio.abc.Stream
     fate: Fate = PEACE

@@ -1,7 +1,7 @@
 """Plays one room from opening it to judging its results."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,9 +15,9 @@ from scripts.botlib.failures import Broken
 from scripts.botlib.lasting.guest import Guest
 from scripts.botlib.lasting.member import Member, Standing
 from scripts.botlib.lasting.plan import LastingPlan, cards_of
-from scripts.botlib.lasting.proxy import Proxy
 from scripts.botlib.lasting.record import judge_results
 from scripts.botlib.lasting.session import Session
+from scripts.botlib.lasting.stage import Stage
 from scripts.botlib.lasting.tally import LastingTally
 from scripts.botlib.lasting.witness import Witness
 from scripts.botlib.moves import Violation
@@ -39,13 +39,10 @@ class House:
 
     plan: LastingPlan
     tally: LastingTally
-    proxy: Proxy
+    stage: Stage
     api: Api
-    url: str
     gate: trio.Semaphore
     """Bounds the rooms that are filling up."""
-    up_at: Callable[[], float]
-    starts: Callable[[], int]
 
 
 class Game:
@@ -93,15 +90,12 @@ class Game:
         session = Session(
             plan=self._plan,
             tally=house.tally,
-            proxy=house.proxy,
-            url=house.url,
+            stage=house.stage,
             label=self._label,
             opened=opened,
             cards=self._cards,
             report=self._report,
             witness=witness,
-            up_at=house.up_at,
-            starts=house.starts,
         )
         apart = len(self._names) - self._plan.guests
         self._members = [
@@ -130,7 +124,7 @@ class Game:
             while True:
                 try:
                     return await create_room(
-                        self._house.url,
+                        self._house.stage.url,
                         capacity=plan.members + spare,
                         name=self._label,
                         deck=deck,

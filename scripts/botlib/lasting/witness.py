@@ -6,26 +6,17 @@ The witness stands between servers and members, and sees what was sent even if i
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import attrs
 import orjson
 
 from protocol.fold import digest
 from protocol.picture import Picture
+from scripts.botlib.lasting.line import Line
 from scripts.botlib.lasting.wire import Frame
 from scripts.botlib.moves import Violation
 
 _REVEALING: Final = ("VOTES_REVEALED", "revealed")
 _PARTIAL: Final = (b'{"type":"snapshot"', b'{"type":"revealed"', b'{"type":"VOTES_REVEALED"')
 _SHOWN: Final = 160  # characters of a message in a report
-
-
-@attrs.define
-class Line:
-    """One connection, as the witness knows it."""
-
-    name: str
-    """Of its member."""
-    epoch: str = ""
 
 
 class Witness:
