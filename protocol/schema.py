@@ -108,7 +108,7 @@ _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
 
 _ABOUT: Final[Mapping[str, str]] = {
     "ref": "The client's number of the request; the answer has the same.",
-    "seq": "The number of a change: it grows, by 1 in estimation rooms; in chat rooms there are gaps.",
+    "seq": "The number of a change: it grows, in estimation rooms by 1; in chat there are gaps.",
 }
 """What is said of fields of these names, where their sources say nothing."""
 
