@@ -135,7 +135,7 @@ def structure(value: object, wanted: type[T], path: str) -> T:
     Args:
         value: what :func:`loads` gave.
         wanted: an attrs class.
-        path: where in the message ``value`` stood, such as ``data``.
+        path: where in the message ``value`` stood, such as ``data``; empty for the whole of it.
 
     Raises:
         Refused: naming the first offending field below ``path``.
@@ -151,19 +151,23 @@ def _refuse(error: BaseException, path: str) -> NoReturn:
         noted, others = error.group_exceptions()
         if noted:
             inner, note = noted[0]
-            _refuse(inner, f"{path}.{note.name}")
+            _refuse(inner, _below(path, note.name))
         error = others[0]
     if isinstance(error, IterableValidationError):
         inner, place = error.group_exceptions()[0][0]
         _refuse(inner, f"{path}[{place.index}]")
     if isinstance(error, ForbiddenExtraKeysError):
         name = min(map(str, error.extra_fields))[:TICKET_LENGTH]
-        _complain(f"{path}.{name}", "is not known")
+        _complain(_below(path, name), "is not known")
     if isinstance(error, KeyError):
         _complain(path, "is missing")
     if isinstance(error, ValueError):
         _complain(path, str(error))
     _complain(path, "must be an object")
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _complain(field: str, complaint: str) -> NoReturn:

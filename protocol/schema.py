@@ -112,7 +112,7 @@ _ABOUT: Final[Mapping[str, str]] = {
 }
 """What is said of fields of these names, where their sources say nothing."""
 
-_TELLS_WHO: Final = ("name", "token", "resume")
+_TELLS_WHO: Final = ("name", "token")
 
 
 def json_schema(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Json:
@@ -200,7 +200,8 @@ class Schemas:
             front = ["type", "ref"] if message.numbered else ["type"]
             schema["required"] = front + schema["required"]
             if message.kind is greeting.Hello:
-                schema["oneOf"] = [_given(each) for each in _TELLS_WHO]
+                alone = _alone(schema["properties"])
+                schema["oneOf"] = [*map(_given, _TELLS_WHO), {"allOf": [_given("resume"), alone]}]
             self.definitions[name] = schema
         return {"$ref": self._prefix + name}
 
@@ -305,6 +306,15 @@ def _described(schema: Json, text: str) -> Json:
     if "$ref" in schema:  # what stands beside it counts in this draft, but not in earlier ones
         return {"allOf": [schema], "description": text}
     return {**schema, "description": text}
+
+
+def _alone(properties: Json) -> Json:
+    """Say that nothing may be given beside a resume that would be ignored."""
+    others = sorted(set(properties) - {"type", "resume", "role"})
+    return {
+        "properties": {name: {"type": "null"} for name in others}
+        | {"role": {"const": lasting.Role.VOTER}}
+    }
 
 
 def _given(field: str) -> Json:

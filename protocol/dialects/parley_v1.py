@@ -156,10 +156,11 @@ def read_hello(text: str) -> greeting.Hello:
         Refused: if it is none; the field is named.
     """
     hello = _first(text, greeting.Hello)
-    given = [hello.name is not None, hello.token is not None, hello.resume is not None]
-    if sum(given) != 1:
-        complaint = "hello must have one of name, token and resume"
-        raise Refused(ErrorCode.MALFORMED, complaint, "hello")
+    if hello.resume is not None:
+        _refuse_beside_resume(hello)
+    elif (hello.name is None) is (hello.token is None):
+        complaint = "name, token or resume must say who comes, and one of them alone"
+        raise Refused(ErrorCode.MALFORMED, complaint, "name")
     nonce = hello.nonce
     if nonce is not None and not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
         complaint = f"nonce must be {SHORTEST_NONCE} to {LONGEST_NONCE} characters long"
@@ -175,6 +176,15 @@ def read_hello(text: str) -> greeting.Hello:
     return attrs.evolve(hello, name=name)
 
 
+def _refuse_beside_resume(hello: greeting.Hello) -> None:
+    """Let whoever comes back show nothing that would be ignored: it is who it was."""
+    plain = greeting.Hello(resume=hello.resume)
+    for field in attrs.fields(greeting.Hello):
+        if getattr(hello, field.name) != getattr(plain, field.name):
+            complaint = f"{field.name} is not for a member that comes back by resume"
+            raise Refused(ErrorCode.MALFORMED, complaint, field.name)
+
+
 def read_chat_hello(text: str) -> greeting.ChatHello:
     """Read a client's first message to a chat room.
 
@@ -188,7 +198,7 @@ def _first(text: str, wanted: type[Said]) -> Said:
     message = _object(text)
     if message.pop("type", None) != "hello":
         raise Refused(ErrorCode.MALFORMED, "the first message must be of type hello", "type")
-    return codec.structure(message, wanted, "hello")
+    return codec.structure(message, wanted, "")
 
 
 def _writer(name: str, kind: type) -> Writer:
@@ -244,7 +254,7 @@ class ParleyV1:
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
                 raise Refused(ErrorCode.MALFORMED, complaint, "ref")
-            return self._numbered(ref, codec.structure(message, wanted, str(kind)))
+            return self._numbered(ref, codec.structure(message, wanted, ""))
         except Refused as refused:
             if numbered:
                 values = {"ref": ref}

@@ -166,7 +166,7 @@ class Lobby:
         if self._draining:
             raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
         seconds = self._limits.announce_seconds
-        raise Refused(ErrorCode.MALFORMED, f"no hello within {seconds:g} seconds", "hello")
+        raise Refused(ErrorCode.MALFORMED, f"no hello within {seconds:g} seconds", "type")
 
     async def identify(self, token: str) -> Identity:
         """Say whose token this is.

@@ -319,12 +319,12 @@ async def test_a_member_of_gochat_hears_what_it_always_heard(autojump_clock: Moc
 @pytest.mark.parametrize(
     ("said", "field"),
     [
-        ({}, "hello.token"),
-        ({"token": 5}, "hello.token"),
-        ({"token": "x", "name": "Ada"}, "hello.name"),
-        ({"token": "x", "resume": {}}, "hello.resume.token"),
-        ({"token": "x", "resume": {"token": "x", "seq": "1"}}, "hello.resume.seq"),
-        ({"token": "x", "resume": {"token": "x", "seq": 10**30}}, "hello.resume.seq"),
+        ({}, "token"),
+        ({"token": 5}, "token"),
+        ({"token": "x", "name": "Ada"}, "name"),
+        ({"token": "x", "resume": {}}, "resume.token"),
+        ({"token": "x", "resume": {"token": "x", "seq": "1"}}, "resume.seq"),
+        ({"token": "x", "resume": {"token": "x", "seq": 10**30}}, "resume.seq"),
     ],
 )
 async def test_a_hello_that_is_none_is_refused_by_field(

@@ -163,18 +163,21 @@ async def test_requests_may_come_right_behind_the_hello_and_with_the_request(
 @pytest.mark.parametrize(
     ("said", "code", "field"),
     [
-        ({}, "malformed", "hello"),
-        ({"name": "Ada", "resume": {"token": "x"}}, "malformed", "hello"),
-        ({"name": "Ada", "token": "x"}, "malformed", "hello"),
+        ({}, "malformed", "name"),
+        ({"name": "Ada", "resume": {"token": "x"}}, "malformed", "name"),
+        ({"name": "Ada", "token": "x"}, "malformed", "name"),
+        ({"role": "spectator", "resume": {"token": "x"}}, "malformed", "role"),
+        ({"owner_key": "x", "resume": {"token": "x"}}, "malformed", "owner_key"),
+        ({"nonce": "x" * 16, "resume": {"token": "x"}}, "malformed", "nonce"),
         ({"name": ""}, "malformed", "name"),
         ({"name": "x" * 1000}, "malformed", "name"),
-        ({"name": 5}, "malformed", "hello.name"),
-        ({"name": "Ada", "role": "king"}, "malformed", "hello.role"),
-        ({"name": "Ada", "colour": "red"}, "malformed", "hello.colour"),
-        ({"resume": {}}, "malformed", "hello.resume.token"),
-        ({"resume": {"token": "x", "seq": "1"}}, "malformed", "hello.resume.seq"),
-        ({"resume": {"token": "x", "seq": 1.5}}, "malformed", "hello.resume.seq"),
-        ({"resume": "x"}, "malformed", "hello.resume"),
+        ({"name": 5}, "malformed", "name"),
+        ({"name": "Ada", "role": "king"}, "malformed", "role"),
+        ({"name": "Ada", "colour": "red"}, "malformed", "colour"),
+        ({"resume": {}}, "malformed", "resume.token"),
+        ({"resume": {"token": "x", "seq": "1"}}, "malformed", "resume.seq"),
+        ({"resume": {"token": "x", "seq": 1.5}}, "malformed", "resume.seq"),
+        ({"resume": "x"}, "malformed", "resume"),
     ],
 )
 async def test_a_hello_that_is_none_is_refused_by_field(
@@ -219,7 +222,7 @@ async def test_who_says_nothing_is_sent_away_in_time(wire: Wire, autojump_clock:
         error = await talker.hear("error")
         assert trio.current_time() - begin == pytest.approx(10, abs=0.1)
         _, code = await talker.rest()
-        assert (error["code"], error["field"], code) == ("malformed", "hello", 4507)
+        assert (error["code"], error["field"], code) == ("malformed", "type", 4507)
 
 
 async def test_without_the_subprotocol_there_is_no_websocket(autojump_clock: MockClock) -> None:
