@@ -390,9 +390,10 @@ class Estimation:
 
     def _join(self, command: Join, member: MemberId, now: float) -> Effects:
         state = self._state
-        if len(state.seats) >= state.capacity:
-            return self._turn_away_full(member)
         owns = command.owner and state.keyed
+        # One more than there are: whoever holds the key must not be kept out by its own old seat.
+        if len(state.seats) >= state.capacity + owns:
+            return self._turn_away_full(member)
         first = owns and state.admin is None
         seat = Seat(
             command.name,

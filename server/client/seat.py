@@ -35,7 +35,9 @@ from server.client.streams import Address, Dial
 Given = TypeVar("Given", Ack, History)
 
 _LAST = Depart | CloseRoom
-_DONE = frozenset({Ending.LEFT, Ending.ROOM_ENDED})
+_DONE = frozenset({Ending.LEFT, Ending.ROOM_ENDED, Ending.WRONG_KEY, Ending.NO_SUCH_ROOM})
+"""What whoever wanted to leave, or to end the room, has reached: also if only a cut connection kept
+the answer back, and the seat, or the room, is not there any more."""
 
 
 @attrs.define(eq=False)

@@ -19,7 +19,7 @@ from protocol.fold import digest, fold
 from protocol.greeting import ClientLimits, Greeting, Resume, Resumed
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import NOBODY, Detach, Join, Numbered, Restart, Return
-from protocol.messages import Event, Refusal, TicketResult
+from protocol.messages import Event, Leave, Refusal, TicketResult
 
 KEY: Final = "key"
 LIMITS: Final = ClientLimits(message_bytes=16_384, rate=20.0, burst=40, window=64)
@@ -147,6 +147,11 @@ class LossyServer:
             del self.digests[seq]
         self._do(self.rules.apply(Restart(), NOBODY, self.now))
         self._on_record = self._record()
+
+    def leave(self, member: MemberId) -> None:
+        """Hear a member say that it leaves; its answer gets lost."""
+        self._do(self.rules.apply(Leave(), member, self.now))
+        self.save()
 
     def stop(self, back_in: float) -> None:
         """Stop as planned, with a goodbye, and start again."""

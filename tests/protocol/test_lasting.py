@@ -128,6 +128,19 @@ def test_the_greeting_comes_before_anything_that_is_told_to_the_audience() -> No
     assert effects[-2:] == [Greet(BOB, None), Subscribe(BOB)]
 
 
+def test_the_owner_key_opens_one_seat_more_in_a_full_room() -> None:
+    room = room_of(capacity=2)
+    room.join("bob")
+
+    room.join("ann2", owner=True)
+
+    assert room.dismissed == {}
+    assert room.owner == "ann2"
+    room.join("ann3", owner=True)
+    assert room.dismissed == {"ann3": ErrorCode.ROOM_FULL}
+    assert room.owner == "ann2"
+
+
 def test_a_full_room_turns_away() -> None:
     room = room_of("bob", capacity=2)
 

@@ -275,7 +275,7 @@ class LastingRoom(RuleBasedStateMachine):
         if book.over:
             assert self.say(member, Join(name=name, role=role, owner=owner)) == []
             return
-        full = len(book.seats) == self.capacity
+        full = len(book.seats) >= self.capacity + (owner and self.keyed)
         if not full:
             book.seats[member] = Seat(lasting=True, role=role)
             if owner and self.keyed:
@@ -646,7 +646,7 @@ class LastingRoom(RuleBasedStateMachine):
         present = {member: seat for member, seat in book.seats.items() if seat.announced}
         shown = {each.id: each for each in picture.members}
         assert shown.keys() == present.keys()
-        assert len(picture.members) == len(shown) <= self.capacity
+        assert len(picture.members) == len(shown) <= self.capacity + self.keyed
         for member, seat in present.items():
             assert shown[MemberId(member)].role is seat.role
             assert shown[MemberId(member)].here == (seat.away_since is None)

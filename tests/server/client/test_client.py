@@ -189,6 +189,26 @@ async def test_leaving_gives_the_seat_up_and_closing_the_block_does_not(
         picture = await ann.wait_for(lambda picture: picture.members[-1].name == "Bob")
 
 
+async def test_who_has_left_has_left_also_if_the_answer_is_cut_off(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        await ann.wait_for(lambda picture: len(picture.members) == 2)
+        await bob.settled()
+        served.reachable = False
+        await served.cut()
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bob.leave)
+            await trio.testing.wait_all_tasks_blocked()
+            assert bob.welcome is not None
+            # As if the server had heard it, and nobody its answer.
+            served.rules.leave(bob.welcome.member)
+            served.reachable = True
+        assert bob.over is not None
+        assert bob.over.reason is Ending.WRONG_KEY
+
+
 async def test_a_seat_is_taken_again_with_its_token(autojump_clock: Clock, served: Served) -> None:
     async with seat(served, "Ann", owner=True) as ann:
         await ann.begin("T-1")
