@@ -121,7 +121,8 @@ class _Carriage:
     asked: Reader = attrs.Factory(Reader)
     told: Reader = attrs.Factory(Reader)
     hello_at: float | None = None
-    """When the server was sent a whole hello, until it is answered."""
+    """When the client had said its first message, which is its hello."""
+    welcomed: bool = False
     silent: bool = False
     aiming: bool = False
     """The next bytes, in whichever direction, are cut."""
@@ -153,6 +154,8 @@ class _Carriage:
                 frames = self.asked.feed(data)
                 if self.silent:
                     continue
+                if frames and self.hello_at is None:
+                    self.hello_at = trio.current_time()
                 data, cut = self._clip(data, Blow.ASKING)
                 await self.server.send_all(data)
                 if cut:
@@ -170,9 +173,9 @@ class _Carriage:
             while data := bytes(await self.server.receive_some()):
                 for frame in self.told.feed(data):
                     self.wires.witness.hear(self.line, frame)
-                if self.hello_at is not None and self.line.epoch:
+                if self.hello_at is not None and self.line.epoch and not self.welcomed:
+                    self.welcomed = True
                     self.tally.welcomed(trio.current_time() - self.hello_at)
-                    self.hello_at = None
                 if self.silent:
                     continue
                 data, cut = self._clip(data, Blow.ANSWERING)
@@ -202,10 +205,8 @@ class _Carriage:
         return data[:left], left <= len(data)
 
     async def _repeat(self, frame: Frame) -> None:
-        """Note what was sent; perhaps send one again that this member has made by now."""
+        """Note a request; perhaps send one again that this member has made by now."""
         said = orjson.loads(frame.text) if frame.text is not None else {}
-        if said.get("type") == "hello":
-            self.hello_at = trio.current_time()
         if said.get("type") not in _REQUESTS:
             return
         requests, ref = self.wires.requests, said["ref"]
