@@ -333,7 +333,7 @@ class _Frontend:
         """Let nobody in any more, and send everybody away."""
         self.door.drain()
         self.hub.drain(_GOING_AWAY)
-        self.lasting.drain(_GOING_AWAY)
+        self.lasting.park_all(_GOING_AWAY)
         self.chat.drain(_GOING_AWAY)
         self.admission.drain(_GOING_AWAY)
         self.lobby.drain()

@@ -296,16 +296,6 @@ class LastingRooms:
         read = partial(logbook.visited, user_id=user_id, before=before, limit=limit)
         return await self._database.run(read)
 
-    def drain(self, reason: str) -> None:
-        """Park all rooms, but for those in which everybody is gone with this process.
-
-        Call :meth:`Hub.drain` before, so that none comes after.
-        """
-        for room, _ in list(self._live.values()):
-            if room.has_only_connections:
-                room.end(reason)
-        self.park_all(reason)
-
     # --- opening ----------------------------------------------------------------------------
 
     async def _open(self, settings: RoomSettings, claim: str | None) -> Opened:

@@ -208,12 +208,6 @@ class Room(Generic[Recorded]):
         """The number of connections that the room owns, those in their handshake included."""
         return len(self._members)
 
-    @property
-    def has_only_connections(self) -> bool:
-        """Whether there are members, and none of them outlives its connection."""
-        members = self._members.values()
-        return bool(members) and not any(isinstance(each, LastingMember) for each in members)
-
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the room ends; then part from the members, and own nothing.
 

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from protocol.effects import SetTimer
 from protocol.errors import ErrorCode, Refused
 from protocol.estimation import Estimation
-from protocol.ids import RoomId
+from protocol.ids import MemberId, RoomId
 from protocol.journal import Unreadable, read_entries
 from protocol.lasting import (
     NOBODY,
@@ -29,7 +29,7 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
-from protocol.messages import TicketId
+from protocol.messages import Announce, Enter, TicketId
 from server.rooms.alarms import HOLD_SECONDS
 from server.rooms.journal import SNAPSHOT_COMMANDS
 from server.rooms.lasting import ENDED_AFTER, EstimationRoom
@@ -45,6 +45,7 @@ from server.support.limits import Limits
 from tests.server.chat_harness import MemoryDatabase
 from tests.server.lasting_harness import ADA, BOB, SETTINGS, House, count, house, now, settled
 
+EVE = MemberId("eve")
 SOON = 2 * BATCH_SECONDS
 
 
@@ -467,6 +468,26 @@ async def test_parked_rooms_are_there_after_a_planned_stop_and_others_are_not(
         await it.say(room_id, ADA, Return())
         await it.say(room_id, ADA, Numbered(92, RevealRound(2)))  # Bob has nothing to ask again
         assert await it.rounds(room_id, key) == ["T-1", "T-2"]
+
+
+async def test_a_room_whose_owner_has_yet_to_come_is_parked_with_its_visitors(
+    autojump_clock: MockClock,
+) -> None:
+    database = MemoryDatabase()
+    async with house(database) as it:
+        room_id = (await it.lasting.open(SETTINGS)).room_id
+        await it.say(room_id, EVE, Enter("Eve"))
+        await it.say(room_id, EVE, Announce(room_id))
+        assert len(it.rules(room_id).picture().members) == 1
+        it.hub.drain("going away")
+        assert it.lasting.park_all("going away") == 1
+        await it.writer.drain(1.0)
+
+    async with house(database) as it:
+        await live(it, room_id)
+        assert it.rules(room_id).picture().members == ()
+        await it.say(room_id, ADA, Join(name="Ada", owner=True))
+        assert it.rules(room_id).owner == ADA
 
 
 async def test_nothing_is_rebuilt_while_the_server_goes_away(autojump_clock: MockClock) -> None:
