@@ -282,6 +282,13 @@ class Estimation:
         """The members that outlive their connections, for whoever makes tasks for them again."""
         return {member: seat for member, seat in self._state.seats.items() if seat.lasting}
 
+    def login_of(self, member: MemberId) -> tuple[int, str] | None:
+        """Say whose account a member is of, and by what it was signed in; ``None`` if of none."""
+        seat = self._state.seats.get(member)
+        if seat is None or seat.account is None or seat.login is None:
+            return None
+        return seat.account, seat.login
+
     @property
     def owner(self) -> MemberId | None:
         """The member with whom the room ends, if it has come yet."""
@@ -402,6 +409,7 @@ class Estimation:
             lasting=True,
             since=now,
             account=command.account,
+            login=command.login,
         )
         state.numbering = True
         state.seats[member] = seat

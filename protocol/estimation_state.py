@@ -60,6 +60,8 @@ class Seat:
     since: float = 0.0
     """When it came, went away or came back, in seconds by the room's clock."""
     account: int | None = None
+    login: str | None = None
+    """By what it is signed in to its account."""
     answers: Answers | None = None
     """To its numbered requests; ``None`` before the first one."""
 

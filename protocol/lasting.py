@@ -31,6 +31,8 @@ class Join:
     """It has shown the owner's key, and owns the room from now on."""
     account: int | None = None
     """Of whom it is, if it is signed in."""
+    login: str | None = None
+    """By what: whoever has given it can tell whether it still is."""
 
 
 @value

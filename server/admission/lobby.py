@@ -23,7 +23,7 @@ from server.admission.handlers import Deaf
 from server.admission.link import CAUSES, TOLD_V1, ParleyLink
 from server.admission.members import Members
 from server.admission.routes import Upgrade
-from server.auth.accounts import Accounts, Identity
+from server.auth.accounts import Accounts, Identity, Login
 from server.auth.tokens import LOG_IN_AGAIN, Revoked
 from server.edge.closing import Cause
 from server.edge.first_message import read_first_message
@@ -58,7 +58,7 @@ Raises Refused, or StoreUnavailable: then the peer is still the caller's.
 class _Visit:
     """A signed-in member."""
 
-    identity: Identity
+    login: Login
     room: Room[Any]
     member: MemberId
 
@@ -185,7 +185,7 @@ class Lobby:
         return self._accounts.revocations.collected()
 
     def check_still_welcome(
-        self, upgrade: Upgrade, identity: Identity | None, revoked: list[Revoked]
+        self, upgrade: Upgrade, login: Login | None, revoked: list[Revoked]
     ) -> None:
         """Make sure that nothing has happened while things were looked up for a connection.
 
@@ -195,10 +195,18 @@ class Lobby:
         """
         if upgrade.peer.displaced:
             raise trio.ClosedResourceError
-        if identity is not None and any(
-            each.covers(identity.user.id, identity.digest) for each in revoked
-        ):
+        if login is not None and any(each.covers(login.user_id, login.digest) for each in revoked):
             raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token")
+
+    async def check_login(self, login: Login) -> None:
+        """Make sure that somebody is still signed in who was so before a restart.
+
+        Raises:
+            Refused: if its token has ended.
+            StoreUnavailable: if nobody can know that now.
+        """
+        if not await self._accounts.is_signed_in(login):
+            raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "resume.token")
 
     def take_seat(
         self, upgrade: Upgrade, room: Room[Any], member: MemberId, identity: Identity | None
@@ -213,15 +221,21 @@ class Lobby:
         seat = TakenSeat(self._allowances, source)
         if identity is None:
             return seat
-        visit = _Visit(identity, room, member)
-        self._visits.setdefault(identity.user.id, set()).add(visit)
-        return partial(self._forget, visit, seat)
+        return self._note(_Visit(Login.of(identity), room, member), seat)
 
     def note_return(self, room: Room[Any], member: MemberId, identity: Identity) -> None:
         """Let a member that comes back go with the token that it has shown last."""
-        for visit in self._visits.get(identity.user.id, ()):
-            if visit.room is room and visit.member == member:
-                visit.identity = identity
+        visit = self._visit(identity.user.id, room, member)
+        if visit is not None:
+            visit.login = Login.of(identity)
+
+    def knows(self, user_id: int, room: Room[Any], member: MemberId) -> bool:
+        """Tell whether a member of an account came, or came back, by this lobby."""
+        return self._visit(user_id, room, member) is not None
+
+    def recall(self, room: Room[Any], member: MemberId, login: Login) -> None:
+        """Take note of a signed-in member that the room has brought back from its log."""
+        room.on_end(member, self._note(_Visit(login, room, member), _nothing))
 
     def keep(self, upgrade: Upgrade) -> None:
         """Let a connection keep its place that a room has now."""
@@ -291,17 +305,28 @@ class Lobby:
 
     # --- out --------------------------------------------------------------------------------
 
+    def _note(self, visit: _Visit, then: Callable[[], None]) -> Callable[[], None]:
+        """Take note of a member; give what is to be called when it is gone."""
+        self._visits.setdefault(visit.login.user_id, set()).add(visit)
+        return partial(self._forget, visit, then)
+
+    def _visit(self, user_id: int, room: Room[Any], member: MemberId) -> _Visit | None:
+        for visit in self._visits.get(user_id, ()):
+            if visit.room is room and visit.member == member:
+                return visit
+        return None
+
     def _forget(self, visit: _Visit, then: Callable[[], None]) -> None:
-        visits = self._visits.get(visit.identity.user.id, set())
+        visits = self._visits.get(visit.login.user_id, set())
         visits.discard(visit)
         if not visits:
-            self._visits.pop(visit.identity.user.id, None)
+            self._visits.pop(visit.login.user_id, None)
         then()
 
     def _revoke(self, revoked: Revoked) -> None:
         """End the membership of those whose token is worth nothing any more."""
         for visit in list(self._visits.get(revoked.user_id, ())):
-            if revoked.covers(revoked.user_id, visit.identity.digest):
+            if revoked.covers(revoked.user_id, visit.login.digest):
                 farewell = Farewell(
                     ending=Ending.SIGNED_OUT, code=CloseCode.POLICY, reason="logged out"
                 )
@@ -336,6 +361,10 @@ async def refuse(connection: WebSocket, dialect: ParleyV1, problem: Problem) -> 
     last = (dialect.encode(Refusal(problem)) or b"") + parting.last
     connection.close(parting.code, parting.reason, last, cause=CAUSES.get(ending, Cause.REFUSED))
     await connection.run(Deaf())
+
+
+def _nothing() -> None:
+    """A member that is brought back has no seat of its source's."""
 
 
 def _beat() -> bytes:

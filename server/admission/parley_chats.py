@@ -17,7 +17,7 @@ from server.admission.allowances import Allowances
 from server.admission.lobby import Lobby
 from server.admission.parley_v1 import read_epoch
 from server.admission.routes import TALK_PATH, Upgrade, WebSocketRoute
-from server.auth.accounts import Identity
+from server.auth.accounts import Identity, Login
 from server.auth.seats import MEMBER_BYTES, SeatKeys
 from server.auth.tokens import Revoked
 from server.rooms.chat_directory import ChatRooms
@@ -177,7 +177,7 @@ class ParleyChatAdmission:
             missed = await self._rooms.missed(guest.room_id, seq=seq)
             if missed is None:
                 return
-            self._lobby.check_still_welcome(guest.upgrade, guest.identity, guest.revoked)
+            self._lobby.check_still_welcome(guest.upgrade, Login.of(guest.identity), guest.revoked)
             data = b"".join(PARLEY_CHAT_V1.encode(each) or b"" for each in missed.changes)
             if data:
                 if not known.welcomed:
@@ -224,7 +224,7 @@ class ParleyChatAdmission:
             standing=standing,
         )
         try:
-            self._lobby.check_still_welcome(guest.upgrade, guest.identity, guest.revoked)
+            self._lobby.check_still_welcome(guest.upgrade, Login.of(guest.identity), guest.revoked)
             self._seat(guest, room, entry, welcomed=known.welcomed)
         except BaseException:
             self._rooms.let_sleep(room)

@@ -12,7 +12,7 @@ from server.admission.allowances import Allowances
 from server.admission.estimatex import Rooms
 from server.admission.lobby import Lobby
 from server.admission.routes import ROOM_PATH, Upgrade, WebSocketRoute
-from server.auth.accounts import Identity
+from server.auth.accounts import Identity, Login
 from server.auth.seats import MEMBER_BYTES, SeatKeys
 from server.rooms.room import Lasting, Room
 
@@ -62,12 +62,19 @@ class ParleyAdmission:
     async def _enter(self, upgrade: Upgrade, text: str, leftover: bytes) -> None:
         hello = read_hello(text)
         self._allowances.check_guesses(upgrade.peer.source)
-        identity = None
+        identity = login = None
+        room_id = RoomId(upgrade.parameters["room_id"])
         with self._lobby.revocations() as revoked:
             if hello.token is not None:
                 identity = await self._lobby.identify(hello.token)
-            room = await self._rooms.wake(RoomId(upgrade.parameters["room_id"]))
-        self._lobby.check_still_welcome(upgrade, identity, revoked)
+                login = Login.of(identity)
+            room = await self._rooms.wake(room_id)
+            if room is not None and hello.resume is not None:
+                login = self._login_before(room, hello.resume)
+                if login is not None:
+                    await self._lobby.check_login(login)
+                    room = await self._rooms.wake(room_id)
+        self._lobby.check_still_welcome(upgrade, login, revoked)
         if room is None or room.lasting is None:
             if self._lobby.draining:  # it may rest, to be found again
                 raise Refused(ErrorCode.SHUTTING_DOWN, "the server is shutting down")
@@ -75,7 +82,7 @@ class ParleyAdmission:
             raise Refused(ErrorCode.NO_SUCH_ROOM, "there is no such room, or not any more")
         # From here on there is no checkpoint: the room is live.
         if hello.resume is not None:
-            self._resume(upgrade, leftover, room, room.lasting, hello.resume)
+            self._resume(upgrade, leftover, room, room.lasting, hello.resume, login)
         else:
             self._join(upgrade, leftover, room, room.lasting, hello, identity)
         self._lobby.keep(upgrade)
@@ -108,6 +115,7 @@ class ParleyAdmission:
             role=hello.role,
             owner=hello.owner_key is not None,
             account=None if identity is None else identity.user.id,
+            login=None if identity is None else identity.digest.hex(),
         )
         on_end = self._lobby.take_seat(upgrade, room, member, identity)
         link = self._lobby.link(upgrade, leftover, room, member, entry, token=token)
@@ -122,6 +130,7 @@ class ParleyAdmission:
         room: Room[Any],
         lasting: Lasting,
         resume: Resume,
+        login: Login | None,
     ) -> None:
         member = self._keys.member(lasting.session_id, resume.token)
         if member is None:
@@ -130,6 +139,19 @@ class ParleyAdmission:
         known = session == str(lasting.session_id)
         entry = Return(resume.seq if known else None, generation)
         self._return(upgrade, leftover, room, member, entry, resume.token)
+        if login is not None and not self._lobby.knows(login.user_id, room, member):
+            self._lobby.recall(room, member, login)
+
+    def _login_before(self, room: Room[Any], resume: Resume) -> Login | None:
+        """Say by what a member was signed in that nobody here has seen since a restart."""
+        lasting = room.lasting
+        if lasting is None or lasting.login_of is None:
+            return None
+        member = self._keys.member(lasting.session_id, resume.token)
+        known = None if member is None else lasting.login_of(member)
+        if member is None or known is None or self._lobby.knows(known[0], room, member):
+            return None
+        return Login(known[0], bytes.fromhex(known[1]))
 
     def _return(
         self,

@@ -34,6 +34,19 @@ class Identity:
     """Whether this very use has made the token live longer."""
 
 
+@attrs.frozen
+class Login:
+    """By which token somebody is signed in, and to which account."""
+
+    user_id: int
+    digest: bytes = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, identity: Identity) -> "Login":
+        """Remember who somebody was."""
+        return cls(identity.user.id, identity.digest)
+
+
 class Accounts:
     """Who is who; knows nothing of HTTP, as WebSockets are opened with the same tokens."""
 
@@ -142,6 +155,16 @@ class Accounts:
                 lambda conn: access_tokens.extend(conn, digest, end), write=True
             )
         return Identity(user, digest, renewed=later is not None)
+
+    async def is_signed_in(self, login: Login) -> bool:
+        """Tell whether a token is still valid that was shown some time ago.
+
+        Raises:
+            StoreUnavailable: if the database is gone.
+        """
+        now = self._clock()
+        found = await self._database.run(lambda conn: access_tokens.find(conn, login.digest, now))
+        return found is not None and found[0].id == login.user_id
 
     async def logout(self, identity: Identity) -> None:
         """End the token; the others of the account stay.

@@ -63,7 +63,6 @@ class LastingMember:
         "_hearing",
         "_link",
         "_next",
-        "_on_end",
         "_over",
         "_room",
         "_running",
@@ -71,6 +70,7 @@ class LastingMember:
         "dialect",
         "greeted",
         "id",
+        "on_end",
         "scope",
     )
 
@@ -97,7 +97,8 @@ class LastingMember:
         self.greeted = False
         """Whether it has ever been welcomed: then it knows something of the room."""
         self._room = room
-        self._on_end = on_end
+        self.on_end = on_end
+        """Called when it is gone for good."""
         self._link: Link | None = None  # the newest
         self._due: Command | None = None  # by which that one enters, until it is welcomed
         self._hearing: Link | None = None  # the same, once it has been welcomed
@@ -200,8 +201,8 @@ class LastingMember:
                     self._next.scope.cancel()
                     await self._carry(self._next)  # noqa: ASYNC102 - cancelled already
             finally:
-                if self._on_end is not None:
-                    self._on_end()
+                if self.on_end is not None:
+                    self.on_end()
 
     async def _carry(self, link: Link) -> None:
         """Run a connection, and take note of its end."""

@@ -123,6 +123,8 @@ class Lasting:
     """The number of the last change."""
     picture: Callable[[], Picture] | None = None
     """Shows the room as everybody may see it, if it is one for estimation."""
+    login_of: Callable[[MemberId], tuple[int, str] | None] | None = None
+    """Says whose account a member is of and by what it was signed in, also before a restart."""
     journal: Journal | None = None
     """Its log, if it is to outlive the process."""
     record: Durable | None = None
@@ -318,6 +320,12 @@ class Room(Generic[Recorded]):
             return False
         member.attach(link)
         return True
+
+    def on_end(self, member_id: MemberId, on_end: Callable[[], None]) -> None:
+        """Have this called when a member is gone for good that was brought back from the log."""
+        member = self._members.get(member_id)
+        if isinstance(member, LastingMember):
+            member.on_end = on_end
 
     def dismiss(self, member_id: MemberId, farewell: Farewell) -> None:
         """Part from a member for good, if it is here; the rules hear of it when it has gone."""

@@ -59,6 +59,23 @@ class Site(parley_site.Site):
     def owner_key(self) -> str:
         return self.keys.owner_key(self.session)
 
+    def make_rooms(self) -> None:
+        """Begin with no live room, as after a start."""
+        results = DatabaseResults(self.database, self.writer)
+        self.hub = Hub(self.nursery, limits=self.limits, results=results, counters=self.counters)
+        self.lasting = LastingRooms(
+            self.hub,
+            database=self.database,
+            book=Logbook(self.writer, counters=self.counters),
+            results=results,
+            limits=self.limits,
+            make_room=RoomMaker(limits=self.limits, counters=self.counters, dialect=PARLEY_V1),
+        )
+        self.make_lobby(self.hub)
+        self.admission = ParleyAdmission(
+            self.lobby, rooms=self.lasting, allowances=self.entrance.allowances, keys=self.keys
+        )
+
     def knock(self, *, room_id: str | None = None, leftover: bytes = b"") -> Talker:
         """Ask for a WebSocket."""
         path = f"/v1/rooms/{room_id or self.room_id}"
@@ -92,20 +109,7 @@ async def site(
     database = MemoryDatabase()
     try:
         async with opened(Site, wire, limits, database) as it:
-            results = DatabaseResults(database, it.writer)
-            it.hub = Hub(it.nursery, limits=it.limits, results=results, counters=it.counters)
-            it.lasting = LastingRooms(
-                it.hub,
-                database=database,
-                book=Logbook(it.writer, counters=it.counters),
-                results=results,
-                limits=it.limits,
-                make_room=RoomMaker(limits=it.limits, counters=it.counters, dialect=PARLEY_V1),
-            )
-            it.make_lobby(it.hub)
-            it.admission = ParleyAdmission(
-                it.lobby, rooms=it.lasting, allowances=it.entrance.allowances, keys=it.keys
-            )
+            it.make_rooms()
             room = await it.lasting.open(RoomSettings(capacity=4, grace_seconds=grace))
             it.room_id, it.session = room.room_id, room.session.id
             yield it
@@ -435,6 +439,60 @@ async def test_who_is_signed_in_has_its_accounts_name_and_goes_with_its_token(
         await again.say("ping")
         await again.hear("pong")
         assert await it.refused(token=token.text) == ("wrong_key", "token", "wrong_key", 4506)
+
+
+async def back_from_the_log(it: Site, *cut: Talker) -> None:
+    """Let the room rest in the store, and be rebuilt from there when somebody asks for it."""
+    for talker in cut:
+        await talker.client.stream.aclose()
+    await settled()
+    it.lasting.park_all("for a restart")
+    await it.writer.drain(1.0)
+    await settled()
+    it.make_rooms()
+    await it.lasting.load()
+
+
+async def test_who_was_signed_in_before_a_restart_goes_with_its_token_too(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        user = it.database.person("Ada")
+        token, other = it.login(user), it.login(user)
+        owner = await it.enter(name="Guest", owner_key=it.owner_key)
+        ada, again = await it.enter(token=token.text), await it.enter(token=other.text)
+        await back_from_the_log(it, owner, ada, again)
+        back = await it.enter(resume=ada.resume)
+        stays = await it.enter(resume=again.resume)
+        await it.accounts.logout(Identity(user, token.digest))
+        heard, code = await back.rest()
+        assert (heard[-1]["reason"], code) == ("signed_out", 4509)
+        await stays.say("ping")
+        await stays.hear("pong")
+
+
+async def test_whose_token_has_ended_does_not_come_back_after_a_restart(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        user = it.database.person("Ada")
+        token, other = it.login(user), it.login(user)
+        owner = await it.enter(name="Guest", owner_key=it.owner_key)
+        ada, again = await it.enter(token=token.text), await it.enter(token=other.text)
+        await back_from_the_log(it, owner, ada, again)
+        await it.accounts.logout(Identity(user, token.digest))
+        refusal = ("wrong_key", "resume.token", "wrong_key", 4506)
+        assert await it.refused(resume=ada.resume) == refusal
+        stays = await it.enter(resume=again.resume)
+        assert stays.welcome["resumed"] != "no"
+        # Also if it ends while it is looked up.
+        await back_from_the_log(it, stays)
+        talker = await it.hello(resume=stays.resume)
+        with it.database.held(write=False):
+            await settled()
+            it.accounts.revocations.publish(Revoked(user.id, other.digest))
+        _, _, code = await talker.refusal()
+        assert code == 4506
 
 
 async def test_a_token_may_end_while_it_is_looked_up(autojump_clock: MockClock) -> None:
