@@ -107,8 +107,8 @@ QUICK: Final = Plan(
 )
 """Shows that everything works; its figures mean nothing."""
 
-LOGGED_SHAPES: Final = (Shape(1000, 5), Shape(300, 10), Shape(100, 50), Shape(50, 100))
-"""So many rooms that a server always has one to serve while others wait for its log."""
+LOGGED_SHAPES: Final = (Shape(2000, 5), Shape(1000, 10), Shape(250, 50), Shape(150, 100))
+"""So many rooms that a server has others to serve while some wait for its log."""
 
 LOGGED_SECONDS: Final = 3.0
 
