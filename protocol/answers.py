@@ -4,22 +4,26 @@ from typing import Final
 
 import attrs
 
+from protocol.changes import Ack, Failure
 from protocol.errors import ErrorCode, Problem
-from protocol.value import value
 
 REMEMBERED: Final = 64
 """The latest answers of a member that can be given again; no client may wait for more at once."""
 
 
-@value
-class Answer:
-    """How a request was answered."""
+Answer = Ack | Failure
+"""How a request was answered, as its member was told."""
 
-    ref: int
-    seq: int
-    """The room's number at which it took effect."""
-    problem: Problem | None = None
-    """Why it was refused, if it was."""
+
+def answer_to(ref: int, seq: int, problem: Problem | None = None) -> Answer:
+    """Make the answer to a request.
+
+    Args:
+        ref: its number.
+        seq: the room's number at which it took effect.
+        problem: why it was refused, if it was.
+    """
+    return Ack(ref, seq) if problem is None else Failure(ref, problem)
 
 
 @attrs.define
@@ -40,7 +44,7 @@ class Answers:
         for answer in reversed(given):
             if answer.ref == ref:
                 return answer
-        return Answer(ref, 0, Problem(ErrorCode.FORGOTTEN, values={"ref": ref}))
+        return Failure(ref, Problem(ErrorCode.FORGOTTEN, values={"ref": ref}))
 
     def remember(self, answer: Answer) -> None:
         """Take note of an answer, in place of the oldest one."""

@@ -25,7 +25,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from protocol.answers import Answer
+from protocol.answers import answer_to
+from protocol.changes import Ack, Failure
 from protocol.chat_changes import (
     AuthorGone,
     ChatSnapshot,
@@ -99,7 +100,6 @@ from protocol.messages import (
     Say,
     TimeUp,
 )
-from protocol.refusals import tell_answer
 from protocol.talking import (
     DeleteMessage,
     EditMessage,
@@ -467,8 +467,8 @@ class Chat:
             case SayOnce() | EditMessage() | DeleteMessage():
                 answer = seat.answers.find(ref)
                 if answer is not None:
-                    if answer.problem is None or answer.problem.code not in _MOMENTARY:
-                        return [tell_answer(member, answer)]
+                    if isinstance(answer, Ack) or answer.problem.code not in _MOMENTARY:
+                        return [Tell(member, answer)]
                     seat.answers.drop(answer)
                 return self._keep(ref, request, member, seat, now)
             case MarkRead():
@@ -483,7 +483,7 @@ class Chat:
                 return [self._ack(ref, member), *self._dismiss(member, seat, now)]
 
     def _ack(self, ref: int, member: MemberId) -> Tell:
-        return tell_answer(member, Answer(ref, self._seq))
+        return Tell(member, Ack(ref, self._seq))
 
     def _keep(
         self, ref: int, request: Keeping, member: MemberId, seat: Seat, now: float
@@ -509,9 +509,9 @@ class Chat:
         problem: Problem | None = None,
     ) -> _Effects:
         """Answer a request that must not be carried out twice."""
-        answer = Answer(ref, self._seq, problem)
+        answer = answer_to(ref, self._seq, problem)
         seat.answers.remember(answer)
-        return [*effects, tell_answer(member, answer)]
+        return [*effects, Tell(member, answer)]
 
     def _amend(
         self,
@@ -628,7 +628,7 @@ class Chat:
         problem = Problem(code)
         if isinstance(request, EditMessage | DeleteMessage):
             return self._conclude([], ref, member, seat, problem)
-        return [tell_answer(member, Answer(ref, self._seq, problem))]
+        return [Tell(member, Failure(ref, problem))]
 
     def _set_unread(
         self, count: int, counted_to: int, seq: int, member: MemberId, seat: Seat, ref: int

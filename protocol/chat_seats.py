@@ -4,7 +4,8 @@ from typing import Final
 
 import attrs
 
-from protocol.answers import Answer, Answers
+from protocol.answers import Answers
+from protocol.changes import Ack
 from protocol.chat_picture import Attendee, ReadMarker
 from protocol.chat_records import Person
 from protocol.ids import MemberId
@@ -102,6 +103,6 @@ class Former:
             if len(self._answers) > MOST_FORMER:
                 del self._answers[next(iter(self._answers))]
 
-    def recall(self, member: MemberId, known: tuple[Answer, ...]) -> Answers:
+    def recall(self, member: MemberId, known: tuple[Ack, ...]) -> Answers:
         """Give the answers of a member that comes, those from the store if it has not just left."""
         return self._answers.pop(member, None) or Answers(list(known))

@@ -44,7 +44,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from protocol import estimation_state
-from protocol.answers import Answer, Answers
+from protocol.answers import Answers, answer_to
 from protocol.changes import (
     Begun,
     CameBack,
@@ -88,7 +88,6 @@ from protocol.lasting import (
     Numbered,
     Park,
     Ping,
-    Request,
     Restart,
     Return,
     RevealRound,
@@ -133,7 +132,7 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.picture import Picture, Shown, ShownVote, Stage, abilities
-from protocol.refusals import Effects, refusal_in, refuse, tell_answer, turn_away
+from protocol.refusals import Effects, refusal_in, refuse, turn_away
 from protocol.statistics import summarize
 
 NOBODY_CAME: Final = "nobody has come"
@@ -608,33 +607,37 @@ class Estimation:
         answers, ref = seat.answers, command.ref
         known = answers.find(ref) if answers is not None else None
         if known is not None:
-            return [tell_answer(member, known)]
+            return [Tell(member, known)]
         request = command.request
         if now < self._state.resting_until and isinstance(request, _PAGE_TURNING):
             # Not remembered: it is to be asked again.
             left = int(self._state.resting_until - now) + 1
             resting = Problem(ErrorCode.RESTING, values={"seconds": left})
             return [Tell(member, Failure(ref, resting))]
-        effects = self._carry_out(request, member, seat, now)
-        answer = Answer(ref, self._state.seq, refusal_in(effects, member))
+        if isinstance(request, CastCard):  # as a rule, and several times as fast as a match
+            effects = self._cast_card(request.round, request.card, member, seat)
+        else:
+            effects = self._carry_out(request, member, now)
+        problem = refusal_in(effects, member)
+        answer = answer_to(ref, self._state.seq, problem)
         if answers is None:
             answers = seat.answers = Answers()
         answers.remember(answer)
-        if answer.problem is not None:
-            return [tell_answer(member, answer)]
+        if problem is not None:
+            return [Tell(member, answer)]
         kind = request.__class__
         if kind is Depart:
             goodbye = Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT))
             ended = any(isinstance(effect, End) for effect in effects)
-            return [tell_answer(member, answer), *effects, *([] if ended else [goodbye])]
+            return [Tell(member, answer), *effects, *([] if ended else [goodbye])]
         if kind is CloseRoom:
-            return [tell_answer(member, answer), *effects]
-        effects.append(tell_answer(member, answer))
+            return [Tell(member, answer), *effects]
+        effects.append(Tell(member, answer))
         return effects
 
-    def _carry_out(self, request: Request, member: MemberId, seat: Seat, now: float) -> Effects:
-        if isinstance(request, CastCard):  # as a rule, and several times as fast as a match
-            return self._cast_card(request.round, request.card, member, seat)
+    def _carry_out(
+        self, request: BeginRound | RevealRound | CloseRoom | Depart, member: MemberId, now: float
+    ) -> Effects:
         match request:
             case BeginRound(ticket):
                 return self._begin(ticket, member, now)

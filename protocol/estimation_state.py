@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import attrs
 
-from protocol.answers import Answer, Answers
+from protocol.answers import Answer, Answers, answer_to
+from protocol.changes import Ack
 from protocol.codec import CONVERTER, new_converter
 from protocol.deck import DEFAULT_DECK, Deck, card_kind, card_value
+from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
 from protocol.limits import ROUNDS
@@ -202,8 +204,8 @@ def _pack(answers: Answers) -> list[list[Any]]:
     """Give answers without the names of their fields: they are most of what a room stores."""
     return [
         [each.ref, each.seq]
-        if each.problem is None
-        else [each.ref, each.seq, CONVERTER.unstructure(each.problem)]
+        if isinstance(each, Ack)
+        else [each.ref, 0, CONVERTER.unstructure(each.problem)]
         for each in answers.given
     ]
 
@@ -214,8 +216,11 @@ def _unpack(packed: Any, _: object) -> Answers:
 
 
 def _answer(ref: Any, seq: Any, problem: Any = None) -> Answer:
-    plain = {"ref": ref, "seq": seq, "problem": problem}
-    return CONVERTER.structure(plain, Answer)
+    return answer_to(
+        CONVERTER.structure(ref, int),
+        CONVERTER.structure(seq, int),
+        None if problem is None else CONVERTER.structure(problem, Problem),
+    )
 
 
 _STORED: Final = new_converter()

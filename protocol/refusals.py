@@ -1,7 +1,5 @@
-"""Effects by which the rules of estimation rooms say no, and answer numbered requests."""
+"""Effects by which the rules of estimation rooms say no."""
 
-from protocol.answers import Answer
-from protocol.changes import Ack, Failure
 from protocol.effects import Disconnect, Effect, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.ids import MemberId
@@ -26,15 +24,9 @@ def turn_away(member: MemberId, code: ErrorCode, **values: str | int | float) ->
 
 def refusal_in(effects: Effects, member: MemberId) -> Problem | None:
     """Give the reason if these effects refuse something; then that is all they do."""
-    match effects:
-        case [Tell(told, Refusal(problem))] if told == member:
-            return problem
-        case _:
-            return None
-
-
-def tell_answer(member: MemberId, answer: Answer) -> Tell:
-    """Answer a numbered request."""
-    if answer.problem is None:
-        return Tell(member, Ack(answer.ref, answer.seq))
-    return Tell(member, Failure(answer.ref, answer.problem))
+    if len(effects) != 1:
+        return None
+    (effect,) = effects
+    if not isinstance(effect, Tell) or not isinstance(effect.event, Refusal):
+        return None
+    return effect.event.problem if effect.member == member else None

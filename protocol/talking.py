@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from protocol.answers import Answer
+from protocol.changes import Ack
 from protocol.chat_records import ChatMessage
 from protocol.lasting import Depart
 
@@ -17,7 +17,7 @@ from protocol.lasting import Depart
 class Standing:
     """What was known of a member and its account before it joined."""
 
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[Ack, ...] = ()
     """Its latest answers, ascending; no request of them takes effect again."""
     read: int = 0
     """The account has read the room up to this number."""

@@ -149,6 +149,7 @@ CATCHES_ALL: Final = {
     "scripts/botlib/lasting/play.py": "supervises one simulated room; the others go on",
     "scripts/botlib/poker.py": "supervises one simulated room; the others go on",
     "scripts/botlib/chat/rooms.py": "supervises one simulated room; the others go on",
+    "scripts/botlib/talking/play.py": "supervises one simulated room; the others go on",
     "scripts/botlib/social/society.py": "supervises one simulated person; the others go on",
 }
 

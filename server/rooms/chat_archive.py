@@ -8,7 +8,8 @@ import attrs
 import trio
 from sqlalchemy import Connection
 
-from protocol.answers import REMEMBERED, Answer
+from protocol.answers import REMEMBERED
+from protocol.changes import Ack
 from protocol.chat_changes import Deleted, Edited, Said
 from protocol.chat_records import ChatMessage, CountUnread, FindMessage, FindPage, Question
 from protocol.chat_window import DELETED_USER, HISTORY_BYTES, disown, text_size
@@ -149,7 +150,7 @@ class ChatArchive:
             if each.asked is not None and each.asked.member == member:
                 given[each.asked.ref] = each.seq
         return Standing(
-            answers=tuple(Answer(ref, given[ref]) for ref in sorted(given)[-REMEMBERED:]),
+            answers=tuple(Ack(ref, given[ref]) for ref in sorted(given)[-REMEMBERED:]),
             read=mark,
             unread=unread + _count_later(unwritten, user_id, max(mark, last)),
             counted_to=max([last, *(each.seq for each in unwritten)]),

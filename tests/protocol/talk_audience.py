@@ -9,7 +9,6 @@ from typing import Final
 
 import attrs
 
-from protocol.answers import Answer
 from protocol.changes import Ack, Failure
 from protocol.chat import Chat
 from protocol.chat_changes import (
@@ -134,7 +133,7 @@ class Store:
         asked = [(row.asked.ref, row.seq) for row in self.rows if _by(row, member) and row.asked]
         read = self.marks.get(account(member), 0)
         return Standing(
-            answers=tuple(Answer(ref, seq) for ref, seq in sorted(asked)),
+            answers=tuple(Ack(ref, seq) for ref, seq in sorted(asked)),
             read=read,
             unread=self.count(account(member), read),
             counted_to=self.rows[-1].seq if self.rows else 0,

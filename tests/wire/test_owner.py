@@ -130,6 +130,8 @@ async def test_a_start_that_overlaps_a_drain_waits_for_its_end(
         first.send_signal(signal.SIGTERM)
         await wait_until(lambda: "draining" in first.log.read_text())
         with running(tmp_path / "second", environ=environ) as second:
+            # It has given the database up; its process is about to be gone.
+            await wait_until(lambda: first.process.poll() is not None)
             assert first.process.poll() == 0
             assert (await post(second, "/login", login("ada"))).status == 200
         held.close()

@@ -7,7 +7,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from protocol.answers import Answer
 from protocol.changes import Ack, Failure
 from protocol.chat_changes import Deleted, Edited, History, ReadUpTo, Said
 from protocol.chat_records import ChatMessage
@@ -261,7 +260,7 @@ async def test_the_standing_counts_what_is_written_and_what_is_not(
         if written:
             await trio.sleep(1)
             standing = await it.rooms.archive.standing(LOBBY, user.id, ada.guest.id)
-        answers = (Answer(1, 4), Answer(2, 6))
+        answers = (Ack(1, 4), Ack(2, 6))
         assert standing == Standing(answers=answers, read=2, unread=2, counted_to=6)
         nobody = await it.rooms.archive.standing(LOBBY, user.id)
         assert nobody.answers == ()
