@@ -38,11 +38,12 @@ def _string(value: object, _: object = None) -> str:
 
 def _text(value: object, wanted: type[str]) -> str:
     """Take a string, or the member of an enumeration, which cattrs takes for a kind of string."""
-    text = _string(value)
-    if not issubclass(wanted, StrEnum):
-        return text
+    if type(value) is not str:
+        raise ValueError("must be a string")
+    if wanted is str or not issubclass(wanted, StrEnum):
+        return value
     try:
-        return wanted(text)
+        return wanted(value)
     except ValueError:
         raise ValueError(f"must be one of {', '.join(wanted)}") from None
 

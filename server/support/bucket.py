@@ -34,7 +34,9 @@ class TokenBucket:
 
     def take(self, count: float, now: float) -> bool:
         """Take ``count`` tokens if the bucket holds that many, and none otherwise."""
-        tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        tokens = self._tokens + (now - self._filled) * self._rate
+        if tokens > self._burst:  # faster than min(), and done for each message
+            tokens = self._burst
         self._filled = now
         if tokens < count:
             self._tokens = tokens
