@@ -13,7 +13,7 @@ from protocol.deck import DEFAULT_DECK, Deck, card_kind, card_value
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
-from protocol.limits import ROUNDS
+from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import TicketId, Vote
 from protocol.picture import (
     Card,
@@ -113,11 +113,13 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
-
-    @property
-    def deck(self) -> Deck:
-        """The cards that may be voted with."""
-        return Deck(self.cards)
+    # No arguments, so not stored: made of the above, or given anew whenever the room starts.
+    deck: Deck = attrs.field(init=False, eq=False, repr=False, default=DEFAULT_DECK)
+    """The cards that may be voted with."""
+    announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
+    """That a member may take from its seat to its announcement."""
+    results_key: str = attrs.field(init=False, eq=False, repr=False, default="")
+    """Told to every member: it opens the room's results."""
 
 
 def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
@@ -253,4 +255,5 @@ def from_plain(plain: dict[str, Any]) -> State:
     ticket = data.pop("ticket", _NO_TICKET)
     state = _STORED.structure(data, State)
     state.ticket = CONVERTER.structure(ticket, TicketId) if ticket != _NO_TICKET else _NO_TICKET
+    state.deck = Deck(state.cards)
     return state

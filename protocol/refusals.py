@@ -1,9 +1,14 @@
-"""Effects by which the rules of estimation rooms say no."""
+"""Effects by which the rules of estimation rooms say no.
+
+What refuses for one reason or another gives the refusal, or nothing if there is none.
+"""
 
 from protocol.effects import Disconnect, Effect, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.estimation_phases import REVEALING
+from protocol.estimation_state import State
 from protocol.ids import MemberId
-from protocol.messages import Refusal, TicketResult
+from protocol.messages import Refusal, TicketId, TicketResult
 
 Effects = list[Effect[TicketResult]]
 """What the rules of an estimation room ask for."""
@@ -30,3 +35,37 @@ def refusal_in(effects: Effects, member: MemberId) -> Problem | None:
     if not isinstance(effect, Tell) or not isinstance(effect.event, Refusal):
         return None
     return effect.event.problem if effect.member == member else None
+
+
+def refuse_unannounced(member: MemberId) -> Effects:
+    """Refuse what only those may ask for who are present."""
+    return refuse(member, ErrorCode.NOT_ANNOUNCED)
+
+
+def refuse_but_admin(state: State, member: MemberId, deed: str) -> Effects:
+    """Refuse what only the admin may do, to anybody else."""
+    if member != state.admin:
+        return refuse(member, ErrorCode.NOT_ADMIN, deed=deed)
+    if not state.seats[member].announced:
+        return refuse_unannounced(member)
+    return []
+
+
+def refuse_ticket(state: State, given: TicketId, member: MemberId) -> Effects:
+    """Refuse what is about another ticket than that which is voted on."""
+    if state.phase not in REVEALING:
+        return refuse(member, ErrorCode.NO_VOTE_RUNNING)
+    if given != state.ticket:
+        return refuse(
+            member, ErrorCode.WRONG_TICKET, "ticket_id", ticket_id=state.ticket, given=given
+        )
+    return []
+
+
+def refuse_round(state: State, given: int, member: MemberId) -> Effects:
+    """Refuse what is about another round than that which is running."""
+    if state.phase not in REVEALING:
+        return refuse(member, ErrorCode.NO_VOTE_RUNNING)
+    if given != state.round:
+        return refuse(member, ErrorCode.WRONG_ROUND, "round", round=state.round, given=given)
+    return []

@@ -105,6 +105,13 @@ INSIDE: Final = {
 }
 """The order inside each package, topmost first."""
 
+ESTIMATION: Final = [
+    *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
+    *("estimation_rounds", "estimation_reveal", "estimation_telling", "refusals"),
+    *("estimation_phases", "estimation_state"),
+]
+"""The rules of estimation rooms in ``protocol``, topmost first; imports go downwards."""
+
 # Of the standard library, protocol/ takes only what computes; a new one must be judged here.
 COMPUTES: Final = {
     *(
@@ -205,6 +212,17 @@ def upward(path: str, tree: ast.Module) -> Iterator[str]:
                 yield f"imports {name}, which is above it"
 
 
+def upward_in_the_rules(path: str, tree: ast.Module) -> Iterator[str]:
+    """Find imports among the rules of estimation rooms that do not go downwards."""
+    here = Path(path).stem
+    if Path(path).parent != Path("protocol") or here not in ESTIMATION:
+        return
+    for name in imports(tree):
+        there = name.split(".")[1] if name.startswith("protocol.") else ""
+        if there in ESTIMATION and ESTIMATION.index(there) < ESTIMATION.index(here):
+            yield f"imports {name}, which is above it"
+
+
 def rooms_know_too_much(path: str, tree: ast.Module) -> Iterator[str]:
     """Find what a room must never import, in whatever direction."""
     if path.startswith("server/rooms/"):
@@ -261,6 +279,7 @@ def broad_catch(path: str, tree: ast.Module) -> Iterator[str]:
 RULES: Final[list[Rule]] = [
     impure,
     upward,
+    upward_in_the_rules,
     rooms_know_too_much,
     client_knows_the_server,
     foreign_websocket,
@@ -298,6 +317,12 @@ def test_the_code_keeps_the_rule(rule: Rule) -> None:
         (upward, "server/store/database.py", "from server.store.writer import Writer"),
         (upward, "server/store/new.py", "from server.http.errors import NotHere"),
         (upward, "server/support/counters.py", "from server.support import observe"),
+        (
+            upward_in_the_rules,
+            "protocol/estimation_rounds.py",
+            "from protocol.estimation_people import vacate",
+        ),
+        (upward_in_the_rules, "protocol/refusals.py", "from protocol import estimation_requests"),
         (
             rooms_know_too_much,
             "server/rooms/room.py",
@@ -342,6 +367,11 @@ def test_every_module_of_the_server_has_its_place_in_the_order() -> None:
     assert {name: modules(ROOT / "server" / name) for name in INSIDE} == {
         name: set(order) for name, order in INSIDE.items()
     }
+
+
+def test_every_module_of_the_estimation_rules_has_its_place_in_the_order() -> None:
+    rules = {path.stem for path in (ROOT / "protocol").glob("estimation*.py")}
+    assert rules | {"refusals"} == set(ESTIMATION)
 
 
 def test_the_exceptions_are_needed() -> None:

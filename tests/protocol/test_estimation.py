@@ -1,6 +1,6 @@
 """The rules of an estimation room, row by row.
 
-First the transition table in ``protocol/estimation.py``, then the table of wire.md section 1
+First the transition table in ``protocol/estimation_phases.py``, then the table of wire.md section 1
 ("there" is the Go server, whose behaviour must not come back), then what neither table says.
 ``ann`` is the admin everywhere.
 """
@@ -15,7 +15,8 @@ from protocol.dialects.estimatex import ESTIMATEX
 from protocol.dialects.gochat import GOCHAT
 from protocol.effects import Disconnect, End, Own, Record, SetTimer, Sleep, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, IllegalMove, Problem
-from protocol.estimation import TRANSITIONS, Estimation, Phase, Trigger
+from protocol.estimation import Estimation, Phase
+from protocol.estimation_phases import TRANSITIONS, Trigger
 from protocol.ids import MemberId
 from protocol.limits import ANNOUNCE_SECONDS
 from protocol.messages import (

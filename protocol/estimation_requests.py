@@ -1,0 +1,61 @@
+"""Numbered requests to an estimation room: carried out once, and answered whenever asked."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from protocol.answers import Answers, answer_to
+from protocol.changes import Failure
+from protocol.effects import Tell
+from protocol.errors import ErrorCode, Problem
+from protocol.estimation_people import close_room, depart
+from protocol.estimation_reveal import reveal_round
+from protocol.estimation_rounds import begin_round, cast_card
+from protocol.estimation_state import Seat, State
+from protocol.ids import MemberId
+from protocol.lasting import BeginRound, CastCard, CloseRoom, Depart, Numbered, RevealRound
+from protocol.refusals import Effects, refusal_in
+
+REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effects]]] = {
+    CastCard: cast_card,
+    BeginRound: begin_round,
+    RevealRound: reveal_round,
+    CloseRoom: close_room,
+    Depart: depart,
+}
+"""What carries out each: it changes the state and says so, or refuses and does nothing else."""
+
+PAGE_TURNING: Final = (BeginRound, RevealRound, CloseRoom)
+"""What is not done while the room rests after a restart (``protocol.estimation_absence``)."""
+
+_PARTING: Final = (CloseRoom, Depart)
+"""What is answered before it is carried out, while whoever asks is still there."""
+
+
+def answer(state: State, command: Numbered, member: MemberId, now: float) -> Effects:
+    """Carry out a request once, and answer it, whenever it is asked."""
+    seat = state.seats.get(member)
+    if seat is None or not seat.lasting:
+        return []
+    answers, ref = seat.answers, command.ref
+    known = answers.find(ref) if answers is not None else None
+    if known is not None:
+        return [Tell(member, known)]
+    request = command.request
+    kind = request.__class__
+    if now < state.resting_until and kind in PAGE_TURNING:
+        # Not remembered: it is to be asked again.
+        left = int(state.resting_until - now) + 1
+        resting = Problem(ErrorCode.RESTING, values={"seconds": left})
+        return [Tell(member, Failure(ref, resting))]
+    effects = REQUESTS[kind](state, request, member, seat, now)
+    problem = refusal_in(effects, member)
+    answered = answer_to(ref, state.seq, problem)
+    if answers is None:
+        answers = seat.answers = Answers()
+    answers.remember(answered)
+    if problem is not None:
+        return [Tell(member, answered)]
+    if kind in _PARTING:
+        return [Tell(member, answered), *effects]
+    effects.append(Tell(member, answered))
+    return effects

@@ -1,0 +1,69 @@
+"""How a round ends: its cards are turned over, and its result is given to be kept.
+
+Whoever voted and left is still listed.
+"""
+
+from protocol.changes import Revealed
+from protocol.effects import Record, TellAll, TellOthers
+from protocol.errors import ErrorCode
+from protocol.estimation_phases import Trigger, move
+from protocol.estimation_state import Seat, State
+from protocol.estimation_telling import next_seq, tell_admin, tell_guests
+from protocol.ids import MemberId
+from protocol.lasting import RevealRound
+from protocol.messages import (
+    AwaitingTicket,
+    RevealVotes,
+    TicketPrompt,
+    TicketResult,
+    VotesRevealed,
+)
+from protocol.picture import Shown, ShownVote, Stage, abilities
+from protocol.refusals import Effects, refuse, refuse_but_admin, refuse_round, refuse_ticket
+from protocol.statistics import summarize
+
+
+def reveal_votes(state: State, command: RevealVotes, member: MemberId, now: float) -> Effects:
+    """Turn the cards on a ticket over."""
+    return (
+        refuse_but_admin(state, member, "reveal")
+        or refuse_ticket(state, command.ticket_id, member)
+        or _reveal(state, member, now)
+    )
+
+
+def reveal_round(
+    state: State, request: RevealRound, member: MemberId, seat: Seat, now: float
+) -> Effects:
+    """Turn the cards of a round over."""
+    return (
+        refuse_but_admin(state, member, "reveal")
+        or refuse_round(state, request.round, member)
+        or _reveal(state, member, now)
+    )
+
+
+def _reveal(state: State, member: MemberId, now: float) -> Effects:
+    if not state.votes:
+        return refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=state.ticket)
+    move(state, Trigger.REVEAL)
+    state.rounds_left -= 1
+    votes = tuple(state.votes.values())
+    state.votes, state.waited_for = {}, set()
+    seconds = now - state.began
+    effects = tell_guests(state, VotesRevealed(state.ticket, votes))
+    if state.numbering:
+        state.shown = Shown(
+            state.round,
+            state.ticket,
+            tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
+            summarize([vote.value for vote in votes], state.deck.value),
+            seconds,
+        )
+        may = abilities(Stage.REVEALED, votes=False, rounds=state.rounds_left > 0)
+        effects.append(TellAll(Revealed(next_seq(state), state.shown, may)))
+    effects.append(Record(TicketResult(state.ticket, votes, seconds)))
+    effects += tell_admin(state, TicketPrompt(first=False))
+    if state.guests:
+        effects.append(TellOthers(member, AwaitingTicket()))
+    return effects
