@@ -8,6 +8,7 @@ comes with two, and when the server has come back, everybody is away with one ea
 from protocol.errors import Problem
 from protocol.greeting import Pong
 from protocol.ids import MemberId
+from protocol.options import Options
 from protocol.picture import May, Mine, Picture, Seated, Shown
 from protocol.value import value
 
@@ -63,6 +64,15 @@ class OwnerChanged:
 
 
 @value
+class Configured:
+    """The room works in another way from now on."""
+
+    seq: int
+    options: Options
+    may: May
+
+
+@value
 class Begun:
     """A round begins."""
 
@@ -95,7 +105,7 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Begun | Voted | Revealed
+Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 """Changes that are told only once they are on record."""

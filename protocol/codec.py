@@ -38,9 +38,11 @@ def _string(value: object, _: object = None) -> str:
 
 def _text(value: object, wanted: type[str]) -> str:
     """Take a string, or the member of an enumeration, which cattrs takes for a kind of string."""
+    if type(value) is wanted:  # also a member of an enumeration, in what was never written as JSON
+        return value
     if type(value) is not str:
         raise ValueError("must be a string")
-    if wanted is str or not issubclass(wanted, StrEnum):
+    if not issubclass(wanted, StrEnum):
         return value
     try:
         return wanted(value)

@@ -10,6 +10,7 @@ module                   rules
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
 ``estimation_people``    coming, leaving, ending the room
+``estimation_options``   how the team wants the room to work
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
 ``estimation_telling``   who is told, and by which number
@@ -56,6 +57,7 @@ from protocol.messages import (
     RevealVotes,
     TimeUp,
 )
+from protocol.options import DEFAULTS, Options
 from protocol.picture import Picture
 from protocol.refusals import Effects
 
@@ -107,6 +109,7 @@ class Estimation:
         deck: Deck = DEFAULT_DECK,
         name: str = "",
         grace_seconds: float = 0.0,
+        options: Options = DEFAULTS,
         opened_at: float = 0.0,
         keyed: bool = False,
         announce_seconds: float = ANNOUNCE_SECONDS,
@@ -122,6 +125,7 @@ class Estimation:
             name: what people call the room.
             grace_seconds: the seconds for which a member that joins keeps its seat without a
                 connection.
+            options: how the team wants it to work.
             opened_at: when the room was opened, in seconds by its clock.
             keyed: whether the owner is who shows a key, and not who enters first.
             announce_seconds: the seconds that a member may take from its seat to its announcement.
@@ -134,6 +138,7 @@ class Estimation:
             cards=deck.cards,
             name=name,
             grace_seconds=float(grace_seconds),
+            options=options,
             opened_at=float(opened_at),
             keyed=keyed,
             numbering=keyed,

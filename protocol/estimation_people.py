@@ -65,7 +65,7 @@ def enter(state: State, command: Enter, member: MemberId, now: float) -> Effects
     if state.admin is not None or state.keyed:
         state.seats[member] = Seat(command.name, admin=False, since=now)
         return [ClearTimer(NOBODY), timer] if state.keyed else [timer]
-    state.seats[member] = Seat(command.name, admin=True, since=now)
+    state.seats[member] = Seat(command.name, admin=True, facilitator=True, since=now)
     state.admin = member
     return [Own(member, ADMIN_LEFT), timer, Tell(member, RoomCreated(state.room_id))]
 
@@ -111,6 +111,7 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     seat = Seat(
         command.name,
         admin=first,
+        facilitator=first,
         role=command.role,
         lasting=True,
         since=now,
@@ -151,7 +152,7 @@ def _hand_over(state: State, member: MemberId, seat: Seat) -> Effects:
     before = state.seats.get(state.admin) if state.admin is not None else None
     if before is not None:
         before.admin = False
-    seat.admin = True
+    seat.admin = seat.facilitator = True
     state.admin = member
     return [Own(member, ADMIN_LEFT), TellAll(OwnerChanged(next_seq(state), member))]
 

@@ -7,12 +7,21 @@ from protocol.answers import Answers, answer_to
 from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
 from protocol.ids import MemberId
-from protocol.lasting import BeginRound, CastCard, CloseRoom, Depart, Numbered, RevealRound
+from protocol.lasting import (
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Configure,
+    Depart,
+    Numbered,
+    RevealRound,
+)
 from protocol.refusals import Effects, refusal_in
 
 REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effects]]] = {
@@ -20,6 +29,7 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     BeginRound: begin_round,
     RevealRound: reveal_round,
     CloseRoom: close_room,
+    Configure: configure,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""

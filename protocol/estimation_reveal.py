@@ -7,7 +7,7 @@ from protocol.changes import Revealed
 from protocol.effects import Record, TellAll, TellOthers
 from protocol.errors import ErrorCode
 from protocol.estimation_phases import Trigger, move
-from protocol.estimation_state import Seat, State
+from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
 from protocol.ids import MemberId
 from protocol.lasting import RevealRound
@@ -18,15 +18,15 @@ from protocol.messages import (
     TicketResult,
     VotesRevealed,
 )
-from protocol.picture import Shown, ShownVote, Stage, abilities
-from protocol.refusals import Effects, refuse, refuse_but_admin, refuse_round, refuse_ticket
+from protocol.picture import Shown, ShownVote
+from protocol.refusals import Effects, refuse, refuse_round, refuse_ticket, refuse_unless
 from protocol.statistics import summarize
 
 
 def reveal_votes(state: State, command: RevealVotes, member: MemberId, now: float) -> Effects:
     """Turn the cards on a ticket over."""
     return (
-        refuse_but_admin(state, member, "reveal")
+        refuse_unless(state, member, "reveal", state.options.reveal_by)
         or refuse_ticket(state, command.ticket_id, member)
         or _reveal(state, member, now)
     )
@@ -37,7 +37,7 @@ def reveal_round(
 ) -> Effects:
     """Turn the cards of a round over."""
     return (
-        refuse_but_admin(state, member, "reveal")
+        refuse_unless(state, member, "reveal", state.options.reveal_by)
         or refuse_round(state, request.round, member)
         or _reveal(state, member, now)
     )
@@ -60,8 +60,7 @@ def _reveal(state: State, member: MemberId, now: float) -> Effects:
             summarize([vote.value for vote in votes], state.deck.value),
             seconds,
         )
-        may = abilities(Stage.REVEALED, votes=False, rounds=state.rounds_left > 0)
-        effects.append(TellAll(Revealed(next_seq(state), state.shown, may)))
+        effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
     effects.append(Record(TicketResult(state.ticket, votes, seconds)))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:

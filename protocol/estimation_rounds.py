@@ -11,7 +11,7 @@ from protocol.changes import Begun, Voted
 from protocol.effects import TellAll
 from protocol.errors import ErrorCode
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
-from protocol.estimation_state import Seat, State, waiting_for
+from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
 from protocol.ids import MemberId
 from protocol.lasting import BeginRound, CastCard, Role
@@ -25,14 +25,13 @@ from protocol.messages import (
     VoteRequested,
     VotingCompleted,
 )
-from protocol.picture import Stage, abilities
 from protocol.refusals import (
     Effects,
     refuse,
-    refuse_but_admin,
     refuse_round,
     refuse_ticket,
     refuse_unannounced,
+    refuse_unless,
 )
 
 _VOTES_PER_SEAT: Final = 4
@@ -54,7 +53,7 @@ def begin_round(
 
 
 def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effects:
-    refusal = refuse_but_admin(state, member, "begin")
+    refusal = refuse_unless(state, member, "begin", state.options.begin_by)
     if refusal:
         return refusal
     if state.phase not in BEGINNING or state.votes:
@@ -73,8 +72,7 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
     state.began = now
     effects = tell_guests(state, VoteRequested(ticket))
     if state.numbering:
-        may = abilities(Stage.VOTING, votes=False, rounds=True)
-        begun = Begun(next_seq(state), state.round, ticket, now, waiting_for(state), may)
+        begun = Begun(next_seq(state), state.round, ticket, now, waiting_for(state), may(state))
         effects.append(TellAll(begun))
     return effects
 
@@ -117,9 +115,9 @@ def _put_down(state: State, card: str, member: MemberId, seat: Seat) -> Effects:
         effects.append(TellAll(VoteCast(seat.name, state.ticket)))
     completed = [] if state.waited_for else judge_round(state)
     if state.numbering:
-        may = abilities(Stage.VOTING, votes=True, rounds=True) if first else None
         complete = state.phase is VOTED
-        effects.append(TellAll(Voted(next_seq(state), member, complete, may)))
+        changed = may(state) if first else None
+        effects.append(TellAll(Voted(next_seq(state), member, complete, changed)))
     if completed:
         effects += completed
     return effects

@@ -15,8 +15,10 @@ from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import TicketId, Vote
+from protocol.options import DEFAULTS, Options
 from protocol.picture import (
     Card,
+    May,
     Mine,
     Picture,
     Running,
@@ -54,6 +56,9 @@ class Seat:
 
     name: str
     admin: bool
+    """It is the room's owner."""
+    facilitator: bool = False
+    """It leads the room, as the admin always does."""
     announced: bool = False
     role: Role = Role.VOTER
     lasting: bool = False
@@ -77,6 +82,7 @@ class State:
     cards: tuple[str, ...] = DEFAULT_DECK.cards
     name: str = ""
     grace_seconds: float = 0.0
+    options: Options = DEFAULTS
     opened_at: float = 0.0
     keyed: bool = False
     """The owner is who shows a key; otherwise, who enters first."""
@@ -129,6 +135,7 @@ def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
         seat.name,
         seat.role,
         seat.admin,
+        seat.facilitator or seat.admin,
         seat.here,
         seat.since,
         voted,
@@ -176,11 +183,19 @@ def picture(state: State) -> Picture:
         ),
         round=running,
         shown=state.shown,
-        may=abilities(
-            now,
-            votes=running is not None and bool(state.votes),
-            rounds=state.rounds_left > 0,
-        ),
+        options=state.options,
+        may=may(state),
+    )
+
+
+def may(state: State) -> May:
+    """Say what may be asked for now."""
+    now = stage(state)
+    return abilities(
+        now,
+        votes=now is Stage.VOTING and bool(state.votes),
+        rounds=state.rounds_left > 0,
+        options=state.options,
     )
 
 
@@ -256,4 +271,6 @@ def from_plain(plain: dict[str, Any]) -> State:
     state = _STORED.structure(data, State)
     state.ticket = CONVERTER.structure(ticket, TicketId) if ticket != _NO_TICKET else _NO_TICKET
     state.deck = Deck(state.cards)
+    if state.options == DEFAULTS:
+        state.options = DEFAULTS  # as protocol.picture knows it
     return state

@@ -11,6 +11,7 @@ from protocol.changes import (
     Begun,
     CameBack,
     Change,
+    Configured,
     Joined,
     Left,
     OwnerChanged,
@@ -71,8 +72,19 @@ def _came_back(picture: Picture, change: CameBack) -> Picture:
 
 
 def _owner_changed(picture: Picture, change: OwnerChanged) -> Picture:
-    members = tuple(attrs.evolve(each, owner=each.id == change.member) for each in picture.members)
+    members = tuple(
+        attrs.evolve(
+            each,
+            owner=each.id == change.member,
+            facilitator=each.facilitator or each.id == change.member,
+        )
+        for each in picture.members
+    )
     return attrs.evolve(picture, members=members)
+
+
+def _configured(picture: Picture, change: Configured) -> Picture:
+    return attrs.evolve(picture, options=change.options, may=change.may)
 
 
 def _begun(picture: Picture, change: Begun) -> Picture:
@@ -117,6 +129,7 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     WentAway: _went_away,
     CameBack: _came_back,
     OwnerChanged: _owner_changed,
+    Configured: _configured,
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,

@@ -41,6 +41,7 @@ _REQUESTS: Final[dict[str, type]] = {
     "begin": lasting.BeginRound,
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
+    "configure": lasting.Configure,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from protocol.ids import MemberId, TicketId
+from protocol.options import Who
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
@@ -87,6 +88,14 @@ class RevealRound:
     round: int
 
 
+@value(kw_only=True)
+class Configure:
+    """A facilitator changes options of the room; those that are ``None`` stay as they are."""
+
+    begin_by: Who | None = None
+    reveal_by: Who | None = None
+
+
 @value
 class CloseRoom:
     """The owner ends the room for everybody."""
@@ -102,7 +111,7 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | CloseRoom | Depart
+Request = BeginRound | CastCard | RevealRound | Configure | CloseRoom | Depart
 """What a member of an estimation room may ask for."""
 
 

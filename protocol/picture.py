@@ -5,10 +5,12 @@ one member may know, its own card, is beside it, in :class:`Mine`.
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
+from protocol.options import DEFAULTS, Options, Who
 from protocol.statistics import Summary
 from protocol.value import value
 
@@ -42,6 +44,9 @@ class Seated:
     name: str
     role: Role
     owner: bool
+    """The room ends with it."""
+    facilitator: bool
+    """It leads the room, as the owner always does."""
     here: bool
     """Whether it has a connection now."""
     since: float
@@ -91,27 +96,48 @@ class May:
 
     everybody: tuple[str, ...]
     voters: tuple[str, ...]
+    facilitators: tuple[str, ...]
     owner: tuple[str, ...]
 
 
-def abilities(stage: Stage, *, votes: bool, rounds: bool) -> May:
+def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEFAULTS) -> May:
     """Say what may be asked for in a stage.
 
     Args:
         stage: what the room shows.
         votes: whether there are any in the round that is running.
         rounds: whether the room has any left.
+        options: the room's.
     """
+    if options is not DEFAULTS:
+        return _abilities(stage, votes, rounds, options)
     if stage is not Stage.VOTING:
         return _BETWEEN if rounds else _NO_MORE
     return _VOTED if votes else _ASKED
 
 
-_LEAVE: Final = ("leave",)
-_BETWEEN: Final = May(_LEAVE, (), ("begin", "close"))
-_NO_MORE: Final = May(_LEAVE, (), ("close",))
-_ASKED: Final = May(_LEAVE, ("vote",), ("begin", "close"))
-_VOTED: Final = May(_LEAVE, ("vote",), ("reveal", "close"))
+@lru_cache(256)
+def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May:
+    running = stage is Stage.VOTING
+    deeds = {
+        "begin": (rounds and not (running and votes), options.begin_by),
+        "reveal": (running and votes, options.reveal_by),
+        "configure": (True, Who.FACILITATORS),
+    }
+    everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
+    leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
+    return May(
+        everybody=("leave", *everybody),
+        voters=("vote",) if running else (),
+        facilitators=tuple(leaders),
+        owner=("close",),
+    )
+
+
+_BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
+_NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
+_ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
+_VOTED: Final = _abilities(Stage.VOTING, True, True, DEFAULTS)
 
 
 @value
@@ -136,6 +162,7 @@ class Picture:
     """In the stage of voting only."""
     shown: Shown | None
     """The last round that was revealed, also while the next one runs."""
+    options: Options
     may: May
 
 
@@ -154,6 +181,7 @@ def may_do(picture: Picture, member: MemberId) -> tuple[str, ...]:
     for each in picture.members:
         if each.id == member:
             voters = picture.may.voters if each.role is Role.VOTER else ()
+            leading = picture.may.facilitators if each.facilitator else ()
             owner = picture.may.owner if each.owner else ()
-            return (*picture.may.everybody, *voters, *owner)
+            return (*picture.may.everybody, *voters, *leading, *owner)
     return ()

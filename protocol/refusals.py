@@ -9,6 +9,7 @@ from protocol.estimation_phases import REVEALING
 from protocol.estimation_state import State
 from protocol.ids import MemberId
 from protocol.messages import Refusal, TicketId, TicketResult
+from protocol.options import Who
 
 Effects = list[Effect[TicketResult]]
 """What the rules of an estimation room ask for."""
@@ -49,6 +50,25 @@ def refuse_but_admin(state: State, member: MemberId, deed: str) -> Effects:
     if not state.seats[member].announced:
         return refuse_unannounced(member)
     return []
+
+
+def refuse_unless(
+    state: State, member: MemberId, deed: str, who: Who = Who.FACILITATORS
+) -> Effects:
+    """Refuse what is left to some, to anybody else.
+
+    Args:
+        state: the room.
+        member: whoever asks.
+        deed: for what, by the name of the request.
+        who: to whom it is left.
+    """
+    seat = state.seats.get(member)
+    if seat is None or not (seat.facilitator or seat.admin or who is Who.ALL):
+        # Where nobody but the admin can lead, it is called by that name.
+        code = ErrorCode.NOT_FACILITATOR if state.numbering else ErrorCode.NOT_ADMIN
+        return refuse(member, code, deed=deed)
+    return [] if seat.announced else refuse_unannounced(member)
 
 
 def refuse_ticket(state: State, given: TicketId, member: MemberId) -> Effects:

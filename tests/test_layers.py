@@ -107,7 +107,13 @@ INSIDE: Final = {
 
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
-    *("estimation_rounds", "estimation_reveal", "estimation_telling", "refusals"),
+    *(
+        "estimation_options",
+        "estimation_rounds",
+        "estimation_reveal",
+        "estimation_telling",
+        "refusals",
+    ),
     *("estimation_phases", "estimation_state"),
 ]
 """The rules of estimation rooms in ``protocol``, topmost first; imports go downwards."""
@@ -121,8 +127,10 @@ COMPUTES: Final = {
         "datetime",
         "enum",
         "fractions",
+        "functools",
         "hashlib",
         "inspect",  # reads the sources of our own classes, for what is said of them there
+        "math",
         "re",
         "statistics",
         "types",

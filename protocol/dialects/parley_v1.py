@@ -62,6 +62,7 @@ REQUESTS: Final[Mapping[str, type]] = {
     "begin": lasting.BeginRound,
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
+    "configure": lasting.Configure,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
@@ -73,6 +74,7 @@ CHANGES: Final[Mapping[str, type]] = {
     "away": changes.WentAway,
     "back": changes.CameBack,
     "owner": changes.OwnerChanged,
+    "configured": changes.Configured,
     "begun": changes.Begun,
     "voted": changes.Voted,
     "revealed": changes.Revealed,

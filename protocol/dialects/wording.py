@@ -5,11 +5,17 @@ from typing import Final
 
 from protocol.errors import ErrorCode, Problem
 
-_DEEDS: Final = {"begin": "begin a vote", "reveal": "reveal the votes", "close": "end the room"}
+_DEEDS: Final = {
+    "begin": "begin a vote",
+    "reveal": "reveal the votes",
+    "close": "end the room",
+    "configure": "change the room's options",
+}
 
 SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.STRUCK_OUT: "too many refused messages",
     ErrorCode.NOT_ADMIN: "only the admin may {deed}",
+    ErrorCode.NOT_FACILITATOR: "only facilitators may {deed}",
     ErrorCode.NOT_ANNOUNCED: "join the room first",
     ErrorCode.ANNOUNCED_TOO_LATE: (
         "you did not join within {seconds:g} seconds; the seat is free again"

@@ -87,6 +87,7 @@ def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estim
         deck=Deck(settings.cards),
         name=settings.name,
         grace_seconds=settings.grace_seconds,
+        options=settings.options,
         opened_at=session.opened_at,
         keyed=True,
         announce_seconds=limits.announce_seconds,

@@ -18,6 +18,7 @@ from protocol.ids import MemberId, RoomId
 from protocol.journal import Unreadable, write_entries
 from protocol.limits import GRACE_SECONDS, ROUNDS
 from protocol.messages import Command
+from protocol.options import DEFAULTS, Options
 from protocol.value import value
 from server.store import estimations
 from server.store.cursors import Cursor
@@ -45,6 +46,7 @@ class RoomSettings:
     name: str = ""
     cards: tuple[str, ...] = DEFAULT_DECK.cards
     grace_seconds: float = attrs.field(default=GRACE_SECONDS, converter=float)
+    options: Options = DEFAULTS
     most_rounds: int = ROUNDS
 
     def write(self) -> str:

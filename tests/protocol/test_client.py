@@ -324,7 +324,12 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     assert frame is not None
     client.receive(text_of(frame), 0.0)
     assert not client.hang_up
-    may = {"everybody": ["leave"], "voters": ["vote"], "owner": ["reveal", "close"]}
+    may = {
+        "everybody": ["leave"],
+        "voters": ["vote"],
+        "facilitators": ["reveal", "configure"],
+        "owner": ["close"],
+    }
     client.receive(said("voted", seq=3, member=ANN, complete=True, may=may), 0.0)
     assert client.hang_up is not right
 

@@ -7,6 +7,7 @@ from protocol.changes import (
     Begun,
     CameBack,
     Change,
+    Configured,
     Joined,
     Left,
     OwnerChanged,
@@ -18,6 +19,7 @@ from protocol.estimation_state import shown_cards
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
 from protocol.ids import MemberId
 from protocol.lasting import Role
+from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Picture, Running, Seated, Shown, ShownVote, Stage, abilities
 from protocol.statistics import summarize
 from tests.protocol.audience import ROOM
@@ -30,7 +32,7 @@ REVEALED = abilities(Stage.REVEALED, votes=False, rounds=True)
 
 
 def seat(member: MemberId, *, owner: bool = False, voted: bool = False) -> Seated:
-    return Seated(member, member.title(), Role.VOTER, owner, True, 10.0, voted, False)
+    return Seated(member, member.title(), Role.VOTER, owner, owner, True, 10.0, voted, False)
 
 
 WAITING_ROOM = Picture(
@@ -45,6 +47,7 @@ WAITING_ROOM = Picture(
     members=(seat(ANN, owner=True), seat(BOB)),
     round=None,
     shown=None,
+    options=DEFAULTS,
     may=WAITING,
 )
 VOTING_ROOM = attrs.evolve(
@@ -86,6 +89,15 @@ def test_there_is_one_owner_at_a_time() -> None:
     after = fold(WAITING_ROOM, OwnerChanged(8, BOB))
 
     assert [each.owner for each in after.members] == [False, True]
+    assert [each.facilitator for each in after.members] == [True, True]
+
+
+def test_options_come_with_what_they_let_people_do() -> None:
+    options = Options(begin_by=Who.ALL)
+
+    after = fold(WAITING_ROOM, Configured(8, options, VOTED))
+
+    assert (after.options, after.may) == (options, VOTED)
 
 
 def test_a_round_begins_without_votes_and_keeps_the_last_one_in_sight() -> None:
@@ -151,6 +163,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "members": VOTING_ROOM.members[::-1],
         "round": None,
         "shown": SHOWN,
+        "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
     }
 

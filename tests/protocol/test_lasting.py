@@ -13,6 +13,7 @@ from protocol.changes import (
     Ack,
     Begun,
     CameBack,
+    Configured,
     Failure,
     Joined,
     Left,
@@ -31,6 +32,7 @@ from protocol.lasting import (
     BeginRound,
     CastCard,
     CloseRoom,
+    Configure,
     Depart,
     Detach,
     Join,
@@ -62,6 +64,7 @@ from protocol.messages import (
     VotingCompleted,
     Welcome,
 )
+from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Seated, Stage
 from tests.protocol.audience import ROOM
 from tests.protocol.lasting_audience import LastingAudience, restored
@@ -114,7 +117,7 @@ def test_who_joins_is_in_the_room_at_once_and_gets_the_whole_of_it() -> None:
 
     room.join("bob")
 
-    shown = Seated(BOB, "Bob", Role.VOTER, False, True, 1007.0, False, False)
+    shown = Seated(BOB, "Bob", Role.VOTER, False, False, True, 1007.0, False, False)
     (snapshot,) = room.heard["bob"]
     assert isinstance(snapshot, Snapshot)
     assert snapshot.picture.members[1] == shown
@@ -197,7 +200,7 @@ def test_nobody_owns_a_room_before_its_key_is_shown() -> None:
 
     assert room.owner is None
     assert not seated(room, "bob").owner
-    assert code_of(room.ask("bob", T1)) is ErrorCode.NOT_ADMIN
+    assert code_of(room.ask("bob", T1)) is ErrorCode.NOT_FACILITATOR
 
 
 def test_who_shows_the_key_owns_the_room() -> None:
@@ -219,7 +222,8 @@ def test_a_key_that_is_shown_again_hands_the_room_over() -> None:
     assert Own(BOB, ADMIN_LEFT) in effects
     assert room.heard["cid"][-1] == OwnerChanged(4, BOB)
     assert [each.owner for each in room.rules.picture().members] == [False, False, True]
-    assert code_of(room.ask("ann", T1)) is ErrorCode.NOT_ADMIN
+    assert [each.facilitator for each in room.rules.picture().members] == [True, False, True]
+    assert code_of(room.ask("ann", CloseRoom())) is ErrorCode.NOT_ADMIN
     assert isinstance(room.ask("bob", T1), Ack)
 
 
@@ -552,12 +556,70 @@ def test_a_refusal_names_the_field_and_changes_nothing(
     assert list(room.heard) == ["ann"]
 
 
-@pytest.mark.parametrize("request_", [T1, RevealRound(1), CloseRoom()])
-def test_only_the_owner_begins_reveals_and_closes(request_: Request) -> None:
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (T1, ErrorCode.NOT_FACILITATOR),
+        (RevealRound(1), ErrorCode.NOT_FACILITATOR),
+        (Configure(begin_by=Who.ALL), ErrorCode.NOT_FACILITATOR),
+        (CloseRoom(), ErrorCode.NOT_ADMIN),
+    ],
+)
+def test_what_is_left_to_some_is_refused_to_others(request_: Request, code: ErrorCode) -> None:
     room = voting("bob")
     room.ask("bob", CastCard(1, "5"))
 
-    assert code_of(room.ask("bob", request_)) is ErrorCode.NOT_ADMIN
+    assert code_of(room.ask("bob", request_)) is code
+
+
+# --- options ----------------------------------------------------------------------------------
+
+
+def test_options_that_are_changed_are_told_with_what_one_may_do() -> None:
+    room = room_of("bob")
+
+    answer = room.ask("ann", Configure(begin_by=Who.ALL))
+
+    told = Configured(3, Options(begin_by=Who.ALL), room.rules.picture().may)
+    assert answer == Ack(1, 3)
+    assert room.heard["bob"][-1] == told
+    assert "begin" in room.may("bob")
+    assert "begin" in room.may("ann")
+    assert isinstance(room.ask("bob", T1), Ack)
+
+
+def test_options_that_stay_as_they_are_are_no_change() -> None:
+    room = room_of("bob")
+    before = room.rules.picture()
+
+    answer = room.ask("ann", Configure(begin_by=Who.FACILITATORS))
+
+    assert answer == Ack(1, before.seq)
+    assert room.rules.picture() == before
+
+
+def test_who_may_reveal_can_be_all() -> None:
+    room = voting("bob")
+    room.ask("ann", Configure(reveal_by=Who.ALL))
+    assert "reveal" not in room.may("bob")
+
+    room.ask("bob", CastCard(1, "5"))
+
+    assert "reveal" in room.may("bob")
+    assert isinstance(room.ask("bob", RevealRound(1)), Ack)
+
+
+def test_options_are_changed_one_by_one_and_back() -> None:
+    room = room_of("bob")
+    usual = room.rules.picture().may
+
+    room.ask("ann", Configure(begin_by=Who.ALL))
+    room.ask("ann", Configure(reveal_by=Who.ALL))
+    assert room.rules.picture().options == Options(begin_by=Who.ALL, reveal_by=Who.ALL)
+    room.ask("ann", Configure(begin_by=Who.FACILITATORS, reveal_by=Who.FACILITATORS))
+
+    assert room.rules.picture().options == DEFAULTS
+    assert room.rules.picture().may is usual
 
 
 def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> None:
@@ -567,22 +629,22 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", "close")
+    assert room.may("ann") == ("leave", "configure", "close")
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
 @pytest.mark.parametrize(
     ("requests", "may"),
     [
-        ([], {"ann": ("leave", "begin", "close"), "bob": ("leave",)}),
-        ([T1], {"ann": ("leave", "vote", "begin", "close"), "bob": ("leave", "vote")}),
+        ([], {"ann": ("leave", "begin", "configure", "close"), "bob": ("leave",)}),
+        ([T1], {"ann": ("leave", "vote", "begin", "configure", "close"), "bob": ("leave", "vote")}),
         (
             [T1, CastCard(1, "5")],
-            {"ann": ("leave", "vote", "reveal", "close"), "bob": ("leave", "vote")},
+            {"ann": ("leave", "vote", "reveal", "configure", "close"), "bob": ("leave", "vote")},
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
-            {"ann": ("leave", "begin", "close"), "bob": ("leave",)},
+            {"ann": ("leave", "begin", "configure", "close"), "bob": ("leave",)},
         ),
     ],
 )
@@ -1009,7 +1071,9 @@ def test_a_visitor_in_a_room_with_a_key_owns_nothing() -> None:
 
     assert room.owner is None
     room.forget().say("eve", BeginVoting(TicketId("T-1")))
-    assert room.heard == {"eve": [Refusal(Problem(ErrorCode.NOT_ADMIN, values={"deed": "begin"}))]}
+    assert room.heard == {
+        "eve": [Refusal(Problem(ErrorCode.NOT_FACILITATOR, values={"deed": "begin"}))]
+    }
 
 
 def test_a_room_of_a_visitor_ends_with_it_whoever_has_joined() -> None:

@@ -32,6 +32,7 @@ from protocol.lasting import (
     BeginRound,
     CastCard,
     CloseRoom,
+    Configure,
     Depart,
     Detach,
     Join,
@@ -59,6 +60,7 @@ from protocol.messages import (
     VoteCast,
     VotesRevealed,
 )
+from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Picture, may_do
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
@@ -92,6 +94,7 @@ class Seat:
     role: Role = Role.VOTER
     announced: bool = True
     away_since: float | None = None
+    leads: bool = False
 
 
 @attrs.define
@@ -106,6 +109,14 @@ class Notebook:
     revealed: list[dict[str, str]] = attrs.Factory(list)
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
+    options: Options = DEFAULTS
+
+    def allows(self, member: str, deed: str) -> bool:
+        """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
+        if deed == "close":
+            return member == self.owner
+        who = {"begin": self.options.begin_by, "reveal": self.options.reveal_by}.get(deed)
+        return who is Who.ALL or self.seats[member].leads
 
     def waited_for(self) -> set[str]:
         """Say who is present, may vote, and has not."""
@@ -152,6 +163,9 @@ def gives_a_card_away(event: Event) -> bool:
         case _:
             pass
     return any(SECRET in text for text in strings_in(event))
+
+
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close"}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -280,6 +294,7 @@ class LastingRoom(RuleBasedStateMachine):
             book.seats[member] = Seat(lasting=True, role=role)
             if owner and self.keyed:
                 book.owner = member
+                book.seats[member].leads = True
         self.say(member, Join(name=name, role=role, owner=owner))
         assert (self.room.dismissed.get(member) is ErrorCode.ROOM_FULL) == full
         if not full and self.first is None:
@@ -292,6 +307,7 @@ class LastingRoom(RuleBasedStateMachine):
             book.seats[member] = Seat(lasting=False, announced=False)
             if book.owner is None and not self.keyed:
                 book.owner = member
+                book.seats[member].leads = True
         self.say(member, Enter(name))
         if announce:
             self.announce_as(member)
@@ -386,7 +402,8 @@ class LastingRoom(RuleBasedStateMachine):
             book.over = True
         elif seat is not None:
             since = seat.away_since
-            if not seat.announced or (since is not None and room.now - since >= self.grace):
+            # Also if the clock was put back, so that nobody knows for how long it has been away.
+            if not seat.announced or (since is not None and not 0 <= room.now - since < self.grace):
                 book.drop(member)
         self.say(member, TimeUp())
 
@@ -461,12 +478,15 @@ class LastingRoom(RuleBasedStateMachine):
                 return RevealRound(round_number)
             case "leave":
                 return Depart()
+            case "configure":
+                who = Who.ALL if right else Who.FACILITATORS
+                return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave"]),
+        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure"]),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -479,7 +499,7 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal"]))
+    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure"]))
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -553,6 +573,8 @@ class LastingRoom(RuleBasedStateMachine):
         self.refs[member] = ref
         name, refusable = self.judge(request, before)
         granted = name in may_do(before, MemberId(member))
+        if name in LEFT_TO_SOME:
+            assert book.allows(member, name) or not granted
         if granted and refusable is None:
             self.expect(member, request)
         effects = self.say(member, Numbered(ref, request))
@@ -584,6 +606,8 @@ class LastingRoom(RuleBasedStateMachine):
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
             case CloseRoom():
                 return "close", None
+            case Configure():
+                return "configure", None
             case Depart():
                 return "leave", None
 
@@ -597,6 +621,11 @@ class LastingRoom(RuleBasedStateMachine):
                 book.over = True
             case Depart():
                 book.drop(member)
+            case Configure(begin_by=begin_by, reveal_by=reveal_by):
+                book.options = Options(
+                    begin_by=begin_by or book.options.begin_by,
+                    reveal_by=reveal_by or book.options.reveal_by,
+                )
             case _:
                 pass
 
@@ -616,7 +645,7 @@ class LastingRoom(RuleBasedStateMachine):
                 before = self.room.rules.snapshot()["round"]
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
-                    assert member == book.owner
+                    assert book.allows(member, "begin")
                     book.voting, book.complete, book.votes = True, False, {}
             case "vote":
                 self.say(member, CastVote(named, card))
@@ -652,6 +681,8 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].here == (seat.away_since is None)
             assert shown[MemberId(member)].voted == (member in book.votes)
             assert shown[MemberId(member)].owner == (member == book.owner)
+            assert shown[MemberId(member)].facilitator == seat.leads
+        assert picture.options == book.options
         assert self.room.rules.owner == book.owner == self.room.owner
 
     @invariant()

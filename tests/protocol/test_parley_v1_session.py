@@ -262,7 +262,7 @@ def play() -> Play:
     it.note("Had he been heard the first time, this would have had no effect but the same answer.")
     it.ask(bob, 2, CastCard(1, "3"))
     it.save()
-    it.note("Only the owner reveals.")
+    it.note("Only facilitators reveal, as the owner is one.")
     it.ask(bob, 3, RevealRound(1))
     it.ask(ann, 3, RevealRound(1))
     it.note("Bob leaves for good; then Ann ends the room.")

@@ -19,7 +19,7 @@ from scripts.benchlib.wire import ASK, BEGIN, EACH, PING, REVEAL, WRONG
 from scripts.benchlib.wire_v1 import closing, deliveries, moves, scan, texts
 
 MEMBERS = [MemberId(f"{number:08x}") for number in range(150)]
-MAY = May(("leave",), ("vote",), ("reveal", "close"))
+MAY = May(("leave",), ("vote",), ("reveal",), ("close",))
 
 
 def told(event: Any) -> bytes:
@@ -105,7 +105,7 @@ def test_refusals_and_farewells_are_noticed(frame: bytes) -> None:
 
 
 def test_somebody_who_comes_is_a_change_with_a_number() -> None:
-    ann = Seated(MEMBERS[0], 'Ann "seq":7', Role.VOTER, True, True, 1.0, False, False)
+    ann = Seated(MEMBERS[0], 'Ann "seq":7', Role.VOTER, True, True, True, 1.0, False, False)
     data = told(Joined(12, ann, False))
 
     assert scan(data) == (1, len(data), 0, 12)

@@ -35,6 +35,7 @@ from protocol.limits import (
     ROOM_NAME_LENGTH,
     SMALLEST_CAPACITY,
 )
+from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Card, Picture
 from protocol.text import LINE_PATTERN
 from server.auth.sources import Source
@@ -53,6 +54,18 @@ _TAGS: Final = ["rooms"]
 _KEY_LENGTH: Final = 255
 _RETRY: Final = {"Retry-After": "5"}
 _MINUTE: Final = {"Retry-After": "60"}
+
+
+@attrs.frozen(kw_only=True)
+class NewOptions(Strict):
+    """Options of a room; those that are not given are as usual."""
+
+    begin_by: Annotated[
+        Who | None, Parameter(description="Who may open a vote; `facilitators` if not given")
+    ] = None
+    reveal_by: Annotated[
+        Who | None, Parameter(description="Who may turn the cards over; as `begin_by`")
+    ] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +114,10 @@ class NewRoom(Strict):
             le=int(LONGEST_GRACE_SECONDS),
             examples=[Example(value=60)],
         ),
+    ] = None
+    options: Annotated[
+        NewOptions | None,
+        Parameter(description="How the team wants to work; all of it can be changed later"),
     ] = None
 
 
@@ -413,8 +430,16 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
         name="" if wish.name is None else _line("name", wish.name, ROOM_NAME_LENGTH),
         cards=DEFAULT_DECK.cards if wish.deck is None else _cards(wish.deck),
         grace_seconds=grace,
+        options=_options(wish.options),
         most_rounds=limits.rounds,
     )
+
+
+def _options(wish: NewOptions | None) -> Options:
+    if wish is None:
+        return DEFAULTS
+    given = attrs.asdict(wish, recurse=False, filter=lambda _, option: option is not None)
+    return attrs.evolve(DEFAULTS, **given)
 
 
 def _cards(given: list[str]) -> tuple[str, ...]:

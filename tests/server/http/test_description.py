@@ -82,7 +82,7 @@ async def test_every_operation_and_every_field_is_described(world: WholeWorld) -
         for status, answer in operation["responses"].items():
             assert answer["description"], (method, path, status)
     for name, component in document["components"]["schemas"].items():
-        for field, of in component["properties"].items():
+        for field, of in () if "enum" in component else component["properties"].items():
             assert '"description"' in json.dumps(of), (name, field)
     assert {each["name"] for each in document["tags"]} == set(TAGS)
     assert "``" not in json.dumps(document)
