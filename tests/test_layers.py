@@ -111,11 +111,14 @@ COMPUTES: Final = {
         "abc",
         "ast",
         "collections",
+        "csv",
         "datetime",
         "enum",
         "fractions",
         "hashlib",
+        "io",  # texts and bytes in memory
         "inspect",  # reads the sources of our own classes, for what is said of them there
+        "itertools",
         "re",
         "statistics",
         "types",
