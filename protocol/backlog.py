@@ -12,7 +12,7 @@ import attrs
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import TicketNumber
 from protocol.limits import BACKLOG_BYTES, BACKLOG_TICKETS
-from protocol.ticket import Draft, Ticket, TicketStatus, same_key, text_size
+from protocol.ticket import Draft, Ticket, TicketStatus, numbered, same_key, text_size
 from protocol.value import value
 
 
@@ -105,14 +105,14 @@ class Backlog:
             Refused: if there is no ticket ``before``, or if they do not fit.
         """
         place = self._place_before(before)
-        self._make_room(len(drafts), sum(map(text_size, drafts)))
+        size = sum(map(text_size, drafts))
+        self._make_room(len(drafts), size)
         first = self.last_id + 1
         tickets = tuple(
-            Ticket(id=TicketNumber(number), **attrs.asdict(draft))
-            for number, draft in enumerate(drafts, first)
+            numbered(draft, TicketNumber(number)) for number, draft in enumerate(drafts, first)
         )
         self.last_id += len(tickets)
-        self._insert(place, tickets)
+        self._insert(place, tickets, size)
         return Added(tickets, before)
 
     def put_back(self, removed: Removed) -> Added:
@@ -126,11 +126,12 @@ class Backlog:
         ticket = removed.ticket
         if self.find(ticket.id) is not None:
             raise Refused(ErrorCode.MALFORMED, f"ticket {ticket.id} is in the backlog", "ticket")
-        self._make_room(1, text_size(ticket))
+        size = text_size(ticket)
+        self._make_room(1, size)
         follower = None if removed.was_before is None else self.find(removed.was_before)
         before = None if follower is None else follower.id
         self.last_id = max(self.last_id, ticket.id)
-        self._insert(self._place_before(before), (ticket,))
+        self._insert(self._place_before(before), (ticket,), size)
         return Added((ticket,), before)
 
     def edit(self, ticket: TicketNumber, fields: Mapping[str, Any]) -> Replaced | None:
@@ -204,14 +205,15 @@ class Backlog:
         old = self.tickets[place]
         if new == old:
             return None
-        self._make_room(0, text_size(new) - text_size(old))
-        self.size += text_size(new) - text_size(old)
+        growth = text_size(new) - text_size(old)
+        self._make_room(0, growth)
+        self.size += growth
         self.tickets = (*self.tickets[:place], new, *self.tickets[place + 1 :])
         return Replaced(old, new)
 
-    def _insert(self, place: int, tickets: tuple[Ticket, ...]) -> None:
+    def _insert(self, place: int, tickets: tuple[Ticket, ...], size: int) -> None:
         self.tickets = self.tickets[:place] + tickets + self.tickets[place:]
-        self.size += sum(map(text_size, tickets))
+        self.size += size
 
     def _make_room(self, tickets: int, size: int) -> None:
         if tickets and len(self.tickets) + tickets > BACKLOG_TICKETS:

@@ -140,9 +140,17 @@ def _find_delimiter(text: str, is_header: Callable[[Sequence[str]], bool]) -> st
             return (False, True, 1.0, 1)
         width = len(rows[0])
         even = sum(len(row) == width for row in rows) / len(rows)
-        return (is_header(rows[0]), width > 1 and even > 1 / 2, even, width)
+        return (is_header(rows[0]), _has_columns(rows), even, width)
 
     return max(DELIMITERS, key=fit)
+
+
+def _has_columns(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether these are columns, and not sentences, where a blank follows each comma."""
+    if sum(len(row) > 1 for row in rows) * 2 <= len(rows):
+        return False
+    others = [cell for row in rows for cell in row[1:] if cell]
+    return not others or not all(cell.startswith(" ") for cell in others)
 
 
 def _sample(head: str, delimiter: str) -> list[list[str]]:

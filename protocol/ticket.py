@@ -54,6 +54,19 @@ class Ticket(Draft):
     """The label of a card."""
 
 
+def numbered(draft: Draft, number: TicketNumber) -> Ticket:
+    """Make an open ticket of a draft."""
+    return Ticket(
+        id=number,
+        title=draft.title,
+        key=draft.key,
+        link=draft.link,
+        description=draft.description,
+        type=draft.type,
+        priority=draft.priority,
+    )
+
+
 # What RFC 3986 allows, and so no blanks, quotes, backslashes, controls, or anything beyond ASCII
 # that looks like something else.
 _URL: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
@@ -161,7 +174,8 @@ def make_draft(fields: Mapping[str, object], path: str = "") -> Draft:
 
 def text_size(draft: Draft) -> int:
     """Count the bytes that a ticket's texts have in UTF-8."""
-    return sum(len(getattr(draft, name).encode()) for name in CLEANERS)
+    texts = (draft.title, draft.key, draft.link, draft.description, draft.type, draft.priority)
+    return len("".join(texts).encode())
 
 
 def same_key(key: str) -> str:

@@ -121,7 +121,9 @@ def guess(records: Sequence[Record]) -> Layout:
     """Find what a file without a known header is by its first records, of which there is one."""
     if all(len(record.cells) == 1 for record in records):
         return Layout(format=Format.TITLES, header=False, places={"title": (0,)})
-    if all(_is_thunderdome(record.cells) for record in records):
+    # One line that is not may be refused alone; but the first would be a header.
+    alike = [_is_thunderdome(record.cells) for record in records]
+    if alike[0] and sum(alike) * 2 > len(alike):
         places = {field: (place,) for place, field in enumerate(_THUNDERDOME)}
         return Layout(format=Format.THUNDERDOME, header=False, places=places)
     return Layout(format=Format.UNKNOWN, header=False, places={})

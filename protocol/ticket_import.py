@@ -5,6 +5,7 @@ from itertools import chain, islice
 from typing import Final
 
 from protocol.csv_file import Record, malformed, read_sheet
+from protocol.errors import Refused
 from protocol.spreadsheet import as_typed
 from protocol.ticket_columns import (
     EXPORT_TICKET,
@@ -42,7 +43,7 @@ def read_file(
         Refused: if the file is malformed as a whole, so that nothing of it can be trusted, if it
             has too many tickets, or if the mapping does not fit it.
     """
-    sheet = read_sheet(data, lambda names: recognise(names) is not None)
+    sheet = read_sheet(data, lambda names: _find_layout(names, mapping, header=header) is not None)
     first = list(islice(sheet.records, _LOOKED_AT))
     if not first:
         raise malformed("line 1: there is nothing in it")
@@ -52,8 +53,11 @@ def read_file(
     else:
         layout = recognise(names) or guess(first)
     body = first[1:] if layout.header else first
+    # Of the columns that a format has, the last may be missing in the first line.
+    width = max(len(names), *(places[-1] + 1 for places in layout.places.values()), 0)
+    names = names + [""] * (width - len(names))
     sorter = Sorter(known)
-    _sort(chain(body, sheet.records), layout, len(names), sorter)
+    _sort(chain(body, sheet.records), layout, width, sorter)
     return Preview(
         format=layout.format,
         delimiter=sheet.delimiter,
@@ -61,6 +65,17 @@ def read_file(
         drafts=tuple(sorter.drafts),
         refused=tuple(sorter.refused),
     )
+
+
+def _find_layout(
+    names: Sequence[str], mapping: Mapping[str, object] | None, *, header: bool
+) -> Layout | None:
+    if mapping is None:
+        return recognise(names)
+    try:
+        return follow(mapping, names, header=header)
+    except Refused:
+        return None
 
 
 def _sort(records: Iterator[Record], layout: Layout, width: int, sorter: Sorter) -> None:
@@ -71,7 +86,9 @@ def _sort(records: Iterator[Record], layout: Layout, width: int, sorter: Sorter)
         if layout.format is Format.UNKNOWN:
             continue  # but gone through, as it may be malformed further down
         if len(cells) > width and any(cell.strip() for cell in cells[width:]):
-            sorter.refuse(record.line, f"has {len(cells)} cells, where the first line has {width}")
+            sorter.refuse(
+                record.line, f"has {len(cells)} cells, where the file has {width} columns"
+            )
             continue
         if layout.format is Format.TITLES:
             sorter.take(record.line, split_line(cells[0]), columns)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -352,3 +352,4 @@ class Orders(RuleBasedStateMachine):
 
 
 TestOrders = Orders.TestCase
+TestOrders.settings = settings(stateful_step_count=20)

@@ -88,7 +88,7 @@ def test_jira_by_its_other_names(header: str) -> None:
 def test_a_row_of_jira_that_is_wider_than_the_header_is_refused_alone() -> None:
     preview = read_file(b"Summary,Issue key,Labels\nA,K-1,one, two\nB,K-2,one\nC,K-3\nD,K-4,,,\n")
 
-    assert preview.refused == (RefusedLine(2, None, "has 4 cells, where the first line has 3"),)
+    assert preview.refused == (RefusedLine(2, None, "has 4 cells, where the file has 3 columns"),)
     assert [draft.key for draft in drafts(preview)] == ["K-2", "K-3", "K-4"]
 
 
@@ -151,6 +151,21 @@ def test_thunderdome_whose_six_columns_have_no_names() -> None:
     ]  # fmt: skip
     assert {column.name for column in preview.columns} == {""}
     assert preview.columns[2].sample == "REF001"
+
+
+def test_a_line_of_thunderdome_that_is_wrong_is_refused_alone() -> None:
+    lines = THUNDERDOME.splitlines()
+    rows = [lines[2], "bug,Plan_4,,n/a,,", "task,Plan_5,,,One, two,three,four", *lines[:2]]
+
+    preview = read_file("\n".join(rows).encode())
+
+    assert preview.format is Format.THUNDERDOME
+    assert preview.refused == (
+        RefusedLine(2, 4, "link must begin with http:// or https://"),
+        RefusedLine(3, None, "has 8 cells, where the file has 6 columns"),
+    )
+    assert [draft.title for draft in drafts(preview)] == ["Plan_3", "Plan_1", "Plan_2"]
+    assert preview.columns[5] == Column(number=6, name="", field="acceptance", sample="two")
 
 
 def test_thunderdome_with_the_names_that_somebody_put_there() -> None:
@@ -318,6 +333,16 @@ def test_a_mapping_wins_over_what_is_recognised_and_may_say_that_there_are_no_na
     preview = read_file(ODD, mapping={"title": 2}, header=False)
     assert [draft.title for draft in drafts(preview)] == ["Aufgabe", "Zahlen", "Liefern"]
     assert preview.columns[1].name == ""
+
+
+@pytest.mark.parametrize("mapping", [{"title": "B", "key": "A"}, {"title": 2, "key": 1}])
+def test_a_mapping_tells_what_the_columns_are_where_nothing_else_does(
+    mapping: dict[str, object],
+) -> None:
+    preview = read_file(b"A, B\nK-1, one; two\n", mapping=mapping)
+
+    assert preview.delimiter == ","
+    assert drafts(preview) == [Draft(title="one; two", key="K-1")]
 
 
 @pytest.mark.parametrize(
