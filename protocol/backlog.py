@@ -130,7 +130,6 @@ class Backlog:
         self._make_room(1, size)
         follower = None if removed.was_before is None else self.find(removed.was_before)
         before = None if follower is None else follower.id
-        self.last_id = max(self.last_id, ticket.id)
         self._insert(self._place_before(before), (ticket,), size)
         return Added((ticket,), before)
 

@@ -60,12 +60,19 @@ class Layout:
 
 _TITLE_IN_TREE: Final = re.compile(r"title \d{1,2}")
 
+# Also in German, French, Spanish and Polish: exports speak the language of who exports.
 _JIRA: Final = {
-    "title": ("summary", "zusammenfassung"),
-    "key": ("issue key", "work item key", "key", "vorgangsschlüssel", "schlüssel"),
-    "type": ("issue type", "work item type", "work type", "vorgangstyp"),
-    "priority": ("priority", "priorität"),
-    "description": ("description", "beschreibung"),
+    "title": ("summary", "zusammenfassung", "résumé", "resumen", "podsumowanie"),
+    "key": (
+        *("issue key", "work item key", "key", "vorgangsschlüssel", "schlüssel", "clé de ticket"),
+        *("clave de incidencia", "klucz zgłoszenia"),
+    ),
+    "type": (
+        *("issue type", "work item type", "work type", "vorgangstyp", "type de ticket"),
+        *("tipo de incidencia", "typ zgłoszenia"),
+    ),
+    "priority": ("priority", "priorität", "priorité", "prioridad", "priorytet"),
+    "description": ("description", "beschreibung", "descripción", "opis"),
     ACCEPTANCE: ("custom field (acceptance criteria)", "acceptance criteria"),
 }
 _JIRA_SIGNS: Final = {*_JIRA["key"], *_JIRA["type"], "issue id", "vorgangs-id"}

@@ -89,6 +89,12 @@ def test_the_delimiter_is_found(data: bytes, delimiter: str) -> None:
     assert read(data)[0] == delimiter
 
 
+def test_a_row_that_is_too_long_to_be_looked_at_whole_decides_nothing() -> None:
+    long = b"long, " * 12_000
+
+    assert cells(b'x;y\n"' + long + b'";z') == [["x", "y"], [long.decode(), "z"]]
+
+
 @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
 @pytest.mark.parametrize("line", [b"sep=;", b'"sep=;"', b"SEP=;"])
 def test_the_delimiter_may_be_declared_as_excel_does(line: bytes, end: bytes) -> None:

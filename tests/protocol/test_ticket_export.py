@@ -171,6 +171,14 @@ def test_a_text_of_many_line_breaks_is_made_harmless_as_well() -> None:
     assert as_typed(harmless(breaks + "=1")) == breaks + "=1"
 
 
+def test_no_more_of_a_link_is_encoded_than_must_be() -> None:
+    link = "https://a.example/-/x?a=-1&b==+@-c&@d='e"
+
+    [row] = rows_of(ExportedTicket(Ticket(id=TicketNumber(1), title="T", link=link)))
+
+    assert row["link"] == "https://a.example/%2D/x?a=-1&b==+@-c&%40d='e"
+
+
 @given(LINKS)
 def test_a_link_stays_one_and_nothing_in_it_is_a_formula(link: str) -> None:
     [row] = rows_of(ExportedTicket(Ticket(id=TicketNumber(1), title="T", link=link)))
@@ -192,7 +200,8 @@ def test_an_export_of_many_votes_is_imported_again_though_it_has_many_rows() -> 
 
     text = "".join(to_csv([*tickets, ExportedTicket(None, (one,))], ()))
 
-    assert len(read_file(text.encode()).drafts) == 100
+    preview = read_file(text.encode())
+    assert (len(preview.drafts), preview.refused) == (100, ())
 
 
 # --- JSON -----------------------------------------------------------------------------------

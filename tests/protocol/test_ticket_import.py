@@ -76,6 +76,9 @@ def test_jira_as_it_exports_all_fields() -> None:
         "issue type,key,x,summary",
         "Work type,Work item key,x,Summary",
         "Vorgangstyp,Vorgangsschlüssel:,Vorgangs-ID,Zusammenfassung",
+        "Type de ticket,Clé de ticket,x,Résumé",
+        "Tipo de Incidencia,Clave de incidencia,x,Resumen",
+        "Typ zgłoszenia,Klucz zgłoszenia,Id. zgłoszenia,Podsumowanie",
     ],
 )
 def test_jira_by_its_other_names(header: str) -> None:
@@ -104,6 +107,7 @@ AZURE_TREE = (
     '"166","Feature",,"Collect",,,"To Do",,\n'
     '"167","User Story",,,"As a user, I see what is sent",Ada <ada@example.org>,New,,'
     '"<div>Seen</div>"\n'
+    ",Task,Track telemetry,Collect,,,,,\n"
 )
 
 
@@ -124,6 +128,7 @@ def test_azure_boards_flat_and_as_a_tree() -> None:
             title="As a user, I see what is sent", key="167", type="User Story",
             description="<div>Seen</div>",
         ),
+        Draft(title="Collect", type="Task"),
     ]  # fmt: skip
     assert [column.field for column in tree.columns[2:5]] == ["title"] * 3
 
@@ -166,6 +171,12 @@ def test_a_line_of_thunderdome_that_is_wrong_is_refused_alone() -> None:
     )
     assert [draft.title for draft in drafts(preview)] == ["Plan_3", "Plan_1", "Plan_2"]
     assert preview.columns[5] == Column(number=6, name="", field="acceptance", sample="two")
+
+
+def test_columns_whose_names_are_not_known_are_not_those_of_thunderdome() -> None:
+    preview = read_file(f"Art,Aufgabe,Nr.,Verweis,Text,Mehr\n{THUNDERDOME}".encode())
+
+    assert (preview.format, preview.drafts) == (Format.UNKNOWN, ())
 
 
 def test_thunderdome_with_the_names_that_somebody_put_there() -> None:
