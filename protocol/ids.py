@@ -13,6 +13,9 @@ MemberId = NewType("MemberId", str)
 TicketId = NewType("TicketId", str)
 """What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
+TicketNumber = NewType("TicketNumber", int)
+"""The id of a ticket in a backlog: from 1 on, growing, and never used again in that room."""
+
 CHAT_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 """Of chat rooms, whose ids people choose."""
 

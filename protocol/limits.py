@@ -75,3 +75,33 @@ MOST_CARDS: Final = 30
 
 CARD_LENGTH: Final = 8
 """Characters on a card."""
+
+TICKET_TITLE_LENGTH: Final = 200
+"""Characters in the title of a ticket in the backlog."""
+
+TICKET_KEY_LENGTH: Final = 50
+"""Characters in what other systems call a ticket, such as SHOP-412."""
+
+TICKET_LINK_LENGTH: Final = 2_000
+"""Characters in a ticket's link: what browsers and proxies pass on everywhere."""
+
+TICKET_DESCRIPTION_LENGTH: Final = 4_000
+"""Characters in a ticket's description."""
+
+TICKET_LABEL_LENGTH: Final = 50
+"""Characters in a ticket's type, and in its priority."""
+
+BACKLOG_TICKETS: Final = 2_000
+"""Tickets in one backlog: as many as one file may bring."""
+
+BACKLOG_BYTES: Final = MIB
+"""Of UTF-8 that all texts of a backlog have together: what one file may bring. Without it 2 000
+tickets of the longest texts would be 40 MiB in every snapshot. As JSON, where a character is two
+bytes at the worst that is one in UTF-8, and with the names of the fields, it is below 2.5 MiB."""
+
+IMPORT_BYTES: Final = MIB
+"""In a file that tickets are imported from, or in a list that is pasted."""
+
+IMPORT_COLUMNS: Final = 1_000
+"""In such a file. All fields of a large Jira are some hundred columns, as labels, sprints and
+comments have as many columns each as the ticket with most of them."""

@@ -124,13 +124,16 @@ COMPUTES: Final = {
         "abc",
         "ast",
         "collections",
+        "csv",
         "datetime",
         "enum",
         "fractions",
         "functools",
         "hashlib",
+        "io",  # texts and bytes in memory
         "inspect",  # reads the sources of our own classes, for what is said of them there
         "math",
+        "itertools",
         "re",
         "statistics",
         "types",

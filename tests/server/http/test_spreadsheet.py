@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
-from server.http.spreadsheet import COLUMNS, SIGNS, CsvForm, harmless
+from protocol.spreadsheet import SIGNS, harmless
+from server.http.spreadsheet import COLUMNS, CsvForm
 from server.store.estimations import NumberedRound, Session
 from server.store.recording import RoomResults
 from server.support.errors import StoreUnavailable
