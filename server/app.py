@@ -20,6 +20,7 @@ from server.admission.parley_chats import ParleyChatAdmission
 from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
+from server.auth.bots import BotTokens
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
 from server.auth.seats import SeatKeys
@@ -34,6 +35,7 @@ from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
 from server.http.routes.rooms import RoomsOverHttp, session_handler
+from server.http.routes.tokens import token_handlers
 from server.http.serve import HttpServer
 from server.http.slices import LongAnswers
 from server.http.social import Social
@@ -181,6 +183,9 @@ class _Services:
         )
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
+        self.bots = BotTokens(
+            self.database, self.accounts.revocations, most=limits.tokens_per_account
+        )
         self.book = Logbook(self.writer, counters=self.counters)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
@@ -302,6 +307,7 @@ class _Frontend:
                         database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
                     ),
                     session_handler(self.lasting),
+                    *token_handlers(ground.bots),
                 ],
             ),
             answers=answers,

@@ -57,9 +57,8 @@ INSIDE: Final = {
     ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
-        *("accounts", "passwords", "tokens", "seats", "attempts", "emails", "origin", "sources"),
-        "proxies",
-        "throttle",
+        *("bots", "accounts", "scopes", "passwords", "tokens", "seats", "attempts", "emails"),
+        *("origin", "sources", "proxies", "throttle"),
     ],
     "store": [
         *(
@@ -72,6 +71,7 @@ INSIDE: Final = {
             "posts",
             "follows",
             "access_tokens",
+            "bot_tokens",
         ),
         *(
             "resume_secret",

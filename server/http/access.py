@@ -9,17 +9,19 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_403_FORBIDDEN
-from litestar.types import Scope
+from litestar.types import Scope as AsgiScope
 
 from server.auth.accounts import Accounts, Identity
 from server.auth.attempts import Attempts
 from server.auth.origin import OTHER_SITE, same_origin
 from server.auth.proxies import Proxies, Secure
+from server.auth.scopes import Scope
 from server.auth.tokens import COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
-from server.http.errors import RequestFailed, too_many, unauthorized
+from server.http.errors import RequestFailed, out_of_scope, too_many, unauthorized
 from server.http.parameters import unknown_parameter
 from server.store.records import User
 from server.support.errors import (
+    MissingScope,
     NotAuthenticated,
     StoreUnavailable,
     TooManyAttempts,
@@ -28,6 +30,7 @@ from server.support.errors import (
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _RENEWED: Final = "parley_renewed_cookie"
+_SCOPE: Final = "scope"
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Asking = Request[User, Identity, Any]
@@ -56,11 +59,13 @@ class Access:
         self._rules = rules
         self._attempts = Attempts(rules.login_limit, rules.register_limit)
 
-    async def authenticate(self, connection: Connection) -> None:
+    async def authenticate(self, connection: Connection, handler: BaseRouteHandler) -> None:
         """Let those through who show a valid token, in ``Authorization`` or in the cookie.
 
+        A token for bots must have the scope by which the handler is :func:`reached_by` bots.
+
         Raises:
-            RequestFailed: 401.
+            RequestFailed: 401, or 403 if the token does not reach so far.
             StoreUnavailable: if nobody can be known now.
         """
         cookie = connection.cookies.get(COOKIE)
@@ -71,6 +76,10 @@ class Access:
             identity = await self._accounts.identify(text)
         except NotAuthenticated:
             raise unauthorized(LOG_IN_AGAIN) from None
+        try:
+            identity.check(handler.opt.get(_SCOPE))
+        except MissingScope as missing:
+            raise out_of_scope(missing) from None
         connection.scope["user"] = identity.user
         connection.scope["auth"] = identity
         if identity.renewed and text == cookie:
@@ -157,6 +166,14 @@ class Access:
         return self._rules.proxies.secure(_peer(connection), connection.scope["headers"])
 
 
+def reached_by(scope: Scope) -> dict[str, Any]:
+    """Make the part of a handler by which tokens for bots with this scope reach it.
+
+    Without it, none does.
+    """
+    return {"opt": {_SCOPE: scope}, "security": [{"botToken": [scope]}]}
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Answer 429 for what is tried too often."""
@@ -171,7 +188,7 @@ def set_cookie(access: Access, request: Connection, token: Token) -> dict[str, s
     return {"Set-Cookie": access.cookie(request, token.text), "Cache-Control": "no-store"}
 
 
-def renewed_cookie(scope: Scope) -> str | None:
+def renewed_cookie(scope: AsgiScope) -> str | None:
     """Find the cookie that any answer to this request must set."""
     found: str | None = scope.get("state", {}).get(_RENEWED)
     return found

@@ -91,6 +91,25 @@ tokens: Final = Table(
     Index("ix_tokens_user_id", "user_id"),
 )
 
+# An id is never used again: whoever revokes a token by a list of yesterday must not hit another.
+bot_tokens: Final = Table(
+    "bot_tokens",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    _user("user_id"),
+    Column("name", Text, nullable=False),
+    # With blanks between them.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    # The hour in which it was last used.
+    Column("used_at", Double),
+    # Empty: never.
+    Column("expires_at", Double, index=True),
+    Index("ix_bot_tokens_user_id", "user_id", "id"),
+    sqlite_autoincrement=True,
+)
+
 idempotency_keys: Final = Table(
     "idempotency_keys",
     metadata,

@@ -120,6 +120,9 @@ class Limits:
     rooms_per_account: int = 100
     """Chat rooms that one account may have."""
 
+    tokens_per_account: int = 50
+    """Tokens for bots that one account may have."""
+
     seats_per_account: int = SEATS_PER_ACCOUNT
     """Connections of one account in one chat room; a further one is closed with 1008."""
 

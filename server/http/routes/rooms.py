@@ -37,9 +37,10 @@ from protocol.limits import (
 )
 from protocol.picture import Card, Picture
 from protocol.text import LINE_PATTERN
+from server.auth.scopes import Scope
 from server.auth.sources import Source
 from server.auth.tokens import CHALLENGE, bearer
-from server.http.access import Asking
+from server.http.access import Asking, reached_by
 from server.http.bodies import Json, Strict
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
@@ -381,6 +382,7 @@ def session_handler(rooms: Rooms) -> HTTPRouteHandler:
     @get(
         "/v1/sessions",
         operation_id="listSessions",
+        **reached_by(Scope.RESULTS_READ),
         summary="List the rooms that you have been in",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),

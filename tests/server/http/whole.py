@@ -9,11 +9,13 @@ import trio
 from protocol.dialects.parley_v1 import PARLEY_V1
 from protocol.ids import RoomId
 from server.admission.allowances import Allowances
+from server.auth.bots import BotTokens
 from server.auth.seats import SeatKeys
 from server.auth.sources import Source
 from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.rooms import RoomsOverHttp, session_handler
+from server.http.routes.tokens import token_handlers
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.hub import Hub
@@ -47,6 +49,12 @@ class WholeWorld(ChatWorld):
             make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
         )
         self.keys = SeatKeys(b"secret")
+        bots = BotTokens(
+            database,
+            self.accounts.revocations,
+            most=limits.tokens_per_account,
+            clock=lambda: self.now,
+        )
         self.application = make_application(
             store=self.results,
             counters=counters,
@@ -58,7 +66,11 @@ class WholeWorld(ChatWorld):
                 accounts=self.accounts,
                 database=database,
                 rules=UNLIMITED,
-                more=[*chat_handlers(database, self.rooms), session_handler(self.lasting)],
+                more=[
+                    *chat_handlers(database, self.rooms),
+                    session_handler(self.lasting),
+                    *token_handlers(bots),
+                ],
             ),
             rooms=RoomsOverHttp(
                 rooms=self.lasting,
