@@ -65,6 +65,7 @@ INSIDE: Final = {
             "housekeeping",
             "results",
             "recording",
+            "visits",
             "logbook",
             "estimations",
             "chat",

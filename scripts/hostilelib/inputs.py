@@ -279,6 +279,9 @@ INPUTS: Final[tuple[Input, ...]] = (
       for field in ("capacity", "name", "deck", "grace_seconds")),
     *(_field("POST", "/v1/tokens", {"name": "x", "scopes": ["posts:read"]}, field)
       for field in ("name", "scopes", "expires_in_days")),
+    _field("PATCH", "/v1/sessions/1", {}, "name"),
+    *(_target(f"{method} /v1/sessions/…", method, "/v1/sessions/")
+      for method in ("PATCH", "DELETE")),
     _within("a scope", "POST", "/v1/tokens", '{"name":"x","scopes":["posts:read",', "]}"),
     _within("a card", "POST", "/v1/rooms", '{"capacity":2,"deck":["1",', "]}"),
     *(_body("POST", path)

@@ -1,14 +1,14 @@
 """Who asks, from where and how often: what stands before the handlers of accounts."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import attrs
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_403_FORBIDDEN
+from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_401_UNAUTHORIZED, HTTP_403_FORBIDDEN
 from litestar.types import Scope as AsgiScope
 
 from server.auth.accounts import Accounts, Identity
@@ -16,7 +16,7 @@ from server.auth.attempts import Attempts
 from server.auth.origin import OTHER_SITE, same_origin
 from server.auth.proxies import Proxies, Secure
 from server.auth.scopes import Scope
-from server.auth.tokens import COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
+from server.auth.tokens import CHALLENGE, COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
 from server.http.errors import RequestFailed, out_of_scope, too_many, unauthorized
 from server.http.parameters import unknown_parameter
 from server.store.records import User
@@ -68,21 +68,40 @@ class Access:
             RequestFailed: 401, or 403 if the token does not reach so far.
             StoreUnavailable: if nobody can be known now.
         """
-        cookie = connection.cookies.get(COOKIE)
-        text = bearer(connection.headers.get("authorization", "")) or cookie
+        text = _shown(connection) or connection.cookies.get(COOKIE)
         if not text:
             raise unauthorized(LOG_IN_FIRST)
+        await self._identify(connection, handler, text)
+
+    async def recognise(self, connection: Connection, handler: BaseRouteHandler) -> None:
+        """Let everybody through; know those who show a token, as :meth:`authenticate` does.
+
+        A token in ``Authorization`` must be valid. A cookie that is not any more is as good as
+        none: nobody can take it out of a browser but a login.
+
+        Raises:
+            RequestFailed: 401, or 403 if the token does not reach so far.
+            StoreUnavailable: if nobody can be known now.
+        """
+        text, cookie = _shown(connection), connection.cookies.get(COOKIE)
+        if text:
+            await self._identify(connection, handler, text)
+        elif cookie:
+            with suppress(_Unknown):
+                await self._identify(connection, handler, cookie)
+
+    async def _identify(self, connection: Connection, handler: BaseRouteHandler, text: str) -> None:
         try:
             identity = await self._accounts.identify(text)
         except NotAuthenticated:
-            raise unauthorized(LOG_IN_AGAIN) from None
+            raise _Unknown from None
         try:
             identity.check(handler.opt.get(_SCOPE))
         except MissingScope as missing:
             raise out_of_scope(missing) from None
         connection.scope["user"] = identity.user
         connection.scope["auth"] = identity
-        if identity.renewed and text == cookie:
+        if identity.renewed and text == connection.cookies.get(COOKIE):
             # Or the browser would forget it when it would have expired at first.
             connection.scope["state"][_RENEWED] = self.cookie(connection, text)
 
@@ -164,6 +183,17 @@ class Access:
         if self._rules.secure_cookies != "auto":
             return self._rules.secure_cookies == "on"
         return self._rules.proxies.secure(_peer(connection), connection.scope["headers"])
+
+
+class _Unknown(RequestFailed):
+    """A token that is worth nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTP_401_UNAUTHORIZED, LOG_IN_AGAIN, headers=CHALLENGE)
+
+
+def _shown(connection: Connection) -> str | None:
+    return bearer(connection.headers.get("authorization", ""))
 
 
 def reached_by(scope: Scope) -> dict[str, Any]:

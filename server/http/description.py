@@ -32,6 +32,7 @@ TAGS: Final = {
     "websocket": "WebSocket endpoints (RFC 6455), opened by `GET` with an upgrade.",
     "rooms": "Estimation rooms: opening and ending them, and their results.",
     "accounts": "Registering, logging in and out, and your own account.",
+    "sessions": "The estimation rooms of your account.",
     "tokens": "Tokens for bots, which reach no further than their scopes.",
     "users": "Other users, and who follows whom.",
     "posts": "Posts and the timeline.",

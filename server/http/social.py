@@ -56,9 +56,8 @@ class Social:
     """Further handlers that need a token; see :data:`~server.http.access.Asking`."""
 
 
-def social_handlers(social: Social) -> list[HTTPRouteHandler | Router]:
+def social_handlers(social: Social, access: Access) -> list[HTTPRouteHandler | Router]:
     """Make the routes; all except registering and logging in need a token."""
-    access = Access(social.accounts, social.rules)
 
     # Litestar deep-copies guards, which a bound method of ``access`` would not survive.
     async def authenticate(connection: Connection, handler: BaseRouteHandler) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -267,7 +269,7 @@ room_log: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# Accounts that were in a room.
+# Accounts that were in a room, or have opened it.
 room_people: Final = Table(
     "room_people",
     metadata,
@@ -280,6 +282,10 @@ room_people: Final = Table(
     ),
     _user("user_id", primary_key=True),
     Column("joined_at", Double, nullable=False),
+    # It has opened the room, and may delete what is kept of it.
+    Column("owner", Boolean, nullable=False, server_default=false()),
+    # What it calls the room; an owner's is everybody's who has none.
+    Column("title", Text),
     Index("ix_room_people_user_id", "user_id", "session_id"),
 )
 

@@ -133,7 +133,7 @@ class Limits:
     chat_bytes_burst: int = CHAT_BYTES_BURST
     """The same at once, by a member that was quiet."""
 
-    results_days: float = 365.0
+    results_days: float = 180.0
     """How long results are kept after the end of their room; 0 for ever."""
 
     results_bytes: int = 16 * MIB
@@ -190,3 +190,13 @@ class Limits:
 
     drain_seconds: float = 30.0
     """Seconds from there to the end of the process; for the last writes, never less than 1."""
+
+    @property
+    def results_seconds(self) -> float | None:
+        """How long results are kept after the end of their room; ``None`` for ever."""
+        return self.results_days * DAY if self.results_days else None
+
+    def results_end(self, closed_at: float | None) -> float | None:
+        """Say until when a room's results are kept; ``None`` while it lives, or for ever."""
+        seconds = self.results_seconds
+        return None if closed_at is None or seconds is None else closed_at + seconds

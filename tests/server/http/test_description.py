@@ -53,7 +53,7 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
         *("/ws", "/ws/joinRoom/{roomId}", "/rooms/{room_id}/results"),
         *("/ws/createRoom", "/ws/getRooms", "/ws/getClients/{room_id}"),
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
-        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions"),
+        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions", "/v1/sessions/{session_id}"),
         *("/v1/tokens", "/v1/tokens/{token_id}"),
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
@@ -14,7 +15,8 @@ from server.auth.seats import SeatKeys
 from server.auth.sources import Source
 from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
-from server.http.routes.rooms import RoomsOverHttp, session_handler
+from server.http.routes.rooms import RoomsOverHttp
+from server.http.routes.sessions import session_handlers
 from server.http.routes.tokens import token_handlers
 from server.http.serve import HttpServer
 from server.http.social import Social
@@ -22,6 +24,7 @@ from server.rooms.hub import Hub
 from server.rooms.journal import Logbook
 from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
+from server.store import estimations
 from server.store.database import Database
 from server.store.results import DatabaseResults
 from server.support.counters import Counters
@@ -68,12 +71,13 @@ class WholeWorld(ChatWorld):
                 rules=UNLIMITED,
                 more=[
                     *chat_handlers(database, self.rooms),
-                    session_handler(self.lasting),
+                    *session_handlers(database, limits),
                     *token_handlers(bots),
                 ],
             ),
             rooms=RoomsOverHttp(
                 rooms=self.lasting,
+                stored=lambda room_id: database.run(partial(estimations.find, room_id=room_id)),
                 allowances=Allowances(limits, is_live=self._is_live),
                 keys=self.keys,
                 source=lambda _: self.source,
