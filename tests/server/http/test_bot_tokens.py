@@ -1,13 +1,15 @@
 """Tokens for bots over HTTP: made, listed and revoked, and how far each of them reaches."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from server.auth.scopes import Scope
 from server.auth.tokens import Revoked, digest_of
 from server.http.routes.tokens import LONGEST_DAYS
+from server.store import access_tokens, bot_tokens, users
 from server.store.database import Database
 from server.support.limits import DAY
 from tests.server.http.test_tokens_needed import BY_OWNER_KEY, BY_UPGRADE, OPEN, operations, target
@@ -161,6 +163,31 @@ async def test_a_new_password_ends_the_tokens_for_bots_too(world: WholeWorld) ->
 
     assert (await world.ask("GET", "/timeline", token=secret)).status == 401
     assert await listed(world, ada) == []
+
+
+@pytest.mark.parametrize("ended", ["login", "account"])
+async def test_whose_login_ends_meanwhile_gets_no_token(
+    ended: str, world: WholeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await world.register("ada")
+    run = world.database.run
+
+    def end(conn: sa.Connection) -> bool:
+        if ended == "account":
+            return users.delete(conn, ada.id)
+        return access_tokens.revoke(conn, digest_of(ada.token))
+
+    async def slow(work: Callable[[sa.Connection], Any], *, write: bool = False) -> Any:
+        if write:
+            assert await run(end, write=True)
+        return await run(work, write=write)
+
+    monkeypatch.setattr(world.database, "run", slow)
+    answer = await make(world, ada)
+
+    assert (answer.status, answer.json) == (401, {"error": "the login has ended"})
+    kept = await run(lambda conn: bot_tokens.of_user(conn, ada.id, START))
+    assert kept == []
 
 
 @ON_SQLITE
