@@ -90,6 +90,8 @@ class ErrorCode(StrEnum):
     """The member has opened another connection."""
     WRONG_KEY = "wrong_key"
     """The key or token is not one of this room."""
+    MISSING_SCOPE = "missing_scope"
+    """A token for bots does not reach so far; the sentence names the scope."""
     RESTING = "resting"
     """The server has just come back, and everybody may ask again before the page is turned."""
     ROOM_ENDED = "room_ended"

@@ -20,6 +20,7 @@ from server.admission.parley_chats import ParleyChatAdmission
 from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
+from server.auth.bots import BotTokens
 from server.auth.passwords import Passwords
 from server.auth.proxies import Proxies
 from server.auth.seats import SeatKeys
@@ -33,7 +34,9 @@ from server.http.access import AccessRules
 from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
-from server.http.routes.rooms import RoomsOverHttp, session_handler
+from server.http.routes.rooms import RoomsOverHttp
+from server.http.routes.sessions import session_handlers
+from server.http.routes.tokens import token_handlers
 from server.http.serve import HttpServer
 from server.http.slices import LongAnswers
 from server.http.social import Social
@@ -45,7 +48,7 @@ from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
 from server.settings.config import Settings
 from server.store.database import Database
-from server.store.estimations import forget_old
+from server.store.estimations import find, forget_old
 from server.store.housekeeping import prepare, tidy
 from server.store.lease import Lease
 from server.store.results import DatabaseResults
@@ -181,12 +184,13 @@ class _Services:
         )
         life = TokenLifetime(settings.token_days * DAY)
         self.accounts = Accounts(self.database, Passwords(), life=life)
+        self.bots = BotTokens(
+            self.database, self.accounts.revocations, most=limits.tokens_per_account
+        )
         self.book = Logbook(self.writer, counters=self.counters)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
-        self._retention = (
-            [partial(forget_old, seconds=limits.results_days * DAY)] if limits.results_days else []
-        )
+        self._retention = [partial(forget_old, seconds=limits.results_seconds)]
         self._started = trio.current_time()
 
     def tasks(self) -> list[Callable[[], Awaitable[None]]]:
@@ -301,12 +305,14 @@ class _Frontend:
                     *chat_handlers(
                         database, self.chat, answers=answers, most_rooms=limits.rooms_per_account
                     ),
-                    session_handler(self.lasting),
+                    *session_handlers(database, limits),
+                    *token_handlers(ground.bots),
                 ],
             ),
             answers=answers,
             rooms=RoomsOverHttp(
                 rooms=self.lasting,
+                stored=lambda room_id: database.run(partial(find, room_id=room_id)),
                 allowances=allowances,
                 keys=self.keys,
                 source=lambda request: self.sources.of_request(

@@ -57,21 +57,22 @@ INSIDE: Final = {
     ],
     "terminal": ["client", "lines", "dialogue", "arguments"],
     "auth": [
-        *("accounts", "passwords", "tokens", "seats", "attempts", "emails", "origin", "sources"),
-        "proxies",
-        "throttle",
+        *("bots", "accounts", "scopes", "passwords", "tokens", "seats", "attempts", "emails"),
+        *("origin", "sources", "proxies", "throttle"),
     ],
     "store": [
         *(
             "housekeeping",
             "results",
             "recording",
+            "visits",
             "logbook",
             "estimations",
             "chat",
             "posts",
             "follows",
             "access_tokens",
+            "bot_tokens",
         ),
         *(
             "resume_secret",

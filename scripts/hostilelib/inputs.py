@@ -277,15 +277,22 @@ INPUTS: Final[tuple[Input, ...]] = (
       for field in ("id", "name")),
     *(_field("POST", "/v1/rooms", {"capacity": 2}, field)
       for field in ("capacity", "name", "deck", "grace_seconds")),
+    *(_field("POST", "/v1/tokens", {"name": "x", "scopes": ["posts:read"]}, field)
+      for field in ("name", "scopes", "expires_in_days")),
+    _field("PATCH", "/v1/sessions/1", {}, "name"),
+    *(_target(f"{method} /v1/sessions/…", method, "/v1/sessions/")
+      for method in ("PATCH", "DELETE")),
+    _within("a scope", "POST", "/v1/tokens", '{"name":"x","scopes":["posts:read",', "]}"),
     _within("a card", "POST", "/v1/rooms", '{"capacity":2,"deck":["1",', "]}"),
     *(_body("POST", path)
-      for path in ("/register", "/login", "/posts", "/ws/createRoom", "/v1/rooms")),
+      for path in ("/register", "/login", "/posts", "/ws/createRoom", "/v1/rooms", "/v1/tokens")),
     _body("PATCH", "/users/me"),
     _target("GET /…", "GET", "/"),
     _target("GET /users/…", "GET", "/users/"),
     _target("GET /rooms/…/results", "GET", "/rooms/", "/results"),
     _target("GET /rooms/…/messages", "GET", "/rooms/", "/messages"),
     *(_target(f"{method} /v1/rooms/…", method, "/v1/rooms/") for method in ("GET", "DELETE")),
+    _target("DELETE /v1/tokens/…", "DELETE", "/v1/tokens/"),
     *(_target(f"GET /v1/sessions?{name}=", "GET", f"/v1/sessions?{name}=")
       for name in ("limit", "before")),
     _target("GET /ws/getClients/…", "GET", "/ws/getClients/"),

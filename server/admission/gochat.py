@@ -16,6 +16,7 @@ from server.admission.members import Members
 from server.admission.routes import CHAT_PATH, Upgrade, WebSocketRoute
 from server.admission.session import Session
 from server.auth.accounts import Accounts, Identity
+from server.auth.scopes import Scope
 from server.auth.tokens import (
     CHALLENGE,
     COOKIE,
@@ -23,11 +24,12 @@ from server.auth.tokens import (
     LOG_IN_FIRST,
     Revoked,
     bearer,
+    scope_challenge,
 )
 from server.edge.closing import Cause
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.room import Room
-from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
+from server.support.errors import HttpRejection, MissingScope, NotAuthenticated, StoreUnavailable
 
 HOW_TO_CONNECT: Final = (
     f"{CHAT_PATH.replace('{roomId}', 'ROOM')}, "
@@ -83,9 +85,10 @@ class ChatAdmission:
         """Bring a connection into the room that the path names.
 
         Raises:
-            HttpRejection: 401 without a valid token, 404 if there is no such room, 429 if the
-                address or the account has too many seats or has guessed at too many rooms, 503 if
-                the room or the token cannot be looked up now.
+            HttpRejection: 401 without a valid token, 403 if it is one for bots that does not reach
+                so far, 404 if there is no such room, 429 if the address or the account has too
+                many seats or has guessed at too many rooms, 503 if the room or the token cannot be
+                looked up now.
         """
         abandoned = True
         try:
@@ -123,7 +126,11 @@ class ChatAdmission:
                 identity = await self._accounts.identify(text)
             if any(each.covers(identity.user.id, identity.digest) for each in revoked):
                 raise NotAuthenticated
+            identity.check(Scope.CHAT_READ, Scope.CHAT_WRITE)
             return identity
+        except MissingScope as missing:
+            headers = scope_challenge(missing.scope)
+            raise HttpRejection(HTTPStatus.FORBIDDEN, str(missing), headers) from None
         except NotAuthenticated:
             raise _unauthorized(LOG_IN_AGAIN) from None
         except StoreUnavailable:

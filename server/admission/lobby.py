@@ -24,13 +24,14 @@ from server.admission.link import CAUSES, TOLD_V1, ParleyLink
 from server.admission.members import Members
 from server.admission.routes import Upgrade
 from server.auth.accounts import Accounts, Identity, Login
+from server.auth.scopes import Scope
 from server.auth.tokens import LOG_IN_AGAIN, Revoked
 from server.edge.closing import Cause
 from server.edge.first_message import read_first_message
 from server.edge.websocket import WebSocket
 from server.rooms.room import Lasting, Room
 from server.support.counters import Counters
-from server.support.errors import HttpRejection, NotAuthenticated, StoreUnavailable
+from server.support.errors import HttpRejection, MissingScope, NotAuthenticated, StoreUnavailable
 from server.support.limits import Limits
 from server.support.rationed import RationedLog
 
@@ -40,6 +41,7 @@ _ENDINGS: Final[Mapping[ErrorCode, Ending]] = {
     ErrorCode.NO_SUCH_ROOM: Ending.NO_SUCH_ROOM,
     ErrorCode.ROOM_ENDED: Ending.ROOM_ENDED,
     ErrorCode.WRONG_KEY: Ending.WRONG_KEY,
+    ErrorCode.MISSING_SCOPE: Ending.WRONG_KEY,
     ErrorCode.SHUTTING_DOWN: Ending.GOING_AWAY,
     ErrorCode.TOO_MANY: Ending.BUSY,
     ErrorCode.TOO_MANY_ROOMS: Ending.BUSY,
@@ -168,17 +170,21 @@ class Lobby:
         seconds = self._limits.announce_seconds
         raise Refused(ErrorCode.MALFORMED, f"no hello within {seconds:g} seconds", "type")
 
-    async def identify(self, token: str) -> Identity:
+    async def identify(self, token: str, *needed: Scope) -> Identity:
         """Say whose token this is.
 
         Raises:
-            Refused: if it is nobody's, or not any more.
+            Refused: if it is nobody's, or not any more; or one for bots without the scopes needed.
             StoreUnavailable: if nobody can be known now.
         """
         try:
-            return await self._accounts.identify(token)
+            identity = await self._accounts.identify(token)
+            identity.check(*needed)
+            return identity
         except NotAuthenticated:
             raise Refused(ErrorCode.WRONG_KEY, LOG_IN_AGAIN, "token") from None
+        except MissingScope as missing:
+            raise Refused(ErrorCode.MISSING_SCOPE, str(missing), "token") from None
 
     def revocations(self) -> AbstractContextManager[list[Revoked]]:
         """Collect what is revoked meanwhile: a look-up may not see that any more."""

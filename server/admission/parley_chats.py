@@ -18,6 +18,7 @@ from server.admission.lobby import Lobby
 from server.admission.parley_v1 import read_epoch
 from server.admission.routes import TALK_PATH, Upgrade, WebSocketRoute
 from server.auth.accounts import Identity, Login
+from server.auth.scopes import Scope
 from server.auth.seats import MEMBER_BYTES, SeatKeys
 from server.auth.tokens import Revoked
 from server.rooms.chat_directory import ChatRooms
@@ -102,7 +103,7 @@ class ParleyChatAdmission:
         source = upgrade.peer.source
         self._allowances.check_guesses(source)
         with self._lobby.revocations() as revoked:
-            identity = await self._lobby.identify(hello.token)
+            identity = await self._lobby.identify(hello.token, Scope.CHAT_READ, Scope.CHAT_WRITE)
             await self._let_in(upgrade, hello, leftover, identity, revoked)
         self._lobby.keep(upgrade)
 

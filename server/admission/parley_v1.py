@@ -13,6 +13,7 @@ from server.admission.estimatex import Rooms
 from server.admission.lobby import Lobby
 from server.admission.routes import ROOM_PATH, Upgrade, WebSocketRoute
 from server.auth.accounts import Identity, Login
+from server.auth.scopes import Scope
 from server.auth.seats import MEMBER_BYTES, SeatKeys
 from server.rooms.room import Lasting, Room
 
@@ -66,7 +67,7 @@ class ParleyAdmission:
         room_id = RoomId(upgrade.parameters["room_id"])
         with self._lobby.revocations() as revoked:
             if hello.token is not None:
-                identity = await self._lobby.identify(hello.token)
+                identity = await self._lobby.identify(hello.token, Scope.ROOMS_JOIN)
                 login = Login.of(identity)
             room = await self._rooms.wake(room_id)
             if room is not None and hello.resume is not None:

@@ -2,25 +2,28 @@
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 from sqlalchemy import Connection
 
 from server.auth.emails import email_key
 from server.auth.passwords import Passwords
+from server.auth.scopes import Scope, known_scopes
 from server.auth.tokens import (
     Revocations,
     Revoked,
     Token,
     TokenLifetime,
     digest_of,
+    is_for_bots,
     looks_like_token,
     make_token,
 )
-from server.store import access_tokens, users
+from server.store import access_tokens, bot_tokens, users
 from server.store.database import Database
 from server.store.records import User
-from server.support.errors import Missing, NotAuthenticated, WrongPassword
+from server.support.errors import Missing, MissingScope, NotAuthenticated, WrongPassword
 
 
 @attrs.frozen
@@ -32,6 +35,18 @@ class Identity:
     """The digest of the token."""
     renewed: bool = False
     """Whether this very use has made the token live longer."""
+    scopes: frozenset[Scope] | None = None
+    """How far a token for bots reaches; ``None``: this is a login, which reaches everywhere."""
+
+    def check(self, *needed: Scope | None) -> None:
+        """Make sure that the token reaches so far; ``None``: as far as a login alone does.
+
+        Raises:
+            MissingScope: naming the first scope that is missing.
+        """
+        for each in needed:
+            if self.scopes is not None and each not in self.scopes:
+                raise MissingScope(each)
 
 
 @attrs.frozen
@@ -45,6 +60,10 @@ class Login:
     def of(cls, identity: Identity) -> "Login":
         """Remember who somebody was."""
         return cls(identity.user.id, identity.digest)
+
+
+_USE_SECONDS: Final = 3600.0
+"""How exactly it is kept when a token for bots was last used: each time is a write."""
 
 
 class Accounts:
@@ -144,6 +163,8 @@ class Accounts:
         if not looks_like_token(text):
             raise NotAuthenticated
         digest, now = digest_of(text), self._clock()
+        if is_for_bots(text):
+            return await self._identify_bot(digest, now)
         found = await self._database.run(lambda conn: access_tokens.find(conn, digest, now))
         if found is None:
             raise NotAuthenticated
@@ -156,6 +177,18 @@ class Accounts:
             )
         return Identity(user, digest, renewed=later is not None)
 
+    async def _identify_bot(self, digest: bytes, now: float) -> Identity:
+        found = await self._database.run(lambda conn: bot_tokens.find(conn, digest, now))
+        if found is None:
+            raise NotAuthenticated
+        user, token = found
+        hour = now - now % _USE_SECONDS
+        if token.used_at != hour:
+            await self._database.run(
+                lambda conn: bot_tokens.note_use(conn, digest, hour), write=True
+            )
+        return Identity(user, digest, scopes=known_scopes(token.scopes))
+
     async def is_signed_in(self, login: Login) -> bool:
         """Tell whether a token is still valid that was shown some time ago.
 
@@ -163,8 +196,14 @@ class Accounts:
             StoreUnavailable: if the database is gone.
         """
         now = self._clock()
-        found = await self._database.run(lambda conn: access_tokens.find(conn, login.digest, now))
-        return found is not None and found[0].id == login.user_id
+
+        def work(conn: Connection) -> bool:
+            found = access_tokens.find(conn, login.digest, now) or bot_tokens.find(
+                conn, login.digest, now
+            )
+            return found is not None and found[0].id == login.user_id
+
+        return await self._database.run(work)
 
     async def logout(self, identity: Identity) -> None:
         """End the token; the others of the account stay.
@@ -196,7 +235,8 @@ class Accounts:
     ) -> User:
         """Change the name, the password, or both at once; what is ``None`` stays.
 
-        With the password all tokens of the account end but the one shown.
+        With the password all tokens of the account end but the one shown, those for bots included:
+        whoever knew the old one may have made some.
 
         Raises:
             WrongPassword: if there is a new password and the old one is not right.
@@ -221,6 +261,7 @@ class Accounts:
                     raise WrongPassword
                 users.set_password(conn, user_id, new)
                 access_tokens.revoke_others(conn, user_id, identity.digest)
+                bot_tokens.revoke_all(conn, user_id)
             if username is not None:
                 changed = users.rename(conn, user_id, username)
             else:

@@ -21,10 +21,21 @@ LOG_IN_AGAIN: Final = "log in again: the token is not valid, or no longer"
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 """The header of such a refusal (RFC 6750 section 3)."""
 
+
+def scope_challenge(scope: str | None) -> dict[str, str]:
+    """Make the header of the refusal of a token for bots that lacks a scope."""
+    lacking = "" if scope is None else f', scope="{scope}"'
+    return {"WWW-Authenticate": f'Bearer error="insufficient_scope"{lacking}'}
+
+
 TOKEN_BYTES: Final = 32
 """256 bits: nobody guesses one, so a plain digest of it is enough, without salt or stretching."""
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+BOT_PREFIX: Final = "parley_"
+"""Begins the tokens for bots, so that programs which look for lost secrets know them."""
+
+_TOKEN: Final = re.compile(rf"(?:{BOT_PREFIX})?[A-Za-z0-9_-]{{43}}")
+_BOT_LENGTH: Final = len(BOT_PREFIX) + 43
 
 LIFETIME: Final = 30 * DAY
 RENEWED_BEFORE: Final = 0.5
@@ -45,6 +56,17 @@ def make_token() -> Token:
     """Make a token from the system's secure random source."""
     text = secrets.token_urlsafe(TOKEN_BYTES)
     return Token(text, digest_of(text))
+
+
+def make_bot_token() -> Token:
+    """Make a token for a bot, as random as any."""
+    text = BOT_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+    return Token(text, digest_of(text))
+
+
+def is_for_bots(text: str) -> bool:
+    """Tell which kind a text is that looks like a token."""
+    return len(text) == _BOT_LENGTH
 
 
 def looks_like_token(text: str) -> bool:

@@ -1,25 +1,27 @@
 """Who asks, from where and how often: what stands before the handlers of accounts."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import attrs
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_403_FORBIDDEN
-from litestar.types import Scope
+from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_401_UNAUTHORIZED, HTTP_403_FORBIDDEN
+from litestar.types import Scope as AsgiScope
 
 from server.auth.accounts import Accounts, Identity
 from server.auth.attempts import Attempts
 from server.auth.origin import OTHER_SITE, same_origin
 from server.auth.proxies import Proxies, Secure
-from server.auth.tokens import COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
-from server.http.errors import RequestFailed, too_many, unauthorized
+from server.auth.scopes import Scope
+from server.auth.tokens import CHALLENGE, COOKIE, LOG_IN_AGAIN, LOG_IN_FIRST, Token, bearer
+from server.http.errors import RequestFailed, out_of_scope, too_many, unauthorized
 from server.http.parameters import unknown_parameter
 from server.store.records import User
 from server.support.errors import (
+    MissingScope,
     NotAuthenticated,
     StoreUnavailable,
     TooManyAttempts,
@@ -28,6 +30,7 @@ from server.support.errors import (
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _RENEWED: Final = "parley_renewed_cookie"
+_SCOPE: Final = "scope"
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Asking = Request[User, Identity, Any]
@@ -56,24 +59,49 @@ class Access:
         self._rules = rules
         self._attempts = Attempts(rules.login_limit, rules.register_limit)
 
-    async def authenticate(self, connection: Connection) -> None:
+    async def authenticate(self, connection: Connection, handler: BaseRouteHandler) -> None:
         """Let those through who show a valid token, in ``Authorization`` or in the cookie.
 
+        A token for bots must have the scope by which the handler is :func:`reached_by` bots.
+
         Raises:
-            RequestFailed: 401.
+            RequestFailed: 401, or 403 if the token does not reach so far.
             StoreUnavailable: if nobody can be known now.
         """
-        cookie = connection.cookies.get(COOKIE)
-        text = bearer(connection.headers.get("authorization", "")) or cookie
+        text = _shown(connection) or connection.cookies.get(COOKIE)
         if not text:
             raise unauthorized(LOG_IN_FIRST)
+        await self._identify(connection, handler, text)
+
+    async def recognise(self, connection: Connection, handler: BaseRouteHandler) -> None:
+        """Let everybody through; know those who show a token, as :meth:`authenticate` does.
+
+        A token in ``Authorization`` must be valid. A cookie that is not any more is as good as
+        none: nobody can take it out of a browser but a login.
+
+        Raises:
+            RequestFailed: 401, or 403 if the token does not reach so far.
+            StoreUnavailable: if nobody can be known now.
+        """
+        text, cookie = _shown(connection), connection.cookies.get(COOKIE)
+        if text:
+            await self._identify(connection, handler, text)
+        elif cookie:
+            with suppress(_Unknown):
+                await self._identify(connection, handler, cookie)
+
+    async def _identify(self, connection: Connection, handler: BaseRouteHandler, text: str) -> None:
         try:
             identity = await self._accounts.identify(text)
         except NotAuthenticated:
-            raise unauthorized(LOG_IN_AGAIN) from None
+            raise _Unknown from None
+        try:
+            identity.check(handler.opt.get(_SCOPE))
+        except MissingScope as missing:
+            raise out_of_scope(missing) from None
         connection.scope["user"] = identity.user
         connection.scope["auth"] = identity
-        if identity.renewed and text == cookie:
+        if identity.renewed and text == connection.cookies.get(COOKIE):
             # Or the browser would forget it when it would have expired at first.
             connection.scope["state"][_RENEWED] = self.cookie(connection, text)
 
@@ -157,6 +185,25 @@ class Access:
         return self._rules.proxies.secure(_peer(connection), connection.scope["headers"])
 
 
+class _Unknown(RequestFailed):
+    """A token that is worth nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTP_401_UNAUTHORIZED, LOG_IN_AGAIN, headers=CHALLENGE)
+
+
+def _shown(connection: Connection) -> str | None:
+    return bearer(connection.headers.get("authorization", ""))
+
+
+def reached_by(scope: Scope) -> dict[str, Any]:
+    """Make the part of a handler by which tokens for bots with this scope reach it.
+
+    Without it, none does.
+    """
+    return {"opt": {_SCOPE: scope}, "security": [{"botToken": [scope]}]}
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Answer 429 for what is tried too often."""
@@ -171,7 +218,7 @@ def set_cookie(access: Access, request: Connection, token: Token) -> dict[str, s
     return {"Set-Cookie": access.cookie(request, token.text), "Cache-Control": "no-store"}
 
 
-def renewed_cookie(scope: Scope) -> str | None:
+def renewed_cookie(scope: AsgiScope) -> str | None:
     """Find the cookie that any answer to this request must set."""
     found: str | None = scope.get("state", {}).get(_RENEWED)
     return found

@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 
 from server.admission.routes import WebSocketRoute
 from server.http.access import (
+    Access,
     refuse_other_origins,
     refuse_unknown_parameters,
     renewed_cookie,
@@ -64,13 +65,14 @@ def make_application(
         health_handler(health),
         *probe_handlers(health),
         metrics_handler(counters, version),
-        results_handler(store, answers, lookup_limit=limits.lookup_limit),
+        results_handler(store, answers, limits),
         *(upgrade_handler(each) for each in websockets if not each.shared),
     ]
+    access = None if social is None else Access(social.accounts, social.rules)
     if rooms is not None:
-        handlers += room_handlers(rooms)
-    if social is not None:
-        handlers += social_handlers(social)
+        handlers += room_handlers(rooms, access)
+    if social is not None and access is not None:
+        handlers += social_handlers(social, access)
     return Litestar(
         handlers,
         guards=[refuse_other_origins, refuse_unknown_parameters],

@@ -24,7 +24,7 @@ the path does not support its method. `HEAD` and `OPTIONS` are answered wherever
 Answers are not to be cached (`Cache-Control: no-store`), except for the files of this page.
 
 Lists are paged: `limit` is the size of a page, and the header `Link` leads to the next one. Only
-those of all chat rooms and of the people in one come whole.
+those of all chat rooms, of the people in one, and of your tokens for bots come whole.
 """
 
 TAGS: Final = {
@@ -32,6 +32,8 @@ TAGS: Final = {
     "websocket": "WebSocket endpoints (RFC 6455), opened by `GET` with an upgrade.",
     "rooms": "Estimation rooms: opening and ending them, and their results.",
     "accounts": "Registering, logging in and out, and your own account.",
+    "sessions": "The estimation rooms of your account.",
+    "tokens": "Tokens for bots, which reach no further than their scopes.",
     "users": "Other users, and who follows whom.",
     "posts": "Posts and the timeline.",
     "chat": "Chat rooms. They last until their creator deletes them.",
@@ -73,6 +75,7 @@ HEADERS: Final = {
 
 _OF_STATUS: Final = {
     "401": ["WWW-Authenticate"],
+    "403": ["WWW-Authenticate"],
     "405": ["Allow"],
     "426": ["Upgrade", "Connection"],
     "429": ["Retry-After"],

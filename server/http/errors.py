@@ -27,9 +27,9 @@ from litestar.status_codes import (
 
 from protocol.errors import ParleyError
 from server.auth.passwords import RETRY_SECONDS
-from server.auth.tokens import CHALLENGE
+from server.auth.tokens import CHALLENGE, scope_challenge
 from server.http.parameters import expectation
-from server.support.errors import StoreUnavailable, TooManyPasswords
+from server.support.errors import MissingScope, StoreUnavailable, TooManyPasswords
 from server.support.rationed import RationedLog
 
 DATABASE_RETRY_SECONDS: Final = 5
@@ -41,7 +41,8 @@ _MISSING: Final = re.compile(r"Missing required \w+ parameter '([^']+)'")
 MEANINGS: Final = {
     HTTP_400_BAD_REQUEST: "The body is not JSON, or a parameter is wrong or unknown",
     HTTP_401_UNAUTHORIZED: "The token is missing or invalid",
-    HTTP_403_FORBIDDEN: "A page of another site asks, or what is to change is not yours",
+    HTTP_403_FORBIDDEN: "A page of another site asks, what is to change is not yours, or a "
+    "token for bots lacks the scope",
     HTTP_404_NOT_FOUND: "There is no such thing",
     HTTP_408_REQUEST_TIMEOUT: "The body did not come in time",
     HTTP_409_CONFLICT: "Somebody else has it already, or you have as many as you may have",
@@ -92,6 +93,11 @@ def unauthorized(message: str) -> RequestFailed:
     return RequestFailed(HTTP_401_UNAUTHORIZED, message, headers=CHALLENGE)
 
 
+def out_of_scope(missing: MissingScope) -> RequestFailed:
+    """Make the refusal of a token for bots that does not reach so far (RFC 6750 section 3.1)."""
+    return RequestFailed(HTTP_403_FORBIDDEN, str(missing), headers=scope_challenge(missing.scope))
+
+
 def not_here(what: str) -> NotHere:
     """Make the refusal of what does not exist, or not any more."""
     return NotHere(f"there is no such {what}")
@@ -118,6 +124,8 @@ def responses(
         body: whether to add those of requests with a body.
     """
     every = {*statuses, HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE}
+    if HTTP_401_UNAUTHORIZED in every:
+        every.add(HTTP_403_FORBIDDEN)  # a token may be valid and not reach so far
     if changing:
         every |= {
             HTTP_403_FORBIDDEN,

@@ -1,6 +1,6 @@
 """What is told of a room's results, as plain records for JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Self
 
@@ -79,6 +79,13 @@ class RoomReport:
     closed_at: Annotated[
         datetime | None, Parameter(description="UTC, RFC 3339; null while the room lives")
     ]
+    expires_at: Annotated[
+        datetime | None,
+        Parameter(
+            description="Until when this is kept: UTC, RFC 3339; null while the room lives, or if "
+            "it is for ever"
+        ),
+    ]
     tickets: Annotated[
         list[TicketReport],
         Parameter(description="Rounds in order; a ticket estimated twice is there twice"),
@@ -100,12 +107,18 @@ class JsonForm:
 
     content_type: Final = "application/json"
 
+    def __init__(self, ends: Callable[[float | None], float | None]) -> None:
+        """Tell of results that are kept until ``ends(closed_at)``."""
+        self._ends = ends
+
     def head(self, room: RoomResults) -> bytes:
         """Write what comes before the rounds."""
+        ends = self._ends(room.closed_at)
         head = {
             "room_id": room.room_id,
             "opened_at": time_of(room.opened_at),
             "closed_at": None if room.closed_at is None else time_of(room.closed_at),
+            "expires_at": None if ends is None else time_of(ends),
         }
         return encode_json(head)[:-1] + b',"tickets":['
 

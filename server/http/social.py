@@ -9,6 +9,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import Components, SecurityScheme
 
 from server.auth.accounts import Accounts
+from server.auth.scopes import PURPOSES, Scope
 from server.auth.tokens import COOKIE
 from server.http.access import Access, AccessRules, Connection
 from server.http.routes.accounts import entry_handlers, own_handlers
@@ -28,6 +29,12 @@ SECURITY: Final = Components(
             type="http",
             scheme="bearer",
             description="The same token in the header `Authorization: Bearer`",
+        ),
+        "botToken": SecurityScheme(
+            type="http",
+            scheme="bearer",
+            description="A token for bots, in `Authorization: Bearer`. Beside it stands the scope "
+            "that it must have:\n\n" + "\n".join(f"- `{each}`: {PURPOSES[each]}" for each in Scope),
         ),
         "ownerKey": SecurityScheme(
             type="http",
@@ -49,14 +56,13 @@ class Social:
     """Further handlers that need a token; see :data:`~server.http.access.Asking`."""
 
 
-def social_handlers(social: Social) -> list[HTTPRouteHandler | Router]:
+def social_handlers(social: Social, access: Access) -> list[HTTPRouteHandler | Router]:
     """Make the routes; all except registering and logging in need a token."""
-    access = Access(social.accounts, social.rules)
 
     # Litestar deep-copies guards, which a bound method of ``access`` would not survive.
-    async def authenticate(connection: Connection, _: BaseRouteHandler) -> None:
+    async def authenticate(connection: Connection, handler: BaseRouteHandler) -> None:
         if connection.scope.get("method") != "OPTIONS":  # answered by Litestar itself
-            await access.authenticate(connection)
+            await access.authenticate(connection, handler)
 
     behind = Router(
         "/",

@@ -6,6 +6,7 @@ import attrs
 
 from protocol.limits import NAME_LENGTH, SMALLEST_CAPACITY
 from server.admission.routes import CHAT_PATH, ECHO_PATH, ESTIMATION_PATH
+from server.auth.scopes import Scope
 
 _FAILURE: Final = {"$ref": "#/components/schemas/Failure"}
 
@@ -41,7 +42,7 @@ def _answers(**more: dict[str, Any]) -> dict[str, Any]:
             },
         },
         "400": _answer("The request is not a valid WebSocket handshake (RFC 6455 section 4.2.1)"),
-        "403": _answer("The request comes from a page of another site"),
+        "403": _answer("A page of another site asks, or a token for bots lacks the scope"),
         "426": _answer(
             "The request does not ask for a WebSocket, or not for version 13",
             "Sec-WebSocket-Version",
@@ -124,7 +125,11 @@ CHAT: Final = Socket(
             "`context`, `roomid` and `username`; a message also has `userid`, `seq` and `at`. The "
             "last 50 messages come first. The limits and close codes are in `protocol/README.md`."
         ),
-        "security": [{"cookie": []}, {"bearer": []}],
+        "security": [
+            {"cookie": []},
+            {"bearer": []},
+            {"botToken": [Scope.CHAT_READ, Scope.CHAT_WRITE]},
+        ],
         "parameters": [
             {
                 "name": "roomId",

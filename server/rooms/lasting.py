@@ -24,10 +24,9 @@ from server.rooms.journal import Journal, Logbook
 from server.rooms.rebuilding import Rebuilt, Start, new_rules, rebuild
 from server.rooms.room import Room
 from server.store import logbook
-from server.store.cursors import Cursor
 from server.store.database import Database
 from server.store.estimations import Session
-from server.store.logbook import Kept, Opening, RoomSettings, VisitedRoom
+from server.store.logbook import Kept, Opening, RoomSettings
 from server.store.results import DatabaseResults
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
@@ -171,24 +170,27 @@ class LastingRooms:
         """Tell whether there is such a room that lasts, live or parked."""
         return room_id in self._live or room_id in self._parked
 
-    async def open(self, settings: RoomSettings, claim: str | None = None) -> Opened:
+    async def open(
+        self, settings: RoomSettings, claim: str | None = None, owner: int | None = None
+    ) -> Opened:
         """Open a room, which is durable then and waits for its first member.
 
         Args:
             settings: as what.
             claim: by which request: the same one gets the same room.
+            owner: the account that opens it, if one does.
 
         Raises:
             Refused: if there are too many rooms, or the server is shutting down.
             StoreUnavailable: if the database does not answer.
         """
         if claim is None:
-            return await self._open(settings, None)
+            return await self._open(settings, None, owner)
         key = f"claim {claim}"
         while key in self._busy:
             await self._busy[key].wait()
         with self._at_work(key):
-            return await self._open(settings, claim)
+            return await self._open(settings, claim, owner)
 
     async def claimed(self, claim: str) -> Opened | None:
         """Find the room that was opened with a claim; ``None`` if there is none yet.
@@ -285,27 +287,22 @@ class LastingRooms:
             raise StoreUnavailable("the end of a room is not on record yet")
         return True
 
-    async def visited(
-        self, user_id: int, *, before: Cursor | None, limit: int
-    ) -> Sequence[VisitedRoom]:
-        """List rooms that an account has been in, the latest first.
-
-        Raises:
-            StoreUnavailable: if the database does not answer.
-        """
-        read = partial(logbook.visited, user_id=user_id, before=before, limit=limit)
-        return await self._database.run(read)
-
     # --- opening ----------------------------------------------------------------------------
 
-    async def _open(self, settings: RoomSettings, claim: str | None) -> Opened:
+    async def _open(self, settings: RoomSettings, claim: str | None, owner: int | None) -> Opened:
         room_id = self._hub.draw()
         session = self._results.new_session(room_id, self._clock())
         self._hub.reserve(room_id)
         fresh = False
         try:
             opening = await self._database.run(
-                partial(logbook.open_room, session=session, settings=settings.write(), claim=claim),
+                partial(
+                    logbook.open_room,
+                    session=session,
+                    settings=settings.write(),
+                    claim=claim,
+                    owner=owner,
+                ),
                 write=True,
             )
             fresh = opening.fresh

@@ -282,6 +282,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     *_limits(
         Group.ACCOUNTS,
+        ("max_tokens_per_account", "tokens_per_account",
+         "tokens for bots that one account may have", "TOKENS", whole(1, _MANY)),
         ("max_account_seats", "account_seats",
          "connections of one account that are in chat rooms", "CONNECTIONS", whole(1, _MANY)),
     ),

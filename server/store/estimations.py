@@ -38,7 +38,8 @@ REVEALED: Final = (
 ).label("rounds")
 """A column of a query of sessions: one more than the highest number of a round."""
 
-_NOWHERE: Final = ""  # the id of no room
+NOWHERE: Final = ""
+"""The id of no room: of sessions that nobody finds any more, and whose rows are to go."""
 
 
 @attrs.frozen
@@ -164,25 +165,37 @@ def page(
     return found, number
 
 
-def forget_old(conn: sa.Connection, now: float, *, seconds: float, rows: int = FORGET_ROWS) -> bool:
-    """Delete some of the sessions that ended long ago, so few that nobody waits for long.
+def hide(conn: sa.Connection, ids: Sequence[int]) -> None:
+    """Let nobody find some sessions any more; :func:`forget_old` deletes the rows themselves."""
+    conn.execute(sa.update(sessions).where(sessions.c.id.in_(ids)).values(room_id=NOWHERE))
+
+
+def forget_old(
+    conn: sa.Connection, now: float, *, seconds: float | None, rows: int = FORGET_ROWS
+) -> bool:
+    """Delete some of the sessions that are hidden or ended long ago, so few that nobody waits long.
 
     A session of which not all is gone yet cannot be found any more.
 
     Args:
         conn: to write by.
         now: Unix time in seconds.
-        seconds: how long sessions are kept after their end.
+        seconds: how long sessions are kept after their end; ``None`` for ever.
         rows: the most that are deleted of either table.
 
     Returns:
         Whether there may be more.
     """
-    old = sa.select(sessions.c.id).where(sessions.c.closed_at < now - seconds)
-    ids = conn.execute(old.order_by(sessions.c.closed_at).limit(_FORGET_SESSIONS)).scalars().all()
+    some = sa.select(sessions.c.id).limit(_FORGET_SESSIONS)
+    # Two statements, each with an index: for both at once, SQLite would read all there are.
+    ids = conn.execute(some.where(sessions.c.room_id == NOWHERE)).scalars().all()
+    if not ids and seconds is not None:
+        old = some.where(sessions.c.closed_at < now - seconds).order_by(sessions.c.closed_at)
+        ids = conn.execute(old).scalars().all()
+        if ids:
+            hide(conn, ids)
     if not ids:
         return False
-    conn.execute(sa.update(sessions).where(sessions.c.id.in_(ids)).values(room_id=_NOWHERE))
     for table in (votes, rounds):
         key = tuple(table.primary_key)
         part = sa.select(*key).where(table.c.session_id.in_(ids)).limit(rows)

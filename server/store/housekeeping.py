@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 import trio
 
-from server.store import access_tokens, estimations, logbook, posts
+from server.store import access_tokens, bot_tokens, estimations, logbook, posts
 from server.store.database import Database
 from server.store.lease import Lease
 from server.support import threads
@@ -81,6 +81,7 @@ async def tidy(database: Database, retention: Sequence[Chore] = ()) -> None:
 
 def _forget_expired(conn: sa.Connection, now: float) -> bool:
     access_tokens.purge(conn, now)
+    bot_tokens.purge(conn, now)
     posts.purge_keys(conn, now - _KEY_SECONDS)
     logbook.forget_claims(conn, now - _KEY_SECONDS)
     return False

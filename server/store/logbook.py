@@ -21,7 +21,6 @@ from protocol.messages import Command
 from protocol.options import DEFAULTS, Options
 from protocol.value import value
 from server.store import estimations
-from server.store.cursors import Cursor
 from server.store.estimations import Round, Session
 from server.store.schema import estimation_rounds as rounds
 from server.store.schema import estimation_sessions as sessions
@@ -125,7 +124,12 @@ class Kept:
 
 
 def open_room(
-    conn: sa.Connection, *, session: Session, settings: str, claim: str | None
+    conn: sa.Connection,
+    *,
+    session: Session,
+    settings: str,
+    claim: str | None,
+    owner: int | None = None,
 ) -> Opening:
     """Keep a room that is being opened, unless one with this claim was opened before.
 
@@ -134,6 +138,7 @@ def open_room(
         session: a new one, of a room whose id no live room has.
         settings: as what it is opened, in JSON.
         claim: by which request; another one with the same claim gets the same room.
+        owner: the account that opens it, if one does.
     """
     estimations.open_sessions(conn, [session])
     fresh = insert_new(
@@ -146,6 +151,12 @@ def open_room(
         snapshot_number=0,
     )
     if fresh:
+        if owner is not None:
+            came = {"session": session.id, "account": owner, "at": session.opened_at}
+            conn.execute(_note_person(conn), [came])
+            conn.execute(
+                sa.update(people).where(people.c.session_id == session.id).values(owner=True)
+            )
         return Opening(session, settings, None, fresh=True)
     earlier = rooms.c.session_id == session.id
     if claim is not None:
@@ -238,56 +249,6 @@ def parked(conn: sa.Connection) -> list[Session]:
         sa.select(*_SESSION).join_from(rooms, sessions).where(rooms.c.room_id.is_not(None))
     )
     return [_session(row) for row in found]
-
-
-@attrs.frozen
-class VisitedRoom:
-    """A room that an account has been in."""
-
-    session: Session
-    settings: RoomSettings
-    joined_at: float
-    closed_at: float | None
-    rounds: int
-
-    @property
-    def cursor(self) -> Cursor:
-        """Its place in the list."""
-        return Cursor(self.joined_at, self.session.id)
-
-
-def visited(
-    conn: sa.Connection, *, user_id: int, before: Cursor | None, limit: int
-) -> list[VisitedRoom]:
-    """List rooms that an account has been in, the latest first."""
-    query = (
-        sa.select(
-            *_SESSION,
-            sessions.c.closed_at,
-            rooms.c.settings,
-            people.c.joined_at,
-            estimations.REVEALED,
-        )
-        .select_from(people)
-        .join(sessions, sessions.c.id == people.c.session_id)
-        .join(rooms, rooms.c.session_id == people.c.session_id)
-        .where(people.c.user_id == user_id)
-        .order_by(people.c.joined_at.desc(), people.c.session_id.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        place = sa.tuple_(people.c.joined_at, people.c.session_id)
-        query = query.where(place < sa.tuple_(sa.literal(before.at), sa.literal(before.id)))
-    return [
-        VisitedRoom(
-            _session(row),
-            RoomSettings.read(row.settings),
-            row.joined_at,
-            row.closed_at,
-            row.rounds,
-        )
-        for row in conn.execute(query)
-    ]
 
 
 def forget_claims(conn: sa.Connection, before: float) -> None:

@@ -22,6 +22,21 @@ class User:
 
 
 @attrs.frozen
+class BotToken:
+    """A token for a bot, without the secret."""
+
+    id: int
+    name: str
+    scopes: tuple[str, ...]
+    """As they were given; a later version may know others."""
+    created_at: float
+    used_at: float | None
+    """The beginning of the hour in which it was last used."""
+    expires_at: float | None
+    """``None``: never."""
+
+
+@attrs.frozen
 class Contact(User):
     """An account in a list of followers, or of those followed."""
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -89,6 +91,25 @@ tokens: Final = Table(
     Column("expires_at", Double, nullable=False, index=True),
     Column("created_at", Double, nullable=False),
     Index("ix_tokens_user_id", "user_id"),
+)
+
+# An id is never used again: whoever revokes a token by a list of yesterday must not hit another.
+bot_tokens: Final = Table(
+    "bot_tokens",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    _user("user_id"),
+    Column("name", Text, nullable=False),
+    # With blanks between them.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    # The hour in which it was last used.
+    Column("used_at", Double),
+    # Empty: never.
+    Column("expires_at", Double, index=True),
+    Index("ix_bot_tokens_user_id", "user_id", "id"),
+    sqlite_autoincrement=True,
 )
 
 idempotency_keys: Final = Table(
@@ -248,7 +269,7 @@ room_log: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# Accounts that were in a room.
+# Accounts that were in a room, or have opened it.
 room_people: Final = Table(
     "room_people",
     metadata,
@@ -261,6 +282,10 @@ room_people: Final = Table(
     ),
     _user("user_id", primary_key=True),
     Column("joined_at", Double, nullable=False),
+    # It has opened the room, and may delete what is kept of it.
+    Column("owner", Boolean, nullable=False, server_default=false()),
+    # What it calls the room; an owner's is everybody's who has none.
+    Column("title", Text),
     Index("ix_room_people_user_id", "user_id", "session_id"),
 )
 

@@ -9,6 +9,7 @@
     ├── RequestFailed (http.errors)  a later request is answered with an error status
     ├── AuthError
     │   ├── NotAuthenticated         nobody is known by this token, or by this address and password
+    │   ├── MissingScope             a token for bots does not reach so far
     │   ├── WrongPassword            the account is known, its password is another one
     │   ├── UnfitPassword            nobody can have this password; also a ValueError
     │   ├── TooManyPasswords         more are waiting than can be judged within seconds
@@ -54,6 +55,19 @@ class NotAuthenticated(AuthError):
         """Name the account whose password was wrong, if there is one: for the log alone."""
         super().__init__()
         self.user_id = user_id
+
+
+class MissingScope(AuthError):
+    """A token for bots does not reach so far; the message says so, for people."""
+
+    def __init__(self, scope: str | None) -> None:
+        """Name the scope that it lacks; ``None``: none reaches so far, only a login does."""
+        super().__init__(
+            "this needs a login, which no token for bots can take the place of"
+            if scope is None
+            else f"the token does not have the scope {scope}"
+        )
+        self.scope = scope
 
 
 class WrongPassword(AuthError):

@@ -120,6 +120,9 @@ class Limits:
     rooms_per_account: int = 100
     """Chat rooms that one account may have."""
 
+    tokens_per_account: int = 50
+    """Tokens for bots that one account may have."""
+
     seats_per_account: int = SEATS_PER_ACCOUNT
     """Connections of one account in one chat room; a further one is closed with 1008."""
 
@@ -130,7 +133,7 @@ class Limits:
     chat_bytes_burst: int = CHAT_BYTES_BURST
     """The same at once, by a member that was quiet."""
 
-    results_days: float = 365.0
+    results_days: float = 180.0
     """How long results are kept after the end of their room; 0 for ever."""
 
     results_bytes: int = 16 * MIB
@@ -187,3 +190,13 @@ class Limits:
 
     drain_seconds: float = 30.0
     """Seconds from there to the end of the process; for the last writes, never less than 1."""
+
+    @property
+    def results_seconds(self) -> float | None:
+        """How long results are kept after the end of their room; ``None`` for ever."""
+        return self.results_days * DAY if self.results_days else None
+
+    def results_end(self, closed_at: float | None) -> float | None:
+        """Say until when a room's results are kept; ``None`` while it lives, or for ever."""
+        seconds = self.results_seconds
+        return None if closed_at is None or seconds is None else closed_at + seconds

@@ -177,8 +177,8 @@ async def results_left(database: Database, days: float, *, ages: list[float]) ->
 
     await database.run(fill, write=True)
     async with trio.open_nursery() as nursery:
-        keep = partial(estimations.forget_old, seconds=days * 86_400)
-        nursery.start_soon(tidy, database, [keep] if days else [])
+        keep = partial(estimations.forget_old, seconds=days * 86_400 if days else None)
+        nursery.start_soon(tidy, database, [keep])
         await until(as_many_as_wanted)
         nursery.cancel_scope.cancel()
     return await found()

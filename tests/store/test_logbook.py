@@ -8,9 +8,8 @@ from protocol.journal import Entry, Unreadable, read_entries
 from protocol.lasting import CastCard, Join, Numbered
 from protocol.messages import TicketId, TicketResult, Vote
 from server.store import estimations, logbook, users
-from server.store.cursors import Cursor
 from server.store.estimations import Round, Session
-from server.store.logbook import Chunk, Opening, RoomSettings, StoredLog, VisitedRoom
+from server.store.logbook import Chunk, Opening, RoomSettings, StoredLog
 from server.store.resume_secret import SECRET_BYTES, resume_secret
 from server.store.schema import (
     estimation_sessions,
@@ -188,7 +187,7 @@ def test_accounts_are_noted_once_unless_they_are_gone(conn: sa.Connection) -> No
     logbook.append(conn, [Chunk(session_id=1, number=1, people=[(ann.id, 8.5)])])
     users.delete(conn, bob.id)
 
-    assert conn.execute(sa.select(room_people)).all() == [(1, ann.id, 3.5)]
+    assert conn.execute(sa.select(room_people)).all() == [(1, ann.id, 3.5, False, None)]
     logbook.close(conn, [(1, 9.0)])
     assert count(conn, room_people) == 0
 
@@ -226,10 +225,6 @@ def test_entries_of_members_are_numbered_commands_and_joins(conn: sa.Connection)
     assert read_entries(data) == [Entry(2.5, MemberId("m1"), joined[2])]
 
 
-def visits(conn: sa.Connection, user_id: int, limit: int = 9, **more: Cursor) -> list[VisitedRoom]:
-    return logbook.visited(conn, user_id=user_id, before=more.get("before"), limit=limit)
-
-
 def test_the_room_of_a_claim_is_found(conn: sa.Connection) -> None:
     opening = open_room(conn, ONE, "claim")
     open_room(conn, TWO)
@@ -240,46 +235,3 @@ def test_the_room_of_a_claim_is_found(conn: sa.Connection) -> None:
     assert logbook.claimed(conn, claim="another") is None
     logbook.append(conn, [Chunk(session_id=1, number=1, rounds=[revealed(ONE, 0)], closed_at=9.0)])
     assert logbook.claimed(conn, claim="claim") == Opening(ONE, opening.settings, 9.0, fresh=False)
-
-
-def test_the_rooms_of_an_account_are_listed_with_what_has_become_of_them(
-    conn: sa.Connection,
-) -> None:
-    ann, bob = add_user(conn, "ann"), add_user(conn, "bob")
-    open_room(conn, ONE)
-    open_room(conn, TWO)
-    logbook.append(
-        conn,
-        [
-            Chunk(session_id=1, number=1, people=[(ann.id, 3.5), (bob.id, 9.5)]),
-            Chunk(session_id=2, number=1, people=[(ann.id, 4.5)]),
-            Chunk(session_id=1, number=2, rounds=[revealed(ONE, 0), revealed(ONE, 1)]),
-        ],
-    )
-    logbook.close(conn, [(1, 7.5)])
-
-    assert visits(conn, ann.id) == [
-        VisitedRoom(TWO, SETTINGS, joined_at=4.5, closed_at=None, rounds=0),
-        VisitedRoom(ONE, SETTINGS, joined_at=3.5, closed_at=7.5, rounds=2),
-    ]
-    assert [each.joined_at for each in visits(conn, bob.id)] == [9.5]
-    assert visits(conn, 999) == []
-
-
-def test_the_rooms_of_an_account_are_listed_page_by_page(conn: sa.Connection) -> None:
-    ann = add_user(conn, "ann")
-    come = {1: 5.0, 2: 8.0, 3: 5.0, 4: 2.0, 5: 5.0}
-    for number, at in come.items():
-        open_room(conn, Session(number, RoomId(f"room{number}"), f"key{number}", 1.0))
-        logbook.append(conn, [Chunk(session_id=number, number=1, people=[(ann.id, at)])])
-
-    seen: list[int] = []
-    page = visits(conn, ann.id, limit=2)
-    while page:
-        seen += [each.session.id for each in page]
-        page = visits(conn, ann.id, limit=2, before=page[-1].cursor)
-
-    assert seen == [2, 5, 3, 1, 4]
-    for id_ in (-(2**63), 2**63 - 1):  # no cursor of ours, but one that can be read
-        assert visits(conn, ann.id, before=Cursor(-1e308, id_)) == []
-        assert len(visits(conn, ann.id, before=Cursor(1e308, id_))) == 5

@@ -18,7 +18,7 @@ from protocol.messages import TicketId, TicketResult, Vote
 from server.store import chat, estimations, migrate, urls
 from server.store.database import Database
 from server.store.engines import make_engine, make_patient_engine, writing
-from server.store.schema import estimation_sessions, metadata
+from server.store.schema import estimation_sessions, metadata, room_people
 from server.support.errors import DatabaseUnusable
 
 
@@ -131,6 +131,24 @@ def test_messages_from_before_changes_were_kept_are_messages_that_nobody_has_cha
             (1, "one", None),
             (2, "two", None),
         ]
+    engine.dispose()
+
+
+def test_rooms_from_before_owners_were_known_have_none(empty_url: str) -> None:
+    upgrade_to(empty_url, "0007")
+    execute(
+        empty_url,
+        "INSERT INTO users (id, email, email_key, password_hash, username, created_at) "
+        "VALUES (7, 'a', 'a', 'x', 'ann', 1)",
+        "INSERT INTO estimation_sessions (id, room_id, opened_at) VALUES (1, 'aaaaaa', 1)",
+        "INSERT INTO room_people (session_id, user_id, joined_at) VALUES (1, 7, 2.5)",
+    )
+
+    Database(empty_url).upgrade()
+
+    engine = make_engine(urls.parse(empty_url), 1)
+    with writing(engine).begin() as conn:
+        assert conn.execute(sa.select(room_people)).all() == [(1, 7, 2.5, False, None)]
     engine.dispose()
 
 

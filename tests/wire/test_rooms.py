@@ -106,5 +106,5 @@ async def test_what_was_acknowledged_is_there_after_a_restart(
 
     log, environ = folder(tmp_path, 3)
     with running(log, environ=environ) as third:
-        assert (await fetch(third, opened.socket)).status == 404
+        assert (await fetch(third, opened.socket)).status == 410
         assert await votes(third, opened.results) == [("T-1", CARDS), ("T-2", CARDS)]

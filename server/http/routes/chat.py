@@ -28,7 +28,8 @@ from protocol.ids import RoomId
 from protocol.limits import NAME_LENGTH
 from protocol.messages import ChatMessage
 from protocol.text import LINE_PATTERN
-from server.http.access import Asking
+from server.auth.scopes import Scope
+from server.http.access import Asking, reached_by
 from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
@@ -183,6 +184,7 @@ def _changing(
         dto=Json[NewRoom],
         return_dto=None,
         operation_id="createChatRoom",
+        **reached_by(Scope.CHAT_WRITE),
         summary="Create a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_409_CONFLICT, changing=True, body=True),
@@ -212,6 +214,7 @@ def _changing(
     @delete(
         "/rooms/{room_id:str}",
         operation_id="deleteChatRoom",
+        **reached_by(Scope.CHAT_WRITE),
         summary="Delete a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
@@ -241,6 +244,7 @@ def _showing(database: Database, rooms: ChatRooms, answers: LongAnswers) -> list
     @get(
         "/ws/getRooms",
         operation_id="listChatRooms",
+        **reached_by(Scope.CHAT_READ),
         summary="List chat rooms",
         tags=_TAGS,
         responses={
@@ -257,6 +261,7 @@ def _showing(database: Database, rooms: ChatRooms, answers: LongAnswers) -> list
     @get(
         "/ws/getClients/{room_id:str}",
         operation_id="listPeopleInChatRoom",
+        **reached_by(Scope.CHAT_READ),
         summary="List who is in a chat room",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
@@ -272,6 +277,7 @@ def _showing(database: Database, rooms: ChatRooms, answers: LongAnswers) -> list
     @get(
         "/rooms/{room_id:str}/messages",
         operation_id="listChatMessages",
+        **reached_by(Scope.CHAT_READ),
         summary="List a chat room's messages",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),

@@ -15,7 +15,8 @@ from litestar.status_codes import (
 )
 from sqlalchemy import Connection
 
-from server.http.access import Asking
+from server.auth.scopes import Scope
+from server.http.access import Asking, reached_by
 from server.http.bodies import Json
 from server.http.errors import RequestFailed, not_here, responses, unauthorized
 from server.http.inputs import NewPost
@@ -51,6 +52,7 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
         dto=Json[NewPost],
         return_dto=None,
         operation_id="writePost",
+        **reached_by(Scope.POSTS_WRITE),
         summary="Write a post",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_409_CONFLICT, changing=True, body=True),
@@ -85,6 +87,7 @@ def writing_handlers(database: Database) -> list[HTTPRouteHandler]:
     @delete(
         "/posts/{post_id:int}",
         operation_id="deletePost",
+        **reached_by(Scope.POSTS_WRITE),
         summary="Delete a post",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND, changing=True),
@@ -112,6 +115,7 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
     @get(
         "/posts/{post_id:int}",
         operation_id="getPost",
+        **reached_by(Scope.POSTS_READ),
         summary="Get a post",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
@@ -126,6 +130,7 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:int}/posts",
         operation_id="listPostsOfUser",
+        **reached_by(Scope.POSTS_READ),
         summary="List a user's posts",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED, HTTP_404_NOT_FOUND),
@@ -147,6 +152,7 @@ def reading_handlers(database: Database) -> list[HTTPRouteHandler]:
     @get(
         "/timeline",
         operation_id="getTimeline",
+        **reached_by(Scope.POSTS_READ),
         summary="List your posts and those of the people you follow",
         tags=_TAGS,
         responses=responses(HTTP_401_UNAUTHORIZED),

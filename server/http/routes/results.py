@@ -29,6 +29,7 @@ from server.store.estimations import NumberedRound
 from server.store.recording import RoomResults
 from server.store.results import ResultsStore
 from server.support import threads
+from server.support.limits import Limits
 
 LARGE: Final = 200
 """Votes from which on a slice, some 5 µs each, is made in a thread and not between two rooms."""
@@ -57,7 +58,10 @@ class Form(Protocol):
         """
 
 
-FORMS: Final[dict[str, Callable[[], Form]]] = {"json": JsonForm, "csv": CsvForm}
+FORMS: Final[dict[str, Callable[[Limits], Form]]] = {
+    "json": lambda limits: JsonForm(limits.results_end),
+    "csv": lambda _: CsvForm(),
+}
 
 
 @dataclass
@@ -72,17 +76,16 @@ class _TwoForms(Operation):
         )
 
 
-def results_handler(
-    store: ResultsStore, answers: LongAnswers, *, lookup_limit: int
-) -> HTTPRouteHandler:
+def results_handler(store: ResultsStore, answers: LongAnswers, limits: Limits) -> HTTPRouteHandler:
     """Make the handler of ``GET /rooms/{room_id}/results``.
 
     Args:
         store: where results are read from.
         answers: sends what may be long.
-        lookup_limit: look-ups a minute and address that find nothing, or find what has no key.
+        limits: bound the look-ups a minute and address that find nothing, or find what has no key,
+            and say how long results are kept.
     """
-    lookups = Throttle(lookup_limit, LOOKUP_SECONDS)
+    lookups = Throttle(limits.lookup_limit, LOOKUP_SECONDS)
 
     @get(
         "/rooms/{room_id:str}/results",
@@ -138,7 +141,7 @@ def results_handler(
                 raise too_many(wait)
         if room is None:
             raise NotHere("no results are kept of a room with this id and key")
-        form = FORMS[format]()
+        form = FORMS[format](limits)
         headers = {"Cache-Control": "no-store"}
         # Litestar would add a second charset to a media type.
         headers["Content-Type"] = form.content_type

@@ -1,23 +1,26 @@
-"""``/v1/rooms``: open an estimation room without a connection, look at one, end one; and whose."""
+"""``/v1/rooms``: open an estimation room without a connection, look at one, and end one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, Protocol
 
 import attrs
 from litestar import Request, Response, delete, get, post
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter, JSONBody, Parameter, PathParameter
 from litestar.status_codes import (
+    HTTP_200_OK,
     HTTP_201_CREATED,
     HTTP_401_UNAUTHORIZED,
     HTTP_403_FORBIDDEN,
     HTTP_404_NOT_FOUND,
     HTTP_409_CONFLICT,
+    HTTP_410_GONE,
     HTTP_422_UNPROCESSABLE_ENTITY,
     HTTP_429_TOO_MANY_REQUESTS,
     HTTP_503_SERVICE_UNAVAILABLE,
@@ -38,16 +41,16 @@ from protocol.limits import (
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Card, Picture
 from protocol.text import LINE_PATTERN
+from server.auth.scopes import Scope
 from server.auth.sources import Source
 from server.auth.tokens import CHALLENGE, bearer
-from server.http.access import Asking
+from server.http.access import Access, Connection, reached_by
 from server.http.bodies import Json, Strict
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
-from server.http.paging import USUAL, Before, Limit, cut, page
-from server.store.cursors import Cursor
-from server.store.estimations import Session
-from server.store.logbook import RoomSettings, VisitedRoom
+from server.store.estimations import Session, StoredSession
+from server.store.logbook import RoomSettings
+from server.store.records import User
 from server.support.limits import Limits
 
 _TAGS: Final = ["rooms"]
@@ -179,18 +182,25 @@ class RoomDoor:
 
 
 @attrs.frozen(kw_only=True)
-class OwnSession:
-    """A room that the account has been in."""
+class RoomGone:
+    """A room that has ended, and where its results are."""
 
-    id: Annotated[str, Parameter(description="The room's id")]
-    name: Annotated[str, Parameter(description="What people call the room; may be empty")]
-    joined_at: Annotated[datetime, Parameter(description="When the account first joined (UTC)")]
-    opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
+    error: Annotated[str, Parameter(description="For people: one sentence")]
     closed_at: Annotated[
-        datetime | None, Parameter(description="When it ended (UTC); null while it lives")
+        datetime | None,
+        Parameter(description="When it ended (UTC); null if that is not on record yet"),
     ]
-    rounds: Annotated[int, Parameter(description="Rounds that have been revealed")]
-    results: Annotated[str, Parameter(description="The path of its results")]
+    expires_at: Annotated[
+        datetime | None,
+        Parameter(description="Until when its results are kept (UTC); null if it is not known"),
+    ]
+    results: Annotated[
+        str,
+        Parameter(
+            description="The path of its results, without the key that its members were told, and "
+            "that the list of their sessions has"
+        ),
+    ]
 
 
 class OpenedRoom(Protocol):
@@ -205,7 +215,9 @@ class OpenedRoom(Protocol):
 class Rooms(Protocol):
     """What is needed of the rooms that outlive the server."""
 
-    async def open(self, settings: RoomSettings, claim: str | None = None) -> Any:
+    async def open(
+        self, settings: RoomSettings, claim: str | None = None, owner: int | None = None
+    ) -> Any:
         """Open one, or find the one that was opened with this claim; an :class:`OpenedRoom`.
 
         Raises:
@@ -225,11 +237,6 @@ class Rooms(Protocol):
             Whether it said yes; ``None`` if there is no such room. To a room that does not outlive
             the server nobody says yes.
         """
-
-    async def visited(
-        self, user_id: int, *, before: Cursor | None, limit: int
-    ) -> Sequence[VisitedRoom]:
-        """List rooms that an account has been in, the latest first."""
 
 
 class Allowing(Protocol):
@@ -263,6 +270,8 @@ class RoomsOverHttp:
     """What the routes of rooms need."""
 
     rooms: Rooms
+    stored: Callable[[RoomId], Awaitable[Sequence[StoredSession]]]
+    """Finds all rooms that had an id and of which something is kept, the latest first."""
     allowances: Allowing
     keys: Keys
     source: Callable[[Request[Any, Any, Any]], Source]
@@ -275,9 +284,9 @@ IdempotencyKey = Annotated[
     HeaderParameter(
         name="Idempotency-Key",
         description="A text that nobody guesses, such as a random UUID: whoever sends it again "
-        "from your address within 24 hours, with the same body, opens no second room, but gets "
-        "the first one with its owner key. It is forgotten with a room in which nothing was "
-        "revealed, when that has ended",
+        "within 24 hours, with the same body, opens no second room, but gets the first one with "
+        "its owner key. It counts for your account if you are signed in, and for your address if "
+        "not. It is forgotten with a room in which nothing was revealed, when that has ended",
         min_length=1,
         max_length=_KEY_LENGTH,
         pattern="^[!-~]+$",
@@ -291,21 +300,36 @@ _Id = Annotated[
 ]
 
 
-def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
-    """Make the handlers that open, show and end rooms; none needs an account."""
+def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRouteHandler]:
+    """Make the handlers that open, show and end rooms; none needs an account.
+
+    Args:
+        needs: what they need.
+        access: knows who is signed in; ``None`` if nobody can be.
+    """
+
+    # Before the body is decoded, as where a token is needed.
+    async def recognise(connection: Connection, handler: BaseRouteHandler) -> None:
+        if access is not None and connection.scope.get("method") != "OPTIONS":
+            await access.recognise(connection, handler)
+
+    bots = reached_by(Scope.ROOMS_OPEN)
 
     @post(
         "/v1/rooms",
+        guards=[recognise],
         dto=Json[NewRoom],
         return_dto=None,
         operation_id="openRoom",
+        opt=bots["opt"],
+        security=[{}, {"cookie": []}, {"bearer": []}, *bots["security"]],
         summary="Open an estimation room",
         tags=_TAGS,
         responses={
             HTTP_201_CREATED: ResponseSpec(
                 RoomOpened, generate_examples=False, description="The room is open, and on record"
             ),
-            **responses(HTTP_409_CONFLICT, changing=True, body=True),
+            **responses(HTTP_401_UNAUTHORIZED, HTTP_409_CONFLICT, changing=True, body=True),
         },
     )
     async def open_room(
@@ -313,16 +337,22 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
         data: JSONBody[NewRoom],
         idempotency_key: IdempotencyKey = None,
     ) -> Response[RoomOpened]:
-        """Open a room, which waits ten minutes for its first member and outlives the server."""
+        """Open a room, which waits ten minutes for its first member and outlives the server.
+
+        An account is not needed; with one, the room is its own, and among its sessions.
+        """
         settings = settings_of(data, needs.limits)
         source = needs.source(request)
+        user: User | None = request.scope.get("user")
         claim = None
         if idempotency_key is not None:
-            claim = hashlib.sha256(f"{source.key}\0{idempotency_key}".encode()).hexdigest()
+            whose = source.key if user is None else f"account {user.id}"
+            claim = hashlib.sha256(f"{whose}\0{idempotency_key}".encode()).hexdigest()
         # Before anything is counted: whoever lost an answer may have all rooms that it may have.
         opened: OpenedRoom | None = None if claim is None else await needs.rooms.claimed(claim)
         if opened is None:
-            opened = await _open(needs, source, settings, claim)
+            owner = None if user is None else user.id
+            opened = await _open(needs, source, partial(needs.rooms.open, settings, claim, owner))
         if not opened.fresh and (opened.settings != settings or opened.ended):
             why = "has ended" if opened.ended else "was to be another one"
             raise RequestFailed(
@@ -341,7 +371,7 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
             owner_key=needs.keys.owner_key(session.id),
             link=f"/r/{session.room_id}",
             socket=f"/v1/rooms/{session.room_id}",
-            results=_results(session),
+            results=results_path(session),
         )
         return Response(made, headers={"Location": f"/v1/rooms/{session.room_id}"})
 
@@ -350,15 +380,32 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
         operation_id="getRoom",
         summary="Look at a room before joining it",
         tags=_TAGS,
-        responses=responses(HTTP_404_NOT_FOUND, HTTP_429_TOO_MANY_REQUESTS),
+        responses={
+            HTTP_200_OK: ResponseSpec(
+                RoomDoor, generate_examples=False, description="The room can be joined"
+            ),
+            HTTP_410_GONE: ResponseSpec(
+                RoomGone, generate_examples=False, description="It has ended, and had results"
+            ),
+            **responses(HTTP_404_NOT_FOUND, HTTP_429_TOO_MANY_REQUESTS),
+        },
     )
-    async def show_room(request: Request[Any, Any, Any], room_id: _Id) -> Response[RoomDoor]:
+    async def show_room(request: Request[Any, Any, Any], room_id: _Id) -> Response[Any]:
         """Show what a person who is about to join should see.
 
         With an upgrade to WebSocket, the same path leads into the room, in `parley.v1`.
         """
-        shown = await _find(needs, request, room_id)
-        return Response(_door(shown), headers={"Cache-Control": "no-store"})
+        source = needs.source(request)
+        with _told():
+            needs.allowances.check_guesses(source)
+            shown = await needs.rooms.look(RoomId(room_id))
+        if shown is not None:
+            return Response(_door(shown), headers={"Cache-Control": "no-store"})
+        needs.allowances.missed(source)  # also of a room that has ended: its id may be a guess
+        ended = await needs.stored(RoomId(room_id))
+        if not ended:
+            raise not_here("room")
+        return Response(_gone(ended[0], needs.limits), status_code=HTTP_410_GONE)
 
     @delete(
         "/v1/rooms/{room_id:str}",
@@ -390,28 +437,6 @@ def room_handlers(needs: RoomsOverHttp) -> list[HTTPRouteHandler]:
             raise RequestFailed(HTTP_403_FORBIDDEN, "this is not the room's owner key")
 
     return [open_room, show_room, end_room]
-
-
-def session_handler(rooms: Rooms) -> HTTPRouteHandler:
-    """Make the handler that lists the rooms of an account."""
-
-    @get(
-        "/v1/sessions",
-        operation_id="listSessions",
-        summary="List the rooms that you have been in",
-        tags=_TAGS,
-        responses=responses(HTTP_401_UNAUTHORIZED),
-    )
-    async def sessions(
-        request: Asking, limit: Limit = USUAL, before: Before = None
-    ) -> Response[list[OwnSession]]:
-        """Rooms that you have joined signed in, the latest first; see ``Link``."""
-        asked = page(limit, before)
-        found = await rooms.visited(request.user.id, before=asked.before, limit=asked.fetch)
-        shown, headers = cut(request, asked, found)
-        return Response([_own(each) for each in shown], headers=headers)
-
-    return sessions
 
 
 def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
@@ -463,24 +488,13 @@ def _unfit(field: str, message: str) -> None:
 
 
 async def _open(
-    needs: RoomsOverHttp, source: Source, settings: RoomSettings, claim: str | None
+    needs: RoomsOverHttp, source: Source, opening: Callable[[], Awaitable[OpenedRoom]]
 ) -> OpenedRoom:
     with _told(), needs.allowances.opening(source):
-        opened: OpenedRoom = await needs.rooms.open(settings, claim)
+        opened = await opening()
         if opened.fresh:
             needs.allowances.opened(source, opened.session.room_id)
         return opened
-
-
-async def _find(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: str) -> Picture:
-    source = needs.source(request)
-    with _told():
-        needs.allowances.check_guesses(source)
-        found = await needs.rooms.look(RoomId(room_id))
-    if found is None:
-        needs.allowances.missed(source)
-        raise not_here("room")
-    return found
 
 
 @contextmanager
@@ -516,17 +530,16 @@ def _door(shown: Picture) -> RoomDoor:
     )
 
 
-def _own(visited: VisitedRoom) -> OwnSession:
-    return OwnSession(
-        id=visited.session.room_id,
-        name=visited.settings.name,
-        joined_at=time_of(visited.joined_at),
-        opened_at=time_of(visited.session.opened_at),
-        closed_at=None if visited.closed_at is None else time_of(visited.closed_at),
-        rounds=visited.rounds,
-        results=_results(visited.session),
+def _gone(found: StoredSession, limits: Limits) -> RoomGone:
+    closed_at, ends = found.closed_at, limits.results_end(found.closed_at)
+    return RoomGone(
+        error="this room has ended",
+        closed_at=None if closed_at is None else time_of(closed_at),
+        expires_at=None if ends is None else time_of(ends),
+        results=f"/rooms/{found.session.room_id}/results",
     )
 
 
-def _results(session: Session) -> str:
+def results_path(session: Session) -> str:
+    """Give the path of a session's results, with the key."""
     return f"/rooms/{session.room_id}/results?key={session.key}"

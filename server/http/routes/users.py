@@ -15,7 +15,8 @@ from litestar.status_codes import (
 )
 from sqlalchemy import Connection
 
-from server.http.access import Asking
+from server.auth.scopes import Scope
+from server.http.access import Asking, reached_by
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import Done, PublicUser
 from server.http.paging import LARGEST_ID, USUAL, Before, Id, Limit, cut, page
@@ -40,6 +41,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         "/follow",
         status_code=HTTP_200_OK,
         operation_id="followUser",
+        **reached_by(Scope.POSTS_WRITE),
         summary="Follow a user",
         tags=_TAGS,
         responses=responses(
@@ -63,6 +65,7 @@ def follow_handlers(database: Database) -> list[HTTPRouteHandler]:
         "/unfollow",
         status_code=HTTP_200_OK,
         operation_id="unfollowUser",
+        **reached_by(Scope.POSTS_WRITE),
         summary="Unfollow a user",
         tags=_TAGS,
         responses=_CHANGING,
@@ -90,6 +93,7 @@ def user_handlers(database: Database) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:int}",
         operation_id="getUser",
+        **reached_by(Scope.POSTS_READ),
         summary="Get a user",
         tags=_TAGS,
         responses=_RESPONSES,
@@ -102,6 +106,7 @@ def user_handlers(database: Database) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:int}/followers",
         operation_id="listFollowers",
+        **reached_by(Scope.POSTS_READ),
         summary="List a user's followers",
         tags=_TAGS,
         responses=_RESPONSES,
@@ -122,6 +127,7 @@ def user_handlers(database: Database) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:int}/following",
         operation_id="listFollowing",
+        **reached_by(Scope.POSTS_READ),
         summary="List whom a user follows",
         tags=_TAGS,
         responses=_RESPONSES,

@@ -13,8 +13,10 @@ from protocol.dialects.parley_v1 import SUBPROTOCOL
 from server.admission.allowances import Allowances
 from server.admission.lobby import Lobby
 from server.admission.routes import Handler, RouteTable, Upgrade, WebSocketRoute
-from server.auth.accounts import Accounts
+from server.auth.accounts import Accounts, Identity
+from server.auth.bots import BotTokens
 from server.auth.passwords import Passwords
+from server.auth.scopes import Scope
 from server.auth.seats import SECRET_BYTES, SeatKeys
 from server.auth.sources import Source
 from server.auth.tokens import LIFETIME, Token, make_token
@@ -179,6 +181,22 @@ class Site:
             )
         )
         return token
+
+    async def bot(self, user: User, *scopes: Scope) -> Token:
+        """Make a token for a bot."""
+        identity = Identity(user, self.login(user).digest)
+        _, token = await self._bots().make(identity, name="bot", scopes=scopes, seconds=None)
+        return token
+
+    async def revoke_bots(self, user: User) -> None:
+        """Revoke all tokens for bots."""
+        identity = Identity(user, b"")
+        for each in await self._bots().of(identity):
+            assert await self._bots().revoke(identity, each.id)
+
+    def _bots(self) -> BotTokens:
+        revocations = self.accounts.revocations
+        return BotTokens(self.database, revocations, most=9, clock=lambda: NOW)
 
     def seats(self) -> int:
         """How many seats this address has."""

@@ -19,7 +19,9 @@ from server.admission.gochat import ChatAdmission
 from server.admission.routes import RouteTable
 from server.admission.session import Session
 from server.auth.accounts import Accounts, Identity
+from server.auth.bots import BotTokens
 from server.auth.passwords import Passwords
+from server.auth.scopes import Scope
 from server.auth.tokens import LIFETIME, Revoked, Token, make_token
 from server.edge.closing import Cause
 from server.edge.heartbeat import Heartbeat
@@ -318,6 +320,25 @@ async def test_without_a_valid_token_nobody_enters(
         assert status == 401
         assert answer[b"www-authenticate"] == b"Bearer"
         assert it.counters.rooms_opened == 0
+
+
+async def test_a_bot_is_let_in_by_both_scopes_and_goes_with_its_token(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as it:
+        ada = it.database.person("Ada")
+        identity = Identity(ada, it.login(ada).digest)
+        bots = BotTokens(it.database, it.accounts.revocations, most=9, clock=lambda: NOW)
+        make = partial(bots.make, identity, name="bot", seconds=None)
+        _, reader = await make(scopes=[Scope.CHAT_READ])
+        made, talker = await make(scopes=[Scope.CHAT_READ, Scope.CHAT_WRITE])
+        status, headers = await it.knock(token=reader).refusal()
+        assert status == 403
+        assert headers[b"www-authenticate"].endswith(b'scope="chat:write"')
+        visitor = await it.knock(token=talker).enter()
+        assert await bots.revoke(identity, made.id)
+        _, close = await visitor.rest()
+        assert (close.code, close.reason) == (CloseCode.POLICY, "logged out")
 
 
 async def test_a_token_in_the_header_counts_more_than_the_cookie(

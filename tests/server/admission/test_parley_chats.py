@@ -23,6 +23,7 @@ from protocol.messages import EnterChat, Say
 from server.admission.parley_chats import ParleyChatAdmission
 from server.admission.routes import Upgrade
 from server.auth.accounts import Identity
+from server.auth.scopes import Scope
 from server.auth.tokens import Revoked, Token
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.chat_numbers import NUMBERS_BLOCK
@@ -691,6 +692,26 @@ async def test_who_signs_out_goes_and_only_with_the_token_shown_last(
         assert await other.ask("say", 1, text="still here, too") == 2
         refused = await it.refused(token=second.text, resume=ada.resume)
         assert refused == ("wrong_key", "token", "wrong_key", 4506)
+
+
+async def test_a_bot_is_let_in_by_both_scopes_and_goes_with_its_token(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        user = it.database.person("Ada")
+        for lacking, has in (
+            (Scope.CHAT_WRITE, Scope.CHAT_READ),
+            (Scope.CHAT_READ, Scope.CHAT_WRITE),
+        ):
+            talker = await it.hello(token=(await it.bot(user, has)).text)
+            error, _, code = await talker.refusal()
+            assert (error["code"], error["field"], code) == ("missing_scope", "token", 4506)
+            assert lacking in error["text"]
+        bot = await it.enter(await it.bot(user, Scope.CHAT_READ, Scope.CHAT_WRITE))
+        await bot.ask("say", 1, text="beep")
+        await it.revoke_bots(user)
+        heard, code = await bot.rest()
+        assert (heard[-1]["reason"], code) == ("signed_out", 4509)
 
 
 async def test_a_token_that_ends_meanwhile_opens_nothing(autojump_clock: MockClock) -> None:

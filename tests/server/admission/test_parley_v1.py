@@ -16,6 +16,7 @@ from protocol.ids import RoomId
 from server.admission.parley_v1 import ParleyAdmission
 from server.admission.routes import Upgrade
 from server.auth.accounts import Identity
+from server.auth.scopes import Scope
 from server.auth.tokens import Revoked
 from server.rooms.hub import Hub
 from server.rooms.journal import Logbook
@@ -439,6 +440,42 @@ async def test_who_is_signed_in_has_its_accounts_name_and_goes_with_its_token(
         await again.say("ping")
         await again.hear("pong")
         assert await it.refused(token=token.text) == ("wrong_key", "token", "wrong_key", 4506)
+
+
+async def test_a_bot_is_let_in_by_its_scope_and_goes_with_its_token(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        user = it.database.person("Ada")
+        fit = await it.bot(user, Scope.ROOMS_JOIN)
+        unfit = await it.bot(user, Scope.CHAT_READ, Scope.ROOMS_OPEN)
+        owner = await it.enter(name="Guest", owner_key=it.owner_key)
+        talker = await it.hello(token=unfit.text)
+        error, goodbye, code = await talker.refusal()
+        assert (error["code"], error["field"], code) == ("missing_scope", "token", 4506)
+        assert "rooms:join" in error["text"]
+        assert goodbye["reason"] == "wrong_key"
+        bot = await it.enter(token=fit.text)
+        assert (await owner.hear("joined"))["member"]["name"] == "Ada"
+        await back_from_the_log(it, owner, bot)
+        bot = await it.enter(resume=bot.resume)
+        await it.revoke_bots(user)
+        heard, code = await bot.rest()
+        assert (heard[-1]["reason"], code) == ("signed_out", 4509)
+        assert await it.refused(token=fit.text) == ("wrong_key", "token", "wrong_key", 4506)
+
+
+async def test_a_bot_whose_token_has_ended_does_not_come_back_after_a_restart(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as it:
+        user = it.database.person("Ada")
+        bot = await it.enter(token=(await it.bot(user, Scope.ROOMS_JOIN)).text)
+        owner = await it.enter(name="Guest", owner_key=it.owner_key)
+        await back_from_the_log(it, owner, bot)
+        await it.revoke_bots(user)
+        refusal = ("wrong_key", "resume.token", "wrong_key", 4506)
+        assert await it.refused(resume=bot.resume) == refusal
 
 
 async def back_from_the_log(it: Site, *cut: Talker) -> None:

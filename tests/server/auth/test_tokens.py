@@ -5,7 +5,9 @@ from server.auth.tokens import (
     Revoked,
     TokenLifetime,
     digest_of,
+    is_for_bots,
     looks_like_token,
+    make_bot_token,
     make_token,
 )
 from server.support.limits import DAY
@@ -16,6 +18,16 @@ def test_a_token_is_256_random_bits_of_text_that_needs_no_quotes() -> None:
 
     assert len(tokens) == 100
     assert all(looks_like_token(token) and len(token) == 43 for token in tokens)
+
+
+def test_a_token_for_bots_is_as_random_and_is_known_by_its_beginning() -> None:
+    tokens = {make_bot_token().text for _ in range(100)}
+
+    assert len(tokens) == 100
+    assert all(looks_like_token(token) and is_for_bots(token) for token in tokens)
+    assert all(token.startswith("parley_") and len(token) == 50 for token in tokens)
+    # A login may begin like that by chance.
+    assert not is_for_bots("parley_" + "A" * 36)
 
 
 def test_what_is_kept_does_not_tell_the_token() -> None:

@@ -53,7 +53,8 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
         *("/ws", "/ws/joinRoom/{roomId}", "/rooms/{room_id}/results"),
         *("/ws/createRoom", "/ws/getRooms", "/ws/getClients/{room_id}"),
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
-        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions"),
+        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions", "/v1/sessions/{session_id}"),
+        *("/v1/tokens", "/v1/tokens/{token_id}"),
     }
 
 
@@ -82,7 +83,8 @@ async def test_every_operation_and_every_field_is_described(world: WholeWorld) -
         for status, answer in operation["responses"].items():
             assert answer["description"], (method, path, status)
     for name, component in document["components"]["schemas"].items():
-        for field, of in () if "enum" in component else component["properties"].items():
+        assert "properties" in component or component["enum"], name
+        for field, of in component.get("properties", {}).items():
             assert '"description"' in json.dumps(of), (name, field)
     assert {each["name"] for each in document["tags"]} == set(TAGS)
     assert "``" not in json.dumps(document)
@@ -139,6 +141,7 @@ async def test_every_list_has_pages_or_a_reason_for_none(world: WholeWorld) -> N
     without_pages = {
         "listPeopleInChatRoom": "bounded by the seats of a room",
         "listChatRooms": "sent slice by slice",
+        "listTokens": "bounded by the tokens of an account",
     }
     paged = set()
     for _, _, operation in operations(await document_of(world)):

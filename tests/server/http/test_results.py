@@ -82,6 +82,7 @@ async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResult
         "room_id": ROOM,
         "opened_at": "2001-09-09T01:46:40.123000Z",
         "closed_at": None,
+        "expires_at": None,
         "forgotten": 0,
         "missing": 0,
         "tickets": [
@@ -106,12 +107,17 @@ async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResult
     }
 
 
-async def test_results_of_an_ended_room_say_when_it_ended(store: MemoryResults) -> None:
+@pytest.mark.parametrize(("days", "expires"), [(2.5, "2001-09-11T13:47:40Z"), (0, None)])
+async def test_results_of_an_ended_room_say_when_it_ended_and_until_when_they_are_kept(
+    store: MemoryResults, days: float, expires: str | None
+) -> None:
     store.records[0].close(ROOM, 1_000_000_060)
 
-    answer = await ask(make_server(store), path(format="json"))
+    server = make_server(store, limits=Limits(results_days=days))
+    answer = await ask(server, path(format="json"))
 
     assert answer.json["closed_at"] == "2001-09-09T01:47:40Z"
+    assert answer.json["expires_at"] == expires
 
 
 @pytest.mark.parametrize("rounds", [0, 1, PAGE_ROUNDS, PAGE_ROUNDS + 1, LONG])

@@ -1,19 +1,20 @@
 """Routes of rooms: good and bad requests, by whom, how often, and while something is away."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import trio
 
+from protocol.ids import RoomId
 from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
 from server.auth.sources import Source
 from server.store import logbook
-from server.store.cursors import Cursor
 from server.store.database import Database
+from server.store.estimations import Session, record
 from server.store.logbook import Chunk
 from server.support.errors import StoreUnavailable
-from tests.server.http.test_chat_routes import link_of
 from tests.server.http.whole import WholeWorld, whole_world
 from tests.server.http.world import ON_SQLITE
 from tests.server.http_client import Answer
@@ -21,6 +22,7 @@ from tests.store.test_logbook import revealed
 
 pytestmark = ON_SQLITE
 
+SAME = {"Origin": "http://t"}
 ROOM = {"capacity": 4, "name": "Refinement", "deck": ["1", "2", "?"], "grace_seconds": 30}
 OTHER = Source("192.0.2.2")
 
@@ -241,6 +243,81 @@ async def test_a_key_of_wrong_form_is_named(key: str, world: WholeWorld) -> None
     assert answer.json["field"] == "Idempotency-Key"
 
 
+# --- signed in ---
+
+
+async def test_who_is_signed_in_owns_the_room_and_finds_it_among_its_sessions(
+    world: WholeWorld,
+) -> None:
+    ada, bob = await world.register("ada"), await world.register("bob")
+    shown: list[dict[str, Any]] = [{"token": ada.token}, {"cookie": ada.token}]
+
+    made = [(await world.ask("POST", "/v1/rooms", ROOM, headers=SAME, **way)).json for way in shown]
+
+    sessions = (await world.ask("GET", "/v1/sessions", token=ada.token)).json
+    assert sorted(each["room_id"] for each in sessions) == sorted(each["id"] for each in made)
+    assert all(each["owner"] for each in sessions)
+    assert (await world.ask("GET", "/v1/sessions", token=bob.token)).json == []
+
+
+async def test_a_token_must_be_valid_and_a_cookie_that_is_not_is_as_good_as_none(
+    world: WholeWorld,
+) -> None:
+    forged = "A" * 43
+    refused = await world.ask("POST", "/v1/rooms", ROOM, token=forged)
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+    basic = {"Authorization": "Basic YTpi"}
+    assert (await world.ask("POST", "/v1/rooms", ROOM, headers=basic)).status == 201
+    taken = await world.ask("POST", "/v1/rooms", ROOM, cookie=forged, headers=SAME)
+    assert taken.status == 201
+
+
+async def test_a_page_of_another_site_opens_nothing_in_somebodys_name(world: WholeWorld) -> None:
+    ada = await world.register("ada")
+    elsewhere = {"Origin": "http://elsewhere.example"}
+
+    answer = await world.ask("POST", "/v1/rooms", ROOM, cookie=ada.token, headers=elsewhere)
+
+    assert answer.status == 403
+    assert await world.database.run(logbook.parked) == []
+
+
+async def test_a_bot_opens_rooms_by_its_scope(world: WholeWorld) -> None:
+    ada = await world.register("ada")
+    secrets = {}
+    for scope in ("rooms:open", "rooms:join"):
+        wish = {"name": "bot", "scopes": [scope]}
+        made = await world.ask("POST", "/v1/tokens", wish, token=ada.token)
+        secrets[scope] = made.json["token"]
+
+    refused = await world.ask("POST", "/v1/rooms", ROOM, token=secrets["rooms:join"])
+    made = await world.ask("POST", "/v1/rooms", ROOM, token=secrets["rooms:open"])
+
+    assert (refused.status, "rooms:open" in refused.json["error"]) == (403, True)
+    assert made.status == 201
+    [session] = (await world.ask("GET", "/v1/sessions", token=ada.token)).json
+    assert (session["room_id"], session["owner"]) == (made.json["id"], True)
+
+
+async def test_a_key_counts_for_the_account_wherever_it_is_and_for_nobody_else(
+    world: WholeWorld,
+) -> None:
+    ada, bob = await world.register("ada"), await world.register("bob")
+
+    async def ask(token: str | None) -> Any:
+        once = {"Idempotency-Key": "once"}
+        answer = await world.ask("POST", "/v1/rooms", ROOM, token=token, headers=once)
+        assert answer.status == 201
+        return answer.json["id"]
+
+    mine = await ask(ada.token)
+    others = {await ask(bob.token), await ask(None)}
+    world.source = OTHER
+    assert await ask(ada.token) == mine
+    assert len({mine, *others, await ask(None)}) == 4
+    assert len((await world.ask("GET", "/v1/sessions", token=ada.token)).json) == 1
+
+
 # --- looking --------------------------------------------------------------------------------
 
 
@@ -283,6 +360,78 @@ async def test_an_id_of_no_room_is_404(method: str, room_id: str, world: WholeWo
 
     assert answer.status == 404
     assert "error" in answer.json
+
+
+async def ended(world: WholeWorld) -> Any:
+    """Open a room, reveal something in it, and end it."""
+    made = await opened(world)
+    sessions = await world.database.run(logbook.parked)
+    [session] = [each for each in sessions if each.room_id == made["id"]]
+    chunk = Chunk(session_id=session.id, number=1, rounds=[revealed(session, 0)])
+    await world.database.run(lambda conn: logbook.append(conn, [chunk]), write=True)
+    assert (await end(world, made["id"], made["owner_key"])).status == 204
+    return made
+
+
+@pytest.mark.parametrize("days", [0, 30])
+async def test_a_room_that_has_ended_is_gone_and_leads_to_its_results(
+    days: float, database: Database
+) -> None:
+    async with whole_world(database, results_days=days) as world:
+        made = await ended(world)
+        answer = await world.ask("GET", made["socket"])
+        results = (await world.ask("GET", made["results"])).json
+
+    assert answer.status == 410
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json == {
+        "error": "this room has ended",
+        "closed_at": results["closed_at"],
+        "expires_at": results["expires_at"],
+        "results": made["results"].partition("?")[0],
+    }
+    kept = answer.json["expires_at"] and (
+        datetime.fromisoformat(answer.json["expires_at"])
+        - datetime.fromisoformat(answer.json["closed_at"])
+    )
+    assert kept == (timedelta(days) if days else None)
+
+
+async def test_a_room_that_has_ended_without_results_was_never_there(world: WholeWorld) -> None:
+    made = await opened(world)
+    assert (await end(world, made["id"], made["owner_key"])).status == 204
+
+    assert (await world.ask("GET", made["socket"])).status == 404
+
+
+async def test_a_room_whose_end_is_not_on_record_yet_is_gone_all_the_same(
+    world: WholeWorld,
+) -> None:
+    session = Session(1, RoomId("abcdef"), "key", 1.0)
+    await world.database.run(lambda conn: record(conn, [revealed(session, 0)]), write=True)
+
+    answer = await world.ask("GET", "/v1/rooms/abcdef")
+
+    assert answer.status == 410
+    assert (answer.json["closed_at"], answer.json["expires_at"]) == (None, None)
+
+
+async def test_of_two_rooms_of_one_id_the_one_that_lives_is_shown(world: WholeWorld) -> None:
+    made = await opened(world)
+    session = Session(1, RoomId(made["id"]), "key", 1.0)
+    await world.database.run(lambda conn: record(conn, [revealed(session, 0)]), write=True)
+
+    assert (await world.ask("GET", made["socket"])).status == 200
+
+
+async def test_who_guesses_ids_of_rooms_that_have_ended_is_stopped_too(
+    database: Database,
+) -> None:
+    async with whole_world(database, lookup_limit=3) as world:
+        made = await ended(world)
+        statuses = [(await world.ask("GET", made["socket"])).status for _ in range(4)]
+
+    assert statuses == [410, 410, 410, 429]
 
 
 async def test_who_guesses_ids_is_stopped(database: Database) -> None:
@@ -396,55 +545,3 @@ async def test_a_server_that_goes_away_opens_and_wakes_nothing(database: Databas
         assert is_unavailable(await world.ask("GET", made["socket"]))
         assert is_unavailable(await end(world, made["id"], made["owner_key"]))
         assert (await world.ask("GET", "/v1/rooms/abcdef")).status == 404
-
-
-# --- the rooms of an account ----------------------------------------------------------------
-
-
-async def test_an_account_sees_the_rooms_that_it_was_in(world: WholeWorld) -> None:
-    ada, bob = await world.register("ada"), await world.register("bob")
-    for _ in range(3):
-        await opened(world)
-    sessions = await world.database.run(logbook.parked)
-    sessions.sort(key=lambda each: each.id)
-    chunks = [
-        Chunk(session_id=each.id, number=1, people=[(ada.id, 1_000.0 + place // 2)])
-        for place, each in enumerate(sessions)
-    ]
-    await world.database.run(lambda conn: logbook.append(conn, chunks), write=True)
-
-    seen, target = [], "/v1/sessions?limit=2"
-    while target:
-        page = await world.ask("GET", target, token=ada.token)
-        assert page.status == 200
-        assert page.headers["cache-control"] == "no-store"
-        seen += page.json
-        target = link_of(page) or ""
-
-    assert [each["id"] for each in seen] == [sessions[place].room_id for place in (2, 1, 0)]
-    first = seen[0]
-    assert (first["name"], first["rounds"], first["closed_at"]) == ("Refinement", 0, None)
-    assert first["joined_at"] == "1970-01-01T00:16:41Z"
-    assert (await world.ask("GET", first["results"])).status == 200
-    assert (await world.ask("GET", "/v1/sessions", token=bob.token)).json == []
-    assert (await world.ask("GET", "/v1/sessions")).status == 401
-
-
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("before=x", "before"),
-     ("before=", "before"), ("x=1", "x")],
-)  # fmt: skip
-async def test_a_wrong_page_is_named(query: str, field: str, world: WholeWorld) -> None:
-    ada = await world.register("ada")
-    answer = await world.ask("GET", f"/v1/sessions?{query}", token=ada.token)
-    assert (answer.status, answer.json["field"]) == (400, field)
-
-
-@pytest.mark.parametrize("id_", [-(2**63), -1, 0, 2**63 - 1])
-async def test_a_place_in_another_list_is_only_a_place(id_: int, world: WholeWorld) -> None:
-    ada = await world.register("ada")
-    for at in (-1e308, 0.0, 1e308):
-        before = Cursor(at, id_).encode()
-        answer = await world.ask("GET", f"/v1/sessions?before={before}", token=ada.token)
-        assert (answer.status, answer.json) == (200, [])

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
@@ -9,17 +10,21 @@ import trio
 from protocol.dialects.parley_v1 import PARLEY_V1
 from protocol.ids import RoomId
 from server.admission.allowances import Allowances
+from server.auth.bots import BotTokens
 from server.auth.seats import SeatKeys
 from server.auth.sources import Source
 from server.http.application import make_application
 from server.http.routes.chat import chat_handlers
-from server.http.routes.rooms import RoomsOverHttp, session_handler
+from server.http.routes.rooms import RoomsOverHttp
+from server.http.routes.sessions import session_handlers
+from server.http.routes.tokens import token_handlers
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.hub import Hub
 from server.rooms.journal import Logbook
 from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
+from server.store import estimations
 from server.store.database import Database
 from server.store.results import DatabaseResults
 from server.support.counters import Counters
@@ -47,6 +52,12 @@ class WholeWorld(ChatWorld):
             make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
         )
         self.keys = SeatKeys(b"secret")
+        bots = BotTokens(
+            database,
+            self.accounts.revocations,
+            most=limits.tokens_per_account,
+            clock=lambda: self.now,
+        )
         self.application = make_application(
             store=self.results,
             counters=counters,
@@ -58,10 +69,15 @@ class WholeWorld(ChatWorld):
                 accounts=self.accounts,
                 database=database,
                 rules=UNLIMITED,
-                more=[*chat_handlers(database, self.rooms), session_handler(self.lasting)],
+                more=[
+                    *chat_handlers(database, self.rooms),
+                    *session_handlers(database, limits),
+                    *token_handlers(bots),
+                ],
             ),
             rooms=RoomsOverHttp(
                 rooms=self.lasting,
+                stored=lambda room_id: database.run(partial(estimations.find, room_id=room_id)),
                 allowances=Allowances(limits, is_live=self._is_live),
                 keys=self.keys,
                 source=lambda _: self.source,
