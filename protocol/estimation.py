@@ -210,7 +210,7 @@ class Estimation:
         self._state = State(
             room_id=room_id,
             capacity=capacity,
-            cards=deck.cards,
+            deck=deck,
             name=name,
             grace_seconds=float(grace_seconds),
             opened_at=float(opened_at),
@@ -381,7 +381,7 @@ class Estimation:
             return refuse(member, ErrorCode.ANNOUNCED_TWICE)
         effects: Effects = [
             ClearTimer(member),
-            Tell(member, Welcome(state.room_id, self._results_key)),
+            Tell(member, Welcome(state.room_id, self._results_key, self._deck)),
             *(
                 Tell(member, MemberPresent(other.name, other.admin))
                 for other in state.seats.values()
@@ -760,12 +760,12 @@ class Estimation:
                 state.round,
                 state.ticket,
                 tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
-                summarize([vote.value for vote in votes], self._deck.value),
+                summarize([vote.value for vote in votes], self._deck),
                 seconds,
             )
             may = abilities(Stage.REVEALED, votes=False, rounds=state.rounds_left > 0)
             effects.append(TellAll(Revealed(self._next(), state.shown, may)))
-        effects.append(Record(TicketResult(state.ticket, votes, seconds)))
+        effects.append(Record(TicketResult(state.ticket, votes, seconds, self._deck)))
         effects += self._tell_admin(TicketPrompt(first=False))
         if state.guests:
             effects.append(TellOthers(member, AwaitingTicket()))
@@ -813,7 +813,7 @@ class Estimation:
         return []
 
     def _refuse_card(self, member: MemberId, field: str) -> Effects:
-        return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=" ".join(self._deck.cards))
+        return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=self._deck.spelled)
 
     def _turn_away_full(self, member: MemberId) -> Effects:
         state = self._state

@@ -1,6 +1,5 @@
 """All that an estimation room knows, as data: what is stored of it, and what is shown of it."""
 
-from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -8,15 +7,14 @@ import attrs
 
 from protocol.answers import Answer, Answers, answer_to
 from protocol.changes import Ack
-from protocol.codec import CONVERTER, new_converter
-from protocol.deck import DEFAULT_DECK, Deck, card_kind, card_value
+from protocol.codec import CONVERTER, dumps, loads, new_converter
+from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
 from protocol.limits import ROUNDS
 from protocol.messages import TicketId, Vote
 from protocol.picture import (
-    Card,
     Mine,
     Picture,
     Running,
@@ -26,6 +24,7 @@ from protocol.picture import (
     abilities,
     may_do,
 )
+from protocol.statistics import summarize
 
 _NO_TICKET: Final = TicketId("")
 
@@ -74,7 +73,7 @@ class State:
 
     room_id: RoomId
     capacity: int
-    cards: tuple[str, ...] = DEFAULT_DECK.cards
+    deck: Deck = DEFAULT_DECK
     name: str = ""
     grace_seconds: float = 0.0
     opened_at: float = 0.0
@@ -113,11 +112,6 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
-
-    @property
-    def deck(self) -> Deck:
-        """The cards that may be voted with."""
-        return Deck(self.cards)
 
 
 def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
@@ -163,7 +157,8 @@ def picture(state: State) -> Picture:
         room_id=state.room_id,
         name=state.name,
         capacity=state.capacity,
-        cards=shown_cards(state.cards),
+        deck_id=state.deck.id,
+        cards=state.deck.cards,
         grace_seconds=state.grace_seconds,
         opened_at=state.opened_at,
         stage=now,
@@ -186,18 +181,6 @@ def mine(state: State, shown: Picture, member: MemberId) -> Mine:
     """Say what only this member may know."""
     vote = state.votes.get(member) if shown.round is not None else None
     return Mine(member, None if vote is None else vote.value, may_do(shown, member))
-
-
-def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
-    """Show the cards of a deck: to everybody who enters, and in most rooms those of the default."""
-    return _DEFAULT if cards == DEFAULT_DECK.cards else _show(cards)
-
-
-def _show(cards: Sequence[str]) -> tuple[Card, ...]:
-    return tuple(Card(label, card_value(label), card_kind(label)) for label in cards)
-
-
-_DEFAULT: Final = _show(DEFAULT_DECK.cards)
 
 
 def _pack(answers: Answers) -> list[list[Any]]:
@@ -238,6 +221,16 @@ def to_plain(state: State) -> dict[str, Any]:
     return plain
 
 
+def _know_decks(data: dict[str, Any]) -> None:
+    """Bring up to date what was stored when a deck was its labels, and statistics had less."""
+    data["deck"] = data.pop("cards")
+    if data.get("shown") is not None:
+        cards = [vote["card"] for vote in data["shown"]["votes"]]
+        summary = summarize(cards, Deck.of_plain(data["deck"]))
+        told = loads(dumps(CONVERTER.unstructure(summary)).decode())
+        data["shown"] = data["shown"] | {"statistics": told}
+
+
 def from_plain(plain: dict[str, Any]) -> State:
     """Read what :func:`to_plain` gave.
 
@@ -249,6 +242,8 @@ def from_plain(plain: dict[str, Any]) -> State:
     version = data.pop("version", None)
     if version != STATE_VERSION:
         raise ValueError(f"a room of version {version} is not understood")
+    if "cards" in data:
+        _know_decks(data)
     # Tickets from outside must not be empty; that of a room is, before its first round.
     ticket = data.pop("ticket", _NO_TICKET)
     state = _STORED.structure(data, State)

@@ -110,14 +110,15 @@ COMPUTES: Final = {
     *(
         "abc",
         "ast",
+        "bisect",
         "collections",
         "datetime",
         "enum",
         "fractions",
         "hashlib",
+        "math",
         "inspect",  # reads the sources of our own classes, for what is said of them there
         "re",
-        "statistics",
         "types",
         "typing",
         "unicodedata",

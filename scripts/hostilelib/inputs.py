@@ -278,6 +278,9 @@ INPUTS: Final[tuple[Input, ...]] = (
     *(_field("POST", "/v1/rooms", {"capacity": 2}, field)
       for field in ("capacity", "name", "deck", "grace_seconds")),
     _within("a card", "POST", "/v1/rooms", '{"capacity":2,"deck":["1",', "]}"),
+    *(_within(f"{field} of a card", "POST", "/v1/rooms",
+              f'{{"capacity":2,"deck":["1",{{{others}"{field}":', "}]}")
+      for field, others in (("label", ""), ("value", '"label":"2",'))),
     *(_body("POST", path)
       for path in ("/register", "/login", "/posts", "/ws/createRoom", "/v1/rooms")),
     _body("PATCH", "/users/me"),

@@ -18,6 +18,7 @@ from server.http.access import (
 )
 from server.http.bodies import StrictSchema
 from server.http.errors import error_handlers
+from server.http.routes.decks import decks_handler
 from server.http.routes.health import Health, health_handler, probe_handlers
 from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
@@ -68,7 +69,7 @@ def make_application(
         *(upgrade_handler(each) for each in websockets if not each.shared),
     ]
     if rooms is not None:
-        handlers += room_handlers(rooms)
+        handlers += [*room_handlers(rooms), decks_handler()]
     if social is not None:
         handlers += social_handlers(social)
     return Litestar(

@@ -17,6 +17,8 @@ CSV_TYPE: Final = "text/csv; charset=utf-8; header=present"
 COLUMNS: Final = (
     "room_id", "round", "ticket_id", "seconds", "member_id", "name", "vote",
     "mean", "median", "mode", "modes", "min", "max", "consensus",
+    "deck_id", "count", "median_card", "mode_cards", "spread", "standard_deviation", "agreement",
+    "suggestion", "rule",
 )  # fmt: skip
 
 SIGNS: Final = frozenset("=+-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋−﬩")  # noqa: RUF001
@@ -117,6 +119,7 @@ def _vote(vote: Vote | None) -> tuple[str, str, str]:
 
 
 def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
+    suggestion = ticket.suggestion
     return (
         ticket.mean,
         ticket.median,
@@ -125,4 +128,13 @@ def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
         ticket.min,
         ticket.max,
         "yes" if ticket.consensus else "no",
+        ticket.deck_id,
+        ticket.count,
+        harmless(ticket.median_card or ""),
+        harmless(" ".join(ticket.mode_cards)),
+        ticket.spread,
+        ticket.standard_deviation,
+        ticket.agreement,
+        harmless(suggestion.card if suggestion else ""),
+        suggestion.rule if suggestion else "",
     )

@@ -53,7 +53,7 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
         *("/ws", "/ws/joinRoom/{roomId}", "/rooms/{room_id}/results"),
         *("/ws/createRoom", "/ws/getRooms", "/ws/getClients/{room_id}"),
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
-        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions"),
+        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions", "/v1/decks"),
     }
 
 
@@ -139,6 +139,7 @@ async def test_every_list_has_pages_or_a_reason_for_none(world: WholeWorld) -> N
     without_pages = {
         "listPeopleInChatRoom": "bounded by the seats of a room",
         "listChatRooms": "sent slice by slice",
+        "listDecks": "no more come by any request",
     }
     paged = set()
     for _, _, operation in operations(await document_of(world)):
