@@ -6,8 +6,10 @@ one :class:`~protocol.errors.Refused` that names the field.
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeVar, get_origin
+from types import NoneType, UnionType
+from typing import Any, Final, NoReturn, TypeVar, Union, get_args, get_origin
 
+import attrs
 import orjson
 from cattrs.cols import list_structure_factory
 from cattrs.errors import (
@@ -17,6 +19,7 @@ from cattrs.errors import (
 )
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
+from protocol.deck import Deck
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId, TicketId, is_room_id
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
@@ -75,6 +78,46 @@ def _list(wanted: Any, converter: Any) -> Callable[[object, Any], Any]:
     return structure
 
 
+def _is_choice(wanted: object) -> bool:
+    """Tell whether a type is a choice between forms that JSON tells apart."""
+    if get_origin(wanted) not in {Union, UnionType}:
+        return False
+    parts = [get_origin(part) or part for part in get_args(wanted) if part is not NoneType]
+    others = [part for part in parts if part not in _FORMS]
+    return len(parts) > 1 and (not others or (len(others) == 1 and attrs.has(others[0])))
+
+
+def _choice(wanted: Any, converter: Any) -> Callable[[object, Any], Any]:
+    """Take what has the form of one of the parts, as that one."""
+    parts = {}
+    for part in get_args(wanted):
+        form = get_origin(part) or part
+        parts[form if form in _FORMS else dict] = part
+    complaint = "must be " + " or ".join(dict.fromkeys(_FORMS[form] for form in parts))
+    optional = parts.pop(NoneType, None) is not None
+    hooks = {form: converter.get_structure_hook(part) for form, part in parts.items()}
+
+    def structure(value: object, _: object) -> object:
+        form = type(value)
+        if form in hooks:
+            return hooks[form](value, parts[form])
+        if value is None and optional:
+            return None
+        raise ValueError(complaint)
+
+    return structure
+
+
+_FORMS: Final[dict[Any, str]] = {
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    NoneType: "null",
+}
+
+
 def _ticket_id(value: object, _: object) -> TicketId:
     return TicketId(clean_line(_string(value), TICKET_LENGTH))
 
@@ -93,8 +136,11 @@ def new_converter() -> OrjsonConverter:
     for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
         converter.register_structure_hook(kind, _exactly(kind, article))
     converter.register_structure_hook_factory(_is_list, _list)
+    converter.register_structure_hook_factory(_is_choice, _choice)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
+    converter.register_unstructure_hook(Deck, Deck.plain)
     return converter
 
 

@@ -135,7 +135,7 @@ class Estimation:
         self._state = State(
             room_id=room_id,
             capacity=capacity,
-            cards=deck.cards,
+            deck=deck,
             name=name,
             grace_seconds=float(grace_seconds),
             options=options,
@@ -144,7 +144,6 @@ class Estimation:
             numbering=keyed,
             rounds_left=most_rounds,
         )
-        self._state.deck = deck
         self._state.announce_seconds = announce_seconds
         self._state.results_key = results_key
 

@@ -87,7 +87,7 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
         return refuse(member, ErrorCode.ANNOUNCED_TWICE)
     effects: Effects = [
         ClearTimer(member),
-        Tell(member, Welcome(state.room_id, state.results_key)),
+        Tell(member, Welcome(state.room_id, state.results_key, state.deck)),
         *(
             Tell(member, MemberPresent(other.name, other.admin))
             for other in state.seats.values()

@@ -57,11 +57,11 @@ def _reveal(state: State, member: MemberId, now: float) -> Effects:
             state.round,
             state.ticket,
             tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
-            summarize([vote.value for vote in votes], state.deck.value),
+            summarize([vote.value for vote in votes], state.deck),
             seconds,
         )
         effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
-    effects.append(Record(TicketResult(state.ticket, votes, seconds)))
+    effects.append(Record(TicketResult(state.ticket, votes, seconds, state.deck)))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:
         effects.append(TellOthers(member, AwaitingTicket()))

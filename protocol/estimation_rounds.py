@@ -139,4 +139,4 @@ def judge_round(state: State) -> Effects:
 
 
 def _refuse_card(state: State, member: MemberId, field: str) -> Effects:
-    return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=" ".join(state.deck.cards))
+    return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=state.deck.spelled)

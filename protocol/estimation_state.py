@@ -1,6 +1,5 @@
 """All that an estimation room knows, as data: what is stored of it, and what is shown of it."""
 
-from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -8,8 +7,8 @@ import attrs
 
 from protocol.answers import Answer, Answers, answer_to
 from protocol.changes import Ack
-from protocol.codec import CONVERTER, new_converter
-from protocol.deck import DEFAULT_DECK, Deck, card_kind, card_value
+from protocol.codec import CONVERTER, dumps, loads, new_converter
+from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
@@ -17,7 +16,6 @@ from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import TicketId, Vote
 from protocol.options import DEFAULTS, Options
 from protocol.picture import (
-    Card,
     May,
     Mine,
     Picture,
@@ -28,6 +26,7 @@ from protocol.picture import (
     abilities,
     may_do,
 )
+from protocol.statistics import summarize
 
 _NO_TICKET: Final = TicketId("")
 
@@ -79,7 +78,7 @@ class State:
 
     room_id: RoomId
     capacity: int
-    cards: tuple[str, ...] = DEFAULT_DECK.cards
+    deck: Deck = DEFAULT_DECK
     name: str = ""
     grace_seconds: float = 0.0
     options: Options = DEFAULTS
@@ -119,9 +118,7 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
-    # No arguments, so not stored: made of the above, or given anew whenever the room starts.
-    deck: Deck = attrs.field(init=False, eq=False, repr=False, default=DEFAULT_DECK)
-    """The cards that may be voted with."""
+    # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
     results_key: str = attrs.field(init=False, eq=False, repr=False, default="")
@@ -172,7 +169,8 @@ def picture(state: State) -> Picture:
         room_id=state.room_id,
         name=state.name,
         capacity=state.capacity,
-        cards=shown_cards(state.cards),
+        deck_id=state.deck.id,
+        cards=state.deck.cards,
         grace_seconds=state.grace_seconds,
         opened_at=state.opened_at,
         stage=now,
@@ -203,18 +201,6 @@ def mine(state: State, shown: Picture, member: MemberId) -> Mine:
     """Say what only this member may know."""
     vote = state.votes.get(member) if shown.round is not None else None
     return Mine(member, None if vote is None else vote.value, may_do(shown, member))
-
-
-def shown_cards(cards: Sequence[str]) -> tuple[Card, ...]:
-    """Show the cards of a deck: to everybody who enters, and in most rooms those of the default."""
-    return _DEFAULT if cards == DEFAULT_DECK.cards else _show(cards)
-
-
-def _show(cards: Sequence[str]) -> tuple[Card, ...]:
-    return tuple(Card(label, card_value(label), card_kind(label)) for label in cards)
-
-
-_DEFAULT: Final = _show(DEFAULT_DECK.cards)
 
 
 def _pack(answers: Answers) -> list[list[Any]]:
@@ -255,6 +241,16 @@ def to_plain(state: State) -> dict[str, Any]:
     return plain
 
 
+def _know_decks(data: dict[str, Any]) -> None:
+    """Bring up to date what was stored when a deck was its labels, and statistics had less."""
+    data["deck"] = data.pop("cards")
+    if data.get("shown") is not None:
+        cards = [vote["card"] for vote in data["shown"]["votes"]]
+        summary = summarize(cards, Deck.of_plain(data["deck"]))
+        told = loads(dumps(CONVERTER.unstructure(summary)).decode())
+        data["shown"] = data["shown"] | {"statistics": told}
+
+
 def from_plain(plain: dict[str, Any]) -> State:
     """Read what :func:`to_plain` gave.
 
@@ -266,11 +262,12 @@ def from_plain(plain: dict[str, Any]) -> State:
     version = data.pop("version", None)
     if version != STATE_VERSION:
         raise ValueError(f"a room of version {version} is not understood")
+    if "cards" in data:
+        _know_decks(data)
     # Tickets from outside must not be empty; that of a room is, before its first round.
     ticket = data.pop("ticket", _NO_TICKET)
     state = _STORED.structure(data, State)
     state.ticket = CONVERTER.structure(ticket, TicketId) if ticket != _NO_TICKET else _NO_TICKET
-    state.deck = Deck(state.cards)
     if state.options == DEFAULTS:
         state.options = DEFAULTS  # as protocol.picture knows it
     return state

@@ -8,6 +8,7 @@ from protocol.chat_records import ChatMessage as ChatMessage
 from protocol.chat_records import ChatRecord as ChatRecord
 from protocol.chat_records import PeoplePresent as PeoplePresent
 from protocol.chat_records import Person as Person
+from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.ids import TicketId as TicketId
@@ -141,6 +142,8 @@ class Welcome:
     room_id: RoomId
     results_key: str = ""
     """Opens the room's results; empty if nothing is kept."""
+    deck: Deck = DEFAULT_DECK
+    """The room's cards."""
 
 
 @value
@@ -294,3 +297,5 @@ class TicketResult:
     votes: tuple[Vote, ...]
     seconds: float
     """From the opening of the vote to its reveal."""
+    deck: Deck = DEFAULT_DECK
+    """By which the votes count."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from protocol.deck import Card
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
 from protocol.options import DEFAULTS, Options, Who
@@ -23,17 +24,6 @@ class Stage(StrEnum):
     VOTING = "voting"
     REVEALED = "revealed"
     """The cards of the last round."""
-
-
-@value
-class Card:
-    """A card of the deck."""
-
-    label: str
-    value: float | None
-    """Points; ``None`` if it is no number."""
-    kind: str
-    """``estimate``, ``unsure`` or ``break``."""
 
 
 @value
@@ -150,7 +140,10 @@ class Picture:
     name: str
     """What people call the room; may be empty."""
     capacity: int
+    deck_id: str
+    """Of a deck that has a name, or ``custom``."""
     cards: tuple[Card, ...]
+    """The deck, in order."""
     grace_seconds: float
     """How long a member without a connection keeps its seat."""
     opened_at: float

@@ -124,6 +124,7 @@ COMPUTES: Final = {
     *(
         "abc",
         "ast",
+        "bisect",
         "collections",
         "csv",
         "datetime",
@@ -136,7 +137,6 @@ COMPUTES: Final = {
         "math",
         "itertools",
         "re",
-        "statistics",
         "types",
         "typing",
         "unicodedata",

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import attrs
 
 from protocol import codec, messages
+from protocol.deck import DEFAULT_DECK
 from protocol.dialects.base import Plain
 from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode, Problem, Refused
@@ -150,7 +151,7 @@ _COMMANDS: Final[dict[str, type]] = {
 # Fields and messages have names here that the rules do not know.
 _SENTENCES: Final = {
     ErrorCode.NOT_ANNOUNCED: "join the room with JOIN_ROOM first",
-    ErrorCode.NOT_IN_DECK: "data.vote must be one of {cards}",
+    ErrorCode.NOT_IN_DECK: "data.vote must be a card of this room ({cards})",
 }
 
 
@@ -180,10 +181,14 @@ def _update(message: str) -> bytes:
 
 def _welcome(event: messages.Welcome) -> bytes:
     message = f"You are in room {event.room_id}"
+    cards = {}
+    if event.deck != DEFAULT_DECK:  # which all know who speak this dialect
+        message += f"; its cards: {event.deck.spelled}"
+        cards = {"cards": event.deck.plain()}
     if event.results_key:
         path = f"/rooms/{event.room_id}/results?key={event.results_key}"
         message += f"; its results: {path}"
-    return _update(message)
+    return _event("ROOM_JOIN_UPDATES", message=message, **cards)
 
 
 def _present(event: messages.MemberPresent) -> bytes:

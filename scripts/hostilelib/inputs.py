@@ -284,6 +284,9 @@ INPUTS: Final[tuple[Input, ...]] = (
       for method in ("PATCH", "DELETE")),
     _within("a scope", "POST", "/v1/tokens", '{"name":"x","scopes":["posts:read",', "]}"),
     _within("a card", "POST", "/v1/rooms", '{"capacity":2,"deck":["1",', "]}"),
+    *(_within(f"{field} of a card", "POST", "/v1/rooms",
+              f'{{"capacity":2,"deck":["1",{{{others}"{field}":', "}]}")
+      for field, others in (("label", ""), ("value", '"label":"2",'))),
     *(_body("POST", path)
       for path in ("/register", "/login", "/posts", "/ws/createRoom", "/v1/rooms", "/v1/tokens")),
     _body("PATCH", "/users/me"),

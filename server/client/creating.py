@@ -1,6 +1,6 @@
 """Opening a room over HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ async def create_room(
     *,
     capacity: int,
     name: str | None = None,
-    deck: Sequence[str] | None = None,
+    deck: str | Sequence[str | Mapping[str, str | float]] | None = None,
     grace_seconds: int | None = None,
     dial: Dial = dial,
 ) -> Opened:
@@ -48,7 +48,7 @@ async def create_room(
         url: where the server is, such as ``https://parley.example``.
         capacity: the number of seats.
         name: what people call it.
-        deck: the cards, in order.
+        deck: the id of a deck, or the cards in order, each a label or its ``label`` and ``value``.
         grace_seconds: for which a member without a connection keeps its seat.
         dial: opens streams.
 
@@ -60,7 +60,7 @@ async def create_room(
     asked = {
         "name": name,
         "capacity": capacity,
-        "deck": None if deck is None else list(deck),
+        "deck": deck if deck is None or isinstance(deck, str) else list(deck),
         "grace_seconds": grace_seconds,
     }
     body = codec.dumps({key: value for key, value in asked.items() if value is not None})

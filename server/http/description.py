@@ -21,10 +21,11 @@ operation, any request may be answered 400, 408, 413, 431, 500, 501 or 505 if it
 HTTP or the server fails, 404 if there is nothing at its path, and 405 with the header `Allow` if
 the path does not support its method. `HEAD` and `OPTIONS` are answered wherever `GET` is.
 
-Answers are not to be cached (`Cache-Control: no-store`), except for the files of this page.
+Answers are not to be cached (`Cache-Control: no-store`), except for the files of this page and the
+list of decks.
 
 Lists are paged: `limit` is the size of a page, and the header `Link` leads to the next one. Only
-those of all chat rooms, of the people in one, and of your tokens for bots come whole.
+those of decks, of all chat rooms, of the people in one, and of your tokens for bots come whole.
 """
 
 TAGS: Final = {

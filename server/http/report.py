@@ -10,11 +10,32 @@ from litestar.serialization import encode_json
 
 from protocol.messages import TicketResult, Vote
 from protocol.statistics import summarize
+from protocol.suggestion import Suggestion
 from server.http.outputs import time_of
 from server.store.estimations import NumberedRound
 from server.store.recording import RoomResults
 
-_NONE = "; null if no card was a number"
+_NONE: Final = "; null if no card had points"
+_ORDINAL: Final = "In decks without points: "
+
+
+@attrs.frozen
+class SuggestionReport:
+    """What the votes suggest."""
+
+    card: Annotated[str, Parameter(description="An estimate of the deck")]
+    rule: Annotated[
+        str,
+        Parameter(
+            description="`mode`: at least 60 % of the estimates are this card; `median`: it is "
+            "their median, rounded up to a card"
+        ),
+    ]
+
+    @classmethod
+    def of(cls, suggestion: Suggestion) -> Self:
+        """Tell of a suggestion."""
+        return cls(suggestion.card, suggestion.rule)
 
 
 @attrs.frozen
@@ -33,40 +54,73 @@ class VoteReport:
 
 @attrs.frozen(kw_only=True)
 class TicketReport:
-    """One revealed round; cards such as ``?`` count in no figure."""
+    """One revealed round; ``?``, ∞ and ``coffee`` count in no figure."""
 
     ticket_id: Annotated[str, Parameter(description="As the admin gave it")]
     seconds: Annotated[float, Parameter(description="From opening the vote to revealing it")]
+    deck_id: Annotated[
+        str, Parameter(description="What was voted with: one of `/v1/decks`, or `custom`")
+    ]
     votes: Annotated[list[VoteReport], Parameter(description="Of everybody who voted")]
+    count: Annotated[int, Parameter(description="Votes that are estimates")]
     mean: Annotated[float | None, Parameter(description="In points" + _NONE)]
     median: Annotated[float | None, Parameter(description="In points" + _NONE)]
+    median_card: Annotated[
+        str | None,
+        Parameter(description=_ORDINAL + "the middle card, the higher one of two; else null"),
+    ]
     mode: Annotated[
-        float | None, Parameter(description="The most frequent value; null if there are several")
+        float | None, Parameter(description="The most frequent points; null if there are several")
     ]
     modes: Annotated[
-        list[float], Parameter(description="All of the most frequent values, ascending")
+        list[float], Parameter(description="All of the most frequent points, ascending")
+    ]
+    mode_cards: Annotated[
+        list[str],
+        Parameter(description=_ORDINAL + "all of the most frequent cards, in the deck's order"),
     ]
     min: Annotated[float | None, Parameter(description="In points" + _NONE)]
     max: Annotated[float | None, Parameter(description="In points" + _NONE)]
+    spread: Annotated[float | None, Parameter(description="`max` less `min`" + _NONE)]
+    standard_deviation: Annotated[
+        float | None, Parameter(description="Of the population, in points" + _NONE)
+    ]
+    agreement: Annotated[
+        float | None,
+        Parameter(description="Part of the estimates that are the most frequent one, up to 1"),
+    ]
     consensus: Annotated[
-        bool, Parameter(description="Everybody put down the same card, and it is a number")
+        bool, Parameter(description="Everybody put down the same card, and it is an estimate")
+    ]
+    suggestion: Annotated[
+        SuggestionReport | None,
+        Parameter(description="What the votes suggest; null if there is no estimate"),
     ]
 
     @classmethod
     def of(cls, ticket: TicketResult) -> Self:
         """Tell of one round, figures included."""
-        summary = summarize(vote.value for vote in ticket.votes)
+        summary = summarize([vote.value for vote in ticket.votes], ticket.deck)
+        suggestion = summary.suggestion
         return cls(
             ticket_id=ticket.ticket_id,
             seconds=round(ticket.seconds, 3),
+            deck_id=ticket.deck.id,
             votes=[VoteReport.of(vote) for vote in ticket.votes],
+            count=summary.count,
             mean=summary.mean,
             median=summary.median,
+            median_card=summary.median_card,
             mode=summary.mode,
             modes=list(summary.modes),
+            mode_cards=list(summary.mode_cards),
             min=summary.min,
             max=summary.max,
+            spread=summary.spread,
+            standard_deviation=summary.standard_deviation,
+            agreement=summary.agreement,
             consensus=summary.consensus,
+            suggestion=None if suggestion is None else SuggestionReport.of(suggestion),
         )
 
 

@@ -15,6 +15,8 @@ CSV_TYPE: Final = "text/csv; charset=utf-8; header=present"
 COLUMNS: Final = (
     "room_id", "round", "ticket_id", "seconds", "member_id", "name", "vote",
     "mean", "median", "mode", "modes", "min", "max", "consensus",
+    "deck_id", "count", "median_card", "mode_cards", "spread", "standard_deviation", "agreement",
+    "suggestion", "rule",
 )  # fmt: skip
 
 
@@ -60,6 +62,7 @@ def _vote(vote: Vote | None) -> tuple[str, str, str]:
 
 
 def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
+    suggestion = ticket.suggestion
     return (
         ticket.mean,
         ticket.median,
@@ -68,4 +71,13 @@ def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
         ticket.min,
         ticket.max,
         "yes" if ticket.consensus else "no",
+        ticket.deck_id,
+        ticket.count,
+        harmless(ticket.median_card or ""),
+        harmless(" ".join(ticket.mode_cards)),
+        ticket.spread,
+        ticket.standard_deviation,
+        ticket.agreement,
+        harmless(suggestion.card if suggestion else ""),
+        suggestion.rule if suggestion else "",
     )

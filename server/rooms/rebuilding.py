@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import attrs
 import orjson
 
-from protocol.deck import Deck
 from protocol.effects import ClearTimer, Effect, Own, SetTimer
 from protocol.estimation import Estimation
 from protocol.journal import Unreadable, read_entries
@@ -84,7 +83,7 @@ def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estim
     return Estimation(
         session.room_id,
         settings.capacity,
-        deck=Deck(settings.cards),
+        deck=settings.deck,
         name=settings.name,
         grace_seconds=settings.grace_seconds,
         options=settings.options,

@@ -11,6 +11,8 @@ from typing import Final
 import attrs
 import sqlalchemy as sa
 
+from protocol.codec import dumps, loads
+from protocol.deck import DEFAULT_DECK, Deck
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
 from protocol.value import value
@@ -86,7 +88,13 @@ def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
         conn,
         rounds,
         [
-            (each.session.id, each.number, each.result.ticket_id, each.result.seconds)
+            (
+                each.session.id,
+                each.number,
+                each.result.ticket_id,
+                each.result.seconds,
+                _written(each.result.deck),
+            )
             for each in revealed
         ],
     )
@@ -218,12 +226,14 @@ def _rounds(
     conn: sa.Connection, session_id: int, start: int, stop: int, limit: int | None = None
 ) -> list[NumberedRound]:
     """Read rounds; the last one without some of its votes if there are more rows."""
+    decks = _Decks()
     # One statement, so that no round comes in between.
     rows = conn.execute(
         sa.select(
             rounds.c.number,
             rounds.c.ticket_id,
             rounds.c.seconds,
+            rounds.c.deck,
             votes.c.member_id,
             votes.c.name,
             votes.c.value,
@@ -253,7 +263,21 @@ def _rounds(
                     if each.member_id is not None
                 ),
                 seconds,
+                decks[deck],
             ),
         )
-        for (number, ticket_id, seconds), group in groupby(rows, lambda row: row[:3])
+        for (number, ticket_id, seconds, deck), group in groupby(rows, lambda row: row[:4])
     ]
+
+
+def _written(deck: Deck) -> str | None:
+    return None if deck is DEFAULT_DECK else dumps(deck.plain()).decode()
+
+
+class _Decks(dict[str | None, Deck]):
+    """Reads each deck once, as the rounds of a room have few."""
+
+    def __missing__(self, written: str | None) -> Deck:
+        deck = DEFAULT_DECK if written is None else Deck.of_plain(loads(written))
+        self[written] = deck
+        return deck

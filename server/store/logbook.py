@@ -12,8 +12,9 @@ import attrs
 import sqlalchemy as sa
 from cattrs.errors import BaseValidationError
 
-from protocol.codec import CONVERTER, dumps
-from protocol.deck import DEFAULT_DECK
+from protocol.codec import CONVERTER, dumps, loads
+from protocol.deck import DEFAULT_DECK, Deck
+from protocol.errors import Refused
 from protocol.ids import MemberId, RoomId
 from protocol.journal import Unreadable, write_entries
 from protocol.limits import GRACE_SECONDS, ROUNDS
@@ -43,7 +44,7 @@ class RoomSettings:
 
     capacity: int
     name: str = ""
-    cards: tuple[str, ...] = DEFAULT_DECK.cards
+    deck: Deck = DEFAULT_DECK
     grace_seconds: float = attrs.field(default=GRACE_SECONDS, converter=float)
     options: Options = DEFAULTS
     most_rounds: int = ROUNDS
@@ -60,8 +61,11 @@ class RoomSettings:
             Unreadable: if it is something else.
         """
         try:
-            return CONVERTER.loads(text, cls)
-        except (ValueError, TypeError, AttributeError, BaseValidationError) as error:
+            data = loads(text)
+            if "cards" in data:  # as it was called when there was nothing but labels
+                data["deck"] = data.pop("cards")
+            return CONVERTER.structure(data, cls)
+        except (Refused, ValueError, TypeError, AttributeError, BaseValidationError) as error:
             raise Unreadable(f"the settings of a room cannot be read: {error!r}") from error
 
 

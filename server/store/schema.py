@@ -212,6 +212,8 @@ estimation_rounds: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("ticket_id", Text, nullable=False),
     Column("seconds", Double, nullable=False),
+    # In JSON; empty if it is the default one.
+    Column("deck", Text),
     sqlite_with_rowid=False,
 )
 

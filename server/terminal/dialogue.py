@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
 import attrs
 
-from protocol.deck import DEFAULT_DECK, HALF
+from protocol.deck import DEFAULT_DECK, HALF, Deck
 from protocol.statistics import summarize
 
 LEAVE: Final = "/quit"
@@ -57,6 +58,7 @@ class Dialogue:
         self._leads = room_id is None
         self._invitation = invitation
         self._ticket: str | None = None
+        self._deck = DEFAULT_DECK
         self._answered: Asked | None = None  # what is asked again if the answer is refused
 
     def begin(self) -> Turn:
@@ -91,7 +93,7 @@ class Dialogue:
             return Turn(show=(f"Nothing is asked right now. {LEAVE} leaves.",) if text else ())
         if not text:
             return Turn(show=(f"Your vote on {_plain(self._ticket)}?",))
-        vote = _SAME_CARD.get(text, text)
+        vote = text if text in self._deck else _SAME_CARD.get(text, text)
         still = self.asked if self.asked is Asked.REVEAL else Asked.VOTE
         return self._answer(still, "MEMBER_VOTED", ticket_id=self._ticket, vote=vote)
 
@@ -108,13 +110,14 @@ class Dialogue:
                 return self._created(str(data.get("room_id", "")))
             case "ROOM_JOIN_UPDATES":
                 self.inside = True
+                self._learn_cards(data.get("cards"))
             case "BEGIN_VOTING_PROMPT":
                 self._ask(Asked.TICKET)
                 return Turn(show=("What do you estimate? Its ticket:",))
             case "ASK_FOR_VOTE":
                 self._ticket = ticket
                 self._ask(Asked.VOTE)
-                cards = " ".join(DEFAULT_DECK.cards)
+                cards = _plain(self._deck.spelled)
                 return Turn(show=(f"Your vote on {_plain(ticket)}? ({cards})",))
             case "VOTING_COMPLETED":
                 if self.asked is Asked.VOTE:
@@ -124,8 +127,14 @@ class Dialogue:
                 return Turn(show=("Press Enter to reveal the votes, or change your vote.",))
             case "VOTES_REVEALED":
                 self._ticket = self.asked = None
-                return Turn(show=_result(ticket, data.get("client_vote_choice_map")))
+                return Turn(show=_result(ticket, data.get("client_vote_choice_map"), self._deck))
         return Turn(show=(message,) if message else ())
+
+    def _learn_cards(self, cards: object) -> None:
+        """Take the room's cards, which are told if they are not those that everybody knows."""
+        if cards is not None:
+            with suppress(ValueError):  # by a newer server
+                self._deck = Deck.of_plain(cards)
 
     def _created(self, room_id: str) -> Turn:
         self.inside, self._room_id = True, room_id
@@ -152,7 +161,7 @@ def _event(kind: str, **data: str) -> str:
     return json.dumps({"type": kind, "data": data}, ensure_ascii=False)
 
 
-def _result(ticket: str, votes: object) -> tuple[str, ...]:
+def _result(ticket: str, votes: object, deck: Deck) -> tuple[str, ...]:
     """Show who has voted what, and what the team thinks."""
     listed = votes.values() if isinstance(votes, dict) else ()
     rows = [
@@ -163,11 +172,15 @@ def _result(ticket: str, votes: object) -> tuple[str, ...]:
     lines = [f"The votes on {_plain(ticket)}:"]
     width = max((len(_plain(name)) for name, _ in rows), default=0)
     lines += [f"  {_plain(name):{width}}  {_plain(vote)}" for name, vote in sorted(rows)]
-    summary = summarize(vote for _, vote in rows)
+    summary = summarize((vote for _, vote in rows), deck)
     if summary.consensus:
         lines.append("All agree.")
-    elif summary.mean is not None and summary.median is not None:
-        lines.append(f"Mean {summary.mean:.3g}, median {summary.median:g}.")
+    elif summary.suggestion is not None:
+        suggested = f"suggested: {_plain(summary.suggestion.card)}."
+        if summary.mean is None or summary.median is None:
+            lines.append(f"Median {_plain(summary.median_card or '')}, {suggested}")
+        else:
+            lines.append(f"Mean {summary.mean:.3g}, median {summary.median:g}, {suggested}")
     return tuple(lines)
 
 

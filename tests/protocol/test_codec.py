@@ -255,3 +255,51 @@ def test_what_is_wrong_in_a_list_is_named_with_its_place() -> None:
     made = codec.structure({"words": ["a"], "maybe": None}, Listing, "data")
     assert made == Listing(["a"])
     assert codec.LENIENT.structure({"words": ["a"], "more": 1}, Listing) == Listing(["a"])
+
+
+@attrs.frozen
+class Choosing:
+    """Has fields that may be one thing or another."""
+
+    deck: str | list[str | Inner] | None = None
+    value: float | int | None = None
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({"deck": "poker"}, Choosing("poker")),
+        ({"deck": ["1", {"ticket": "T"}]}, Choosing(["1", T])),
+        ({"deck": None, "value": None}, Choosing()),
+        ({"value": 5}, Choosing(value=5)),
+        ({"value": 0.5}, Choosing(value=0.5)),
+    ],
+)
+def test_what_may_be_one_thing_or_another_is_taken_by_its_form(
+    given: object, made: Choosing
+) -> None:
+    assert codec.structure(given, Choosing, "") == made
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"deck": 5}, "deck must be a string or a list or null"),
+        ({"deck": {}}, "deck must be a string or a list or null"),
+        ({"deck": True}, "deck must be a string or a list or null"),
+        ({"deck": ["1", 2]}, "deck[1] must be a string or an object"),
+        ({"deck": ["1", None]}, "deck[1] must be a string or an object"),
+        ({"deck": [["1"]]}, "deck[0] must be a string or an object"),
+        ({"deck": [{}]}, "deck[0].ticket is missing"),
+        ({"deck": [{"ticket": 5}]}, "deck[0].ticket must be a string"),
+        ({"deck": [{"ticket": "T", "more": 1}]}, "deck[0].more is not known"),
+        ({"value": "5"}, "value must be a number or null"),
+        ({"value": True}, "value must be a number or null"),
+    ],
+)
+def test_another_form_is_refused_naming_those_that_there_are(given: object, message: str) -> None:
+    with pytest.raises(Refused) as refused:
+        codec.structure(given, Choosing, "")
+
+    field = message.split()[0]
+    assert refused.value.problem == Problem(ErrorCode.MALFORMED, message, field)

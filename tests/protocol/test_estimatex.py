@@ -13,6 +13,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
 from protocol import messages
+from protocol.deck import Deck
 from protocol.dialects.base import Dialect
 from protocol.dialects.estimatex import (
     ESTIMATEX,
@@ -533,6 +534,11 @@ def test_the_messages_say_who_and_where() -> None:
     assert told(messages.Welcome(ROOM, "k-3_y")) == {
         "message": "You are in room Room42; its results: /rooms/Room42/results?key=k-3_y"
     }
+    assert told(messages.Welcome(ROOM, "k-3_y", Deck(["S", "XL"], {"XL": 8.0}))) == {
+        "message": "You are in room Room42; its cards: S XL; "
+        "its results: /rooms/Room42/results?key=k-3_y",
+        "cards": ["S", ["XL", 8.0]],
+    }
     assert "Ann (admin)" in told(messages.MemberPresent("Ann", admin=True))["message"]
     assert "admin" not in told(messages.MemberPresent("Bob", admin=False))["message"]
     assert "Ann (admin)" in told(messages.MemberJoined("Ann", admin=True))["message"]
@@ -570,7 +576,7 @@ def test_events_of_other_rooms_are_declined() -> None:
         (Problem(ErrorCode.NOT_ANNOUNCED), "! Join the room with JOIN_ROOM first."),
         (
             Problem(ErrorCode.NOT_IN_DECK, field="vote", values={"cards": "S {L}"}),
-            "! data.vote must be one of S {L}.",
+            "! data.vote must be a card of this room (S {L}).",
         ),
         (
             Problem(

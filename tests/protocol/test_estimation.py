@@ -521,7 +521,7 @@ def test_row_any_vote_is_taken_there_here_it_must_be_a_card(vote: str) -> None:
     assert room.phase() is Phase.VOTING
 
 
-@pytest.mark.parametrize("card", DEFAULT_DECK.cards)
+@pytest.mark.parametrize("card", DEFAULT_DECK.labels)
 def test_row_any_vote_is_taken_here_every_card_of_the_deck_is(card: str) -> None:
     room = voting()
 

@@ -234,7 +234,7 @@ class EstimationRoom(RuleBasedStateMachine):
         if seat is not None and seat.announced:
             expected = ErrorCode.ANNOUNCED_TWICE
         elif seat is not None and not self.over:
-            own: list[Event] = [Welcome(ROOM)]
+            own: list[Event] = [Welcome(ROOM, deck=DECK)]
             own += [
                 MemberPresent(self.seats[key].name, key == self.admin) for key in self.present()
             ]
@@ -435,7 +435,8 @@ class EstimationRoom(RuleBasedStateMachine):
             )
             expected = self.to_all(VotesRevealed(ticket, votes), AwaitingTicket())
             expected[member][-1] = TicketPrompt(first=False)
-            self.revealed.append(TicketResult(ticket, votes, self.room.now - running.began))
+            seconds = self.room.now - running.began
+            self.revealed.append(TicketResult(ticket, votes, seconds, DECK))
             self.round = None
             assert not self.prompted, "two prompts for a ticket are outstanding"
             self.prompted = True

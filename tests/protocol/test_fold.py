@@ -15,7 +15,7 @@ from protocol.changes import (
     Voted,
     WentAway,
 )
-from protocol.estimation_state import shown_cards
+from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
 from protocol.ids import MemberId
 from protocol.lasting import Role
@@ -40,7 +40,8 @@ WAITING_ROOM = Picture(
     room_id=ROOM,
     name="Planning",
     capacity=4,
-    cards=shown_cards(("5", "8")),
+    deck_id=CUSTOM,
+    cards=Deck(("5", "8")).cards,
     grace_seconds=60.0,
     opened_at=1.0,
     stage=Stage.WAITING,
@@ -156,6 +157,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "room_id": "Room43",
         "name": "Retro",
         "capacity": 5,
+        "deck_id": "classic",
         "cards": (),
         "grace_seconds": 61.0,
         "opened_at": 2.0,

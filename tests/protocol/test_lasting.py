@@ -3,8 +3,9 @@
 ``ann`` has the owner's key everywhere, unless a test says otherwise.
 """
 
-from typing import Any
+from typing import Any, Final
 
+import orjson
 import pytest
 
 from protocol.answers import REMEMBERED
@@ -23,6 +24,9 @@ from protocol.changes import (
     Voted,
     WentAway,
 )
+from protocol.deck import CUSTOM, DECKS, Deck
+from protocol.dialects.estimatex import ESTIMATEX
+from protocol.dialects.wording import sentence
 from protocol.effects import ClearTimer, Disconnect, End, Greet, Own, SetTimer, Subscribe, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation import CLOSED, NOBODY_CAME, Estimation, Phase
@@ -66,6 +70,8 @@ from protocol.messages import (
 )
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Seated, Stage
+from protocol.statistics import summarize
+from protocol.suggestion import Rule, Suggestion
 from tests.protocol.audience import ROOM
 from tests.protocol.lasting_audience import LastingAudience, restored
 
@@ -1054,6 +1060,50 @@ def test_a_visitor_is_told_of_those_who_have_joined_away_or_not() -> None:
     ]
 
 
+def test_a_visitor_learns_of_other_cards_on_coming_and_on_each_vote_with_none_of_them() -> None:
+    room = room_of("bob", deck=DECKS["tshirt"])
+
+    room.visit("eve")
+    room.ask("ann", T1)
+    room.say("eve", CastVote(TicketId("T-1"), "5"))
+
+    said = [frame[2:] for event in room.heard["eve"] if (frame := ESTIMATEX.encode(event))]
+    assert b'You are in room Room42; its cards: XXS XS S M L XL XXL ?"' in said[0]
+    words = "! data.vote must be a card of this room (XXS XS S M L XL XXL ?)."
+    assert said[-1].decode() == words
+    room.forget()
+
+    room.say("eve", CastVote(TicketId("T-1"), "M"))
+    assert VoteCast("Eve", TicketId("T-1")) in room.heard["eve"]
+
+
+def test_a_member_learns_which_cards_there_are_from_a_refusal() -> None:
+    room = room_of(deck=Deck(["1", "too big"]))
+    room.ask("ann", T1)
+
+    answer = room.ask("ann", CastCard(1, "5"))
+
+    assert isinstance(answer, Failure)
+    assert sentence(answer.problem) == "card must be one of this room's cards (1, too big)"
+
+
+def test_a_round_is_shown_and_recorded_with_its_deck() -> None:
+    deck = DECKS["tshirt"]
+    room = room_of("bob", deck=deck)
+    room.ask("ann", T1)
+    room.ask("ann", CastCard(1, "S"))
+    room.ask("bob", CastCard(1, "S"))
+
+    room.ask("ann", RevealRound(1))
+
+    shown = room.clients["bob"].picture.shown
+    assert shown is not None
+    assert shown.statistics == summarize(["S", "S"], deck)
+    assert shown.statistics.suggestion == Suggestion("S", Rule.MODE)
+    [result] = room.recorded
+    assert result.deck is deck
+
+
 def test_who_announces_itself_late_is_shown_last_by_the_room_and_by_who_folds() -> None:
     room = room_of()
     room.say("eve", Enter("Eve"))
@@ -1132,6 +1182,65 @@ def test_whole_numbers_of_seconds_are_stored_like_others() -> None:
     room = Estimation(ROOM, 2, keyed=True, grace_seconds=60, opened_at=1000)
 
     assert Estimation.restore(room.snapshot()).picture() == room.picture()
+
+
+OF_BEFORE_DECKS: Final = """\
+{"room_id":"Room42","capacity":4,"cards":["S","M","L","?"],"name":"Planning",
+"grace_seconds":60.0,"opened_at":1000.0,"keyed":true,"rounds_left":1999,"phase":"voting",
+"seats":{"ann":{"name":"Ann","admin":true,"announced":true,"role":"voter","lasting":true,
+"here":true,"since":1000.0,"account":null,"login":null,"answers":[[1,3],[2,4],[3,6],[4,7]]},
+"bob":{"name":"Bob","admin":false,"announced":true,"role":"voter","lasting":true,"here":true,
+"since":1000.0,"account":null,"login":null,"answers":[[1,5],[2,8]]}},"admin":"ann",
+"announced":2,"guests":0,"told_full":false,"numbering":true,"seq":8,"generations":[0],
+"expected":[],"resting_until":0.0,"rest_ends":0.0,"parked":false,"round":2,"ticket":"T-2",
+"votes":{"bob":{"member_id":"bob","name":"Bob","value":"M"}},"waited_for":["ann"],
+"began":1000.0,"shown":{"number":1,"ticket":"T-1","votes":[{"member":"ann","name":"Ann",
+"card":"S"},{"member":"bob","name":"Bob","card":"L"}],"statistics":{"mean":null,"median":null,
+"mode":null,"modes":[],"min":null,"max":null,"consensus":false},"seconds":0.0},"version":2}"""
+"""What was stored of a room when a deck was its labels, and statistics had less."""
+
+
+@pytest.mark.parametrize("revealed", [True, False])
+def test_a_room_that_was_stored_before_there_were_named_decks_is_restored(revealed: bool) -> None:
+    plain = orjson.loads(OF_BEFORE_DECKS)
+    if not revealed:
+        plain["shown"] = None
+
+    room = Estimation.restore(plain)
+
+    picture = room.picture()
+    deck = Deck(["S", "M", "L", "?"])
+    assert (picture.deck_id, picture.cards) == (CUSTOM, deck.cards)
+    assert picture.stage is Stage.VOTING
+    assert room.snapshot_for(BOB).mine.card == "M"
+    if revealed:
+        assert picture.shown is not None
+        assert picture.shown.statistics == summarize(["S", "L"], deck)
+        assert picture.shown.statistics.median_card == "L"
+    room.apply(Numbered(5, CastCard(2, "L")), ANN, 1001.0)
+    assert room.snapshot_for(ANN).mine.card == "L"
+    assert restored(orjson.dumps(room.snapshot())).picture() == room.picture()
+
+
+def test_a_room_of_before_with_the_default_cards_has_the_default_deck() -> None:
+    room = LastingAudience(4)
+    room.join("ann", owner=True)
+    plain = orjson.loads(room.stored())
+    plain["cards"] = plain.pop("deck")
+
+    again = Estimation.restore(plain)
+
+    assert again.picture() == room.rules.picture()
+    assert again.picture().deck_id == "classic"
+
+
+@pytest.mark.parametrize("deck", [DECKS["tshirt"], Deck(["S", "M"], {"M": 2.0})])
+def test_a_deck_is_restored_with_its_id_and_points(deck: Deck) -> None:
+    room = Estimation(ROOM, 2, keyed=True, deck=deck)
+
+    picture = restored(orjson.dumps(room.snapshot())).picture()
+
+    assert (picture.deck_id, picture.cards) == (deck.id, deck.cards)
 
 
 @pytest.mark.parametrize("version", [None, 1, 3, "2"])

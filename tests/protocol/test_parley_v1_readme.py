@@ -11,6 +11,8 @@ from protocol import chat_picture, greeting, limits, picture
 from protocol.answers import REMEMBERED
 from protocol.chat_changes import NUMBERED_CHAT
 from protocol.chat_window import DELETED_USER, HISTORY_BYTES
+from protocol.deck import DECKS
+from protocol.deck_choice import MOST_POINTS
 from protocol.dialects.parley_v1 import (
     CHANGES,
     CHAT_CHANGES,
@@ -23,6 +25,8 @@ from protocol.dialects.parley_v1 import (
     Error,
 )
 from protocol.errors import ErrorCode
+from protocol.statistics import Summary
+from protocol.suggestion import SHARE_PERCENT
 
 README: Final = (Path(__file__).parents[2] / "protocol" / "README.md").read_text("utf-8")
 CHAPTER: Final = README.partition("\n# parley.v1\n")[2].partition("\n# Estimation rooms\n")[0]
@@ -43,9 +47,13 @@ OF_CONNECTIONS: Final = {
 """Said by goodbye and close codes, or over HTTP."""
 
 
+def section(heading: str) -> str:
+    return CHAPTER.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
 def rows(heading: str, column: int = 0, *, table: int = 0) -> list[list[str]]:
     """Give what is marked as code in one column of a table below a heading, row by row."""
-    text = CHAPTER.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    text = section(heading)
     found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)[table].splitlines()
     return [re.findall(r"`([^`]+)`", row.split("|")[column + 1]) for row in found[2:]]
 
@@ -65,6 +73,18 @@ def test_hello_welcome_and_picture_have_these_fields() -> None:
     assert words("Coming back", table=0) == ["replayed", "snapshot"]
     for name in fields(greeting.ClientLimits):
         assert f"`{name}`" in CHAPTER
+
+
+def test_every_deck_and_every_figure_has_its_row() -> None:
+    told = re.findall(r"^\| `(\w+)` \| (.*) \|$", section("Decks"), re.MULTILINE)
+    assert [(name, cards.partition(";")[0]) for name, cards in told[1:]] == [
+        (name, deck.spelled) for name, deck in DECKS.items()
+    ]
+    assert set(words("Statistics")) == fields(Summary)
+    assert f"at least {SHARE_PERCENT} %" in section("Statistics")
+    assert f"(0 to {MOST_POINTS})" in section("Decks")
+    assert f"a list of 2 to {limits.MOST_CARDS}" in section("Decks")
+    assert f"1 to {limits.CARD_LENGTH} characters" in section("Decks")
 
 
 def test_every_change_and_every_request_has_its_row() -> None:

@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from protocol.deck import Deck
 from protocol.ids import MemberId, RoomId
 from protocol.journal import Entry, Unreadable, read_entries
 from protocol.lasting import CastCard, Join, Numbered
@@ -21,7 +22,7 @@ from tests.store.people import add_user
 
 A, B = RoomId("aaaaaa"), RoomId("bbbbbb")
 ONE, TWO = Session(1, A, "key1", 1.5), Session(2, B, "key2", 2.5)
-SETTINGS = RoomSettings(capacity=8, name="Refinement", cards=("1", "2"), grace_seconds=5)
+SETTINGS = RoomSettings(capacity=8, name="Refinement", deck=Deck(("1", "2")), grace_seconds=5)
 
 
 def open_room(conn: sa.Connection, session: Session, claim: str | None = None) -> Opening:

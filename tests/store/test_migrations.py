@@ -13,12 +13,18 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from protocol.deck import DEFAULT_DECK, Deck
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
-from server.store import chat, estimations, migrate, urls
+from server.store import chat, estimations, logbook, migrate, urls
 from server.store.database import Database
 from server.store.engines import make_engine, make_patient_engine, writing
-from server.store.schema import estimation_sessions, metadata, room_people
+from server.store.schema import (
+    estimation_sessions,
+    lasting_rooms,
+    metadata,
+    room_people,
+)
 from server.support.errors import DatabaseUnusable
 
 
@@ -149,6 +155,46 @@ def test_rooms_from_before_owners_were_known_have_none(empty_url: str) -> None:
     engine = make_engine(urls.parse(empty_url), 1)
     with writing(engine).begin() as conn:
         assert conn.execute(sa.select(room_people)).all() == [(1, 7, 2.5, False, None)]
+    engine.dispose()
+
+
+def test_rounds_from_before_decks_were_kept_have_the_deck_of_their_room(empty_url: str) -> None:
+    upgrade_to(empty_url, "0008")
+    classic = '["0","½","1","2","3","5","8","13","20","21","34","40","55","100","?","coffee"]'
+    settings = [
+        '{"capacity":4,"name":"","cards":["S","M","?"],"grace_seconds":60.0,"most_rounds":9}',
+        f'{{"capacity":4,"name":"","cards":{classic},"grace_seconds":60.0,"most_rounds":9}}',
+        "nonsense",
+    ]
+    execute(
+        empty_url,
+        "INSERT INTO estimation_sessions (id, room_id, key, opened_at) VALUES "
+        "(1, 'aaaaaa', 'k', 1), (2, 'bbbbbb', 'k', 1), "
+        "(3, 'cccccc', 'k', 1), (4, 'dddddd', 'k', 1)",
+        "INSERT INTO estimation_rounds VALUES (1, 0, 'T-1', 1), (1, 1, 'T-2', 1), "
+        "(2, 0, 'T-1', 1), (3, 0, 'T-1', 1), (4, 0, 'T-1', 1)",
+    )
+    engine = make_engine(urls.parse(empty_url), 1)
+    with writing(engine).begin() as conn:
+        rooms = [
+            {"session_id": id_, "room_id": str(id_), "settings": each, "snapshot_number": 0}
+            for id_, each in enumerate(settings, 1)
+        ]
+        conn.execute(sa.insert(lasting_rooms), rooms)
+
+    Database(empty_url).upgrade()
+
+    with writing(engine).begin() as conn:
+        found = [
+            [
+                result.deck
+                for _, result in estimations.page(conn, session_id=id_, start=0, stop=9, rows=9)[0]
+            ]
+            for id_ in (1, 2, 3, 4)
+        ]
+        assert found == [[Deck(["S", "M", "?"])] * 2, *([[DEFAULT_DECK]] * 3)]
+        assert logbook.RoomSettings.read(settings[0]).deck == Deck(["S", "M", "?"])
+        assert logbook.RoomSettings.read(settings[1]).deck is DEFAULT_DECK
     engine.dispose()
 
 

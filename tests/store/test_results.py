@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 import sqlalchemy as sa
 import trio
 
+from protocol.deck import DECKS, DEFAULT_DECK, Deck
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
 from server.store import estimations
@@ -99,6 +101,25 @@ async def test_results_show_before_they_are_written(
     assert writer.backlog == 3
     assert (found.room_id, found.opened_at, found.closed_at) == (A, 100.5, None)
     assert await read(results, found) == list(enumerate(map(ticket, ("T-1", "T-2", "T-1"))))
+
+
+async def test_each_round_is_kept_with_its_deck(
+    results: DatabaseResults, writer: Writer, database: Database, running: None
+) -> None:
+    room = results.open(A, 100.5)
+    own = Deck(["S", "½", "L"], {"L": 8.0})
+    decks = [DECKS["tshirt"], own, DEFAULT_DECK, DECKS["tshirt"]]
+    for deck in decks:
+        room.record(A, attrs.evolve(ticket("T"), deck=deck))
+    await writer.flush()
+    other = DatabaseResults(database, writer)
+
+    read_again = [result.deck for _, result in await read(other, await find(other, A, room.key))]
+
+    assert read_again == decks
+    assert read_again[0] is read_again[3] is DECKS["tshirt"]
+    assert read_again[2] is DEFAULT_DECK
+    assert [deck.id for deck in read_again] == ["tshirt", "custom", "classic", "tshirt"]
 
 
 async def test_results_are_the_same_once_written_and_in_another_process(

@@ -31,6 +31,8 @@ _AGAIN_SECONDS: Final = 0.5
 _EARLY: Final = 0.2
 """How likely a round is revealed before everybody has voted."""
 _LOOK_SECONDS: Final = 0.5
+_WITH_POINTS: Final = 0.5
+"""How likely the cards of a room have points; those of two members each are worth the same."""
 
 
 @attrs.frozen(kw_only=True)
@@ -119,7 +121,12 @@ class Game:
     async def _open(self) -> Opened:
         plan = self._plan
         spare = plan.guests * _SPARE_PER_GUEST if plan.chaos else 0
-        deck = [card for cards in self._cards.values() for card in cards]
+        points = self._dice.random() < _WITH_POINTS
+        deck: list[str | dict[str, str | float]] = [
+            {"label": card, "value": seat // 2} if points else card
+            for seat, cards in enumerate(self._cards.values())
+            for card in cards
+        ]
         with trio.move_on_after(plan.deadline):
             while True:
                 try:

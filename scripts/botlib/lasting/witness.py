@@ -9,13 +9,17 @@ from typing import Any, Final
 import orjson
 
 from protocol.fold import digest
-from protocol.picture import Picture
+from protocol.picture import Picture, Shown
+from scripts.botlib.lasting.figures import judge_figures
 from scripts.botlib.lasting.line import Line
 from scripts.botlib.lasting.wire import Frame
 from scripts.botlib.moves import Violation
 
 _REVEALING: Final = ("VOTES_REVEALED", "revealed")
-_PARTIAL: Final = (b'{"type":"snapshot"', b'{"type":"revealed"', b'{"type":"VOTES_REVEALED"')
+_PARTIAL: Final = (
+    *(b'{"type":"snapshot"', b'{"type":"revealed"', b'{"type":"VOTES_REVEALED"'),
+    b'{"type":"ROOM_JOIN_UPDATES"',
+)
 _SHOWN: Final = 160  # characters of a message in a report
 
 
@@ -45,6 +49,7 @@ class Witness:
         self._cards = cards
         self._pictures: dict[tuple[str, int], tuple[Picture, str]] = {}
         self._digests: dict[tuple[str, int], str] = {}
+        self._judged: Shown | None = None
         self._answers: dict[tuple[str, str, int], int] = {}
 
     # --- what a server sends ------------------------------------------------------------------
@@ -68,6 +73,8 @@ class Witness:
             case "revealed":
                 self._hear_shown(line, said.pop("shown", None))
                 self._search(line, orjson.dumps(said))
+            case "ROOM_JOIN_UPDATES":
+                self._search(line, _without_deck(said))
             case "VOTES_REVEALED":
                 if not self.revealing:
                     self._fault("leak", line, f"before any reveal: {said}")
@@ -92,6 +99,10 @@ class Witness:
         known = self._pictures.get(at)
         if known is None:
             self._pictures[at] = (picture, digest(picture))
+            if picture.shown is not None and picture.shown != self._judged:
+                self._judged = picture.shown
+                for rule, detail in judge_figures(picture.shown, picture.cards):
+                    self._report(Violation(rule, name, detail))
         elif known[0] != picture:
             self._report(Violation("pictures-differ", name, f"at {at}: {picture}, not {known[0]}"))
 
@@ -140,3 +151,12 @@ class Witness:
 
     def _fault(self, rule: str, line: Line, detail: str) -> None:
         self._report(Violation(rule, line.name, detail))
+
+
+def _without_deck(said: dict[str, Any]) -> bytes:
+    """Leave out what a guest is told of the deck, which has everybody's cards."""
+    data = said.get("data")
+    if isinstance(data, dict) and isinstance(data.get("cards"), list):
+        labels = [each if isinstance(each, str) else each[0] for each in data.pop("cards")]
+        data["message"] = str(data.get("message")).replace(" ".join(labels), "")
+    return orjson.dumps(said)

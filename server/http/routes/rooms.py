@@ -1,7 +1,7 @@
 """``/v1/rooms``: open an estimation room without a connection, look at one, and end one."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
@@ -27,19 +27,15 @@ from litestar.status_codes import (
 )
 
 from protocol.codec import clean_line
-from protocol.deck import DEFAULT_DECK
 from protocol.errors import ErrorCode, Refused
-from protocol.estimation_state import shown_cards
 from protocol.ids import RoomId
 from protocol.limits import (
-    CARD_LENGTH,
     LONGEST_GRACE_SECONDS,
-    MOST_CARDS,
     ROOM_NAME_LENGTH,
     SMALLEST_CAPACITY,
 )
 from protocol.options import DEFAULTS, Options, Who
-from protocol.picture import Card, Picture
+from protocol.picture import Picture
 from protocol.text import LINE_PATTERN
 from server.auth.scopes import Scope
 from server.auth.sources import Source
@@ -48,6 +44,7 @@ from server.http.access import Access, Connection, reached_by
 from server.http.bodies import Json, Strict
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
+from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
 from server.store.records import User
@@ -92,23 +89,7 @@ class NewRoom(Strict):
             examples=[Example(value="Checkout team")],
         ),
     ] = None
-    deck: Annotated[
-        list[
-            Annotated[
-                str,
-                Parameter(description="A card", max_length=CARD_LENGTH, pattern=LINE_PATTERN),
-            ]
-        ]
-        | None,
-        Parameter(
-            description=f"2 to {MOST_CARDS} different cards of up to {CARD_LENGTH} characters, in "
-            "order; whole numbers, decimals and fractions count as points",
-            min_items=2,
-            max_items=MOST_CARDS,
-            schema_extra={"unique_items": True},
-            examples=[Example(value=["1", "2", "3", "5", "8", "?"])],
-        ),
-    ] = None
+    deck: DeckChoice = None
     grace_seconds: Annotated[
         int | None,
         Parameter(
@@ -124,17 +105,6 @@ class NewRoom(Strict):
     ] = None
 
 
-@attrs.frozen
-class RoomCard:
-    """A card of a deck."""
-
-    label: Annotated[str, Parameter(description="What is on it")]
-    value: Annotated[
-        float | None, Parameter(description="What it counts in points; null if it does not")
-    ]
-    kind: Annotated[str, Parameter(description="`estimate`, `unsure` or `break`")]
-
-
 @attrs.frozen(kw_only=True)
 class RoomOpened:
     """A room that is open, and what its owner needs."""
@@ -142,6 +112,7 @@ class RoomOpened:
     id: Annotated[str, Parameter(description="The room's id, which others join by")]
     name: Annotated[str, Parameter(description="What people call the room; may be empty")]
     capacity: Annotated[int, Parameter(description="Seats")]
+    deck_id: Annotated[str, Parameter(description="Of a deck in `/v1/decks`, or `custom`")]
     deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
     grace_seconds: Annotated[
         float, Parameter(description="How long a member without a connection keeps its seat")
@@ -175,6 +146,7 @@ class RoomDoor:
     state: Annotated[str, Parameter(description="`open`, or `full` if every seat is taken")]
     stage: Annotated[str, Parameter(description="`waiting`, `voting` or `revealed`")]
     capacity: Annotated[int, Parameter(description="Seats")]
+    deck_id: Annotated[str, Parameter(description="Of a deck in `/v1/decks`, or `custom`")]
     deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
     people: Annotated[list[RoomPerson], Parameter(description="Who has a seat, in order")]
     needs_passcode: Annotated[bool, Parameter(description="Whether a passcode is needed to join")]
@@ -365,7 +337,8 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
             id=session.room_id,
             name=settings.name,
             capacity=settings.capacity,
-            deck=_deck(shown_cards(settings.cards)),
+            deck_id=settings.deck.id,
+            deck=RoomCard.all_of(settings.deck.cards),
             grace_seconds=settings.grace_seconds,
             opened_at=time_of(session.opened_at),
             owner_key=needs.keys.owner_key(session.id),
@@ -453,7 +426,7 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
     return RoomSettings(
         capacity=wish.capacity,
         name="" if wish.name is None else _line("name", wish.name, ROOM_NAME_LENGTH),
-        cards=DEFAULT_DECK.cards if wish.deck is None else _cards(wish.deck),
+        deck=deck_wished(wish.deck),
         grace_seconds=grace,
         options=_options(wish.options),
         most_rounds=limits.rounds,
@@ -465,15 +438,6 @@ def _options(wish: NewOptions | None) -> Options:
         return DEFAULTS
     given = attrs.asdict(wish, recurse=False, filter=lambda _, option: option is not None)
     return attrs.evolve(DEFAULTS, **given)
-
-
-def _cards(given: list[str]) -> tuple[str, ...]:
-    if not 2 <= len(given) <= MOST_CARDS:
-        _unfit("deck", f"must have 2 to {MOST_CARDS} cards")
-    cards = tuple(_line(f"deck[{place}]", each, CARD_LENGTH) for place, each in enumerate(given))
-    if len(set(cards)) < len(cards):
-        _unfit("deck", "must not have a card twice")
-    return cards
 
 
 def _line(field: str, text: str, longest: int) -> str:
@@ -509,10 +473,6 @@ def _told() -> Iterator[None]:
         raise RequestFailed(HTTP_503_SERVICE_UNAVAILABLE, message, headers=_RETRY) from None
 
 
-def _deck(cards: Iterable[Card]) -> list[RoomCard]:
-    return [RoomCard(each.label, each.value, each.kind) for each in cards]
-
-
 def _door(shown: Picture) -> RoomDoor:
     return RoomDoor(
         id=shown.room_id,
@@ -520,7 +480,8 @@ def _door(shown: Picture) -> RoomDoor:
         state="full" if len(shown.members) >= shown.capacity else "open",
         stage=shown.stage,
         capacity=shown.capacity,
-        deck=_deck(shown.cards),
+        deck_id=shown.deck_id,
+        deck=RoomCard.all_of(shown.cards),
         people=[
             RoomPerson(name=each.name, role=each.role, owner=each.owner, here=each.here)
             for each in shown.members

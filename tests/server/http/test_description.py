@@ -55,6 +55,7 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
         *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions", "/v1/sessions/{session_id}"),
         *("/v1/tokens", "/v1/tokens/{token_id}"),
+        "/v1/decks",
     }
 
 
@@ -142,6 +143,7 @@ async def test_every_list_has_pages_or_a_reason_for_none(world: WholeWorld) -> N
         "listPeopleInChatRoom": "bounded by the seats of a room",
         "listChatRooms": "sent slice by slice",
         "listTokens": "bounded by the tokens of an account",
+        "listDecks": "no more come by any request",
     }
     paged = set()
     for _, _, operation in operations(await document_of(world)):

@@ -12,6 +12,7 @@ import trio.testing
 from litestar.serialization import decode_json
 from structlog.testing import capture_logs
 
+from protocol.deck import DECKS, Deck
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
 from server.http.report import RoomReport
@@ -89,22 +90,46 @@ async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResult
             {
                 "ticket_id": "T-1",
                 "seconds": 12.346,
+                "deck_id": "classic",
                 "votes": [
                     {"member_id": "m1", "name": "Ada", "value": "3"},
                     {"member_id": "m2", "name": "Bob", "value": "5"},
                     {"member_id": "m3", "name": "Cy", "value": "5"},
                     {"member_id": "m4", "name": "Di", "value": "?"},
                 ],
+                "count": 3,
                 "mean": pytest.approx(13 / 3),
                 "median": 5.0,
+                "median_card": None,
                 "mode": 5.0,
                 "modes": [5.0],
+                "mode_cards": [],
                 "min": 3.0,
                 "max": 5.0,
+                "spread": 2.0,
+                "standard_deviation": pytest.approx((8 / 9) ** 0.5),
+                "agreement": 2 / 3,
                 "consensus": False,
+                "suggestion": {"card": "5", "rule": "mode"},
             }
         ],
     }
+
+
+async def test_results_of_t_shirts_are_by_position_and_points_of_ones_own_count() -> None:
+    store = MemoryResults()
+    room = store.open(ROOM, 1.0)
+    votes = (vote(1, "Ada", "S"), vote(2, "Bob", "XL"), vote(3, "Cy", "?"))
+    for deck in (DECKS["tshirt"], Deck(["S", "XL", "?"], {"S": 1.0, "XL": 8.0})):
+        room.record(ROOM, TicketResult(TicketId("T"), votes, 1.0, deck))
+
+    shirts, points = (await ask(make_server(store), path())).json["tickets"]
+
+    assert (shirts["deck_id"], shirts["median_card"], shirts["median"]) == ("tshirt", "XL", None)
+    assert (shirts["mode_cards"], shirts["mean"], shirts["count"]) == (["S", "XL"], None, 2)
+    assert shirts["suggestion"] == {"card": "XL", "rule": "median"}
+    assert (points["deck_id"], points["median_card"], points["median"]) == ("custom", None, 4.5)
+    assert points["suggestion"] == {"card": "XL", "rule": "median"}
 
 
 @pytest.mark.parametrize(("days", "expires"), [(2.5, "2001-09-11T13:47:40Z"), (0, None)])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 
+from protocol.deck import DECKS
 from protocol.ids import RoomId
 from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
 from server.auth.sources import Source
@@ -88,6 +89,46 @@ async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
     made = await opened(world, {"capacity": 2, "name": None, "deck": None})
 
     assert (made["name"], made["grace_seconds"], len(made["deck"])) == ("", 60.0, 16)
+    assert made["deck_id"] == "classic"
+
+
+@pytest.mark.parametrize("name", DECKS)
+async def test_a_room_has_the_deck_that_was_chosen_by_its_id(name: str, world: WholeWorld) -> None:
+    made = await opened(world, {"capacity": 2, "deck": name})
+
+    shown = (await world.ask("GET", f"/v1/rooms/{made['id']}")).json
+    assert made["deck_id"] == shown["deck_id"] == name
+    assert made["deck"] == shown["deck"]
+    assert [card["label"] for card in made["deck"]] == list(DECKS[name].labels)
+
+
+async def test_cards_of_ones_own_may_have_points(world: WholeWorld) -> None:
+    cards = ["½", {"label": "M"}, {"label": "L", "value": 5}, {"label": "XL", "value": 8.5}, "?"]
+
+    made = await opened(world, {"capacity": 2, "deck": cards})
+
+    assert made["deck_id"] == "custom"
+    assert [(card["label"], card["value"], card["kind"]) for card in made["deck"]] == [
+        ("½", 0.5, "estimate"),
+        ("M", None, "unsure"),
+        ("L", 5.0, "estimate"),
+        ("XL", 8.5, "estimate"),
+        ("?", None, "unsure"),
+    ]
+    assert (await world.ask("GET", f"/v1/rooms/{made['id']}")).json["deck"] == made["deck"]
+
+
+async def test_the_decks_with_a_name_are_listed_with_their_cards(world: WholeWorld) -> None:
+    answer = await world.ask("GET", "/v1/decks")
+
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "public, max-age=3600"
+    assert [(each["id"], each["default"]) for each in answer.json] == [
+        (name, name == "classic") for name in DECKS
+    ]
+    for each in answer.json:
+        made = await opened(world, {"capacity": 2, "deck": each["id"]})
+        assert each["cards"] == made["deck"]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +137,12 @@ async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
         *(("capacity", bad) for bad in (None, "4", 4.0, True, 1, 0, -1, 501, 2**53, 10**30, [4])),
         *(("name", bad) for bad in ("", " ", "a\nb", "\u200b", "x" * (ROOM_NAME_LENGTH + 1), 5)),
         *(("deck", bad) for bad in ([], ["1"], "12", {"1": 1, "2": 2}, 5, ["1", "1"], ["1", " 1"])),
+        *(("deck", bad) for bad in ("", "custom", "tarot", True, 1.5, ["1", {"label": "1"}])),
+        *(("deck[1].label", ["1", {"label": bad}]) for bad in ("", "\n", None, 5, "x" * 9)),
+        *(("deck[1].value", ["1", {"label": "S", "value": bad}]) for bad in (-1, 1e9, "1", True)),
+        ("deck[1].value", ["1", {"label": "?", "value": 1}]),
+        ("deck[1].label", ["1", {"value": 1}]),
+        ("deck[1].more", ["1", {"label": "2", "more": 1}]),
         ("deck", [str(number) for number in range(MOST_CARDS + 1)]),
         *(("deck[1]", ["1", bad]) for bad in ("", "\0", "x" * (CARD_LENGTH + 1), 2, None, ["2"])),
         *(("grace_seconds", bad) for bad in (-1, 601, "5", 5.5, True, 1e400)),
@@ -327,7 +374,7 @@ async def test_a_room_is_shown_before_one_joins(world: WholeWorld) -> None:
 
     assert answer.status == 200
     assert answer.json == {
-        **{name: made[name] for name in ("id", "name", "capacity", "deck", "opened_at")},
+        **{name: made[name] for name in ("id", "name", "capacity", "deck_id", "deck", "opened_at")},
         "state": "open",
         "stage": "waiting",
         "people": [],

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.deck import Deck
 from protocol.ids import MemberId, RoomId
 from protocol.messages import TicketId, TicketResult, Vote
 from protocol.spreadsheet import SIGNS, harmless
@@ -42,12 +43,24 @@ def test_a_row_holds_a_vote_and_the_figures_of_its_round() -> None:
 
     text = to_csv((0, TicketResult(TicketId("T-1"), votes, 2.0)))
 
+    more = '"classic",2,"","",2.0,1.0,0.5,"5","median"'
     assert text.split("\r\n") == [
         ",".join(f'"{column}"' for column in COLUMNS),
-        '"a1B2c3",1,"T-1",2.0,"m1","Ada","3",4.0,4.0,"","3 5",3.0,5.0,"no"',
-        '"a1B2c3",1,"T-1",2.0,"m2","B,""ob""","5",4.0,4.0,"","3 5",3.0,5.0,"no"',
+        '"a1B2c3",1,"T-1",2.0,"m1","Ada","3",4.0,4.0,"","3 5",3.0,5.0,"no",' + more,
+        '"a1B2c3",1,"T-1",2.0,"m2","B,""ob""","5",4.0,4.0,"","3 5",3.0,5.0,"no",' + more,
         "",
     ]
+
+
+def test_cards_of_ones_own_are_no_formulas_wherever_they_stand() -> None:
+    votes = (Vote(MemberId("m1"), "Ada", "=1+1"), Vote(MemberId("m2"), "Bob", "@x"))
+    deck = Deck(["=1+1", "@x", "-"])
+
+    row, _ = rows_of(to_csv((0, TicketResult(TicketId("T-1"), votes, 2.0, deck))))
+
+    assert (row["vote"], row["median_card"], row["mode_cards"]) == ("'=1+1", "'@x", "'=1+1' @x")
+    assert (row["deck_id"], row["suggestion"], row["rule"]) == ("custom", "'@x", "median")
+    assert (row["count"], row["mean"], row["agreement"]) == ("2", "", "0.5")
 
 
 def test_a_round_without_votes_has_one_row() -> None:

@@ -13,7 +13,7 @@ from tests.server.http.world import ON_SQLITE
 OPEN = {
     *("getIndex", "getHealth", "getLive", "getReady", "getMetrics"),
     *("registerAccount", "logIn"),
-    *("getResults", "openEstimationRoom", "openRoom", "getRoom"),
+    *("getResults", "openEstimationRoom", "openRoom", "getRoom", "listDecks"),
 }
 """The operations that need no token."""
 
@@ -103,4 +103,5 @@ async def test_the_open_operations_ask_nobody_who_they_are(whole: WholeWorld) ->
         "openEstimationRoom": 426,
         "openRoom": 400,
         "getRoom": 404,
+        "listDecks": 200,
     }

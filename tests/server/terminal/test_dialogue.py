@@ -67,7 +67,7 @@ def test_a_round_from_the_ticket_to_the_result() -> None:
         "The votes on T-1:",
         "  Annabel  5",
         "  Bob      8",
-        "Mean 6.5, median 6.5.",
+        "Mean 6.5, median 6.5, suggested: 8.",
     )
     assert [*asked, dialogue.asked] == [Asked.TICKET, None, Asked.REVEAL, None]
 
@@ -80,6 +80,27 @@ def test_what_the_team_thinks_is_said_if_it_thinks_anything(cards: list[str], la
     votes = {name: {"MemberName": name, "Value": card} for name, card in pairs}
     turn = heard(voting(), "VOTES_REVEALED", ticket_id="T", client_vote_choice_map=votes)
     assert turn.show[-1] == last
+
+
+def test_other_cards_of_a_room_are_asked_for_and_judged_by() -> None:
+    dialogue = Dialogue("R")
+    heard(dialogue, "ROOM_JOIN_UPDATES", message="in", cards=["S", "M", "L", "c"])
+    heard(dialogue, "ROOM_JOIN_UPDATES", message="Bob has joined")
+
+    turn = heard(dialogue, "ASK_FOR_VOTE", ticket_id="T")
+    assert turn.show == ("Your vote on T? (S M L c)",)
+    assert sent(dialogue.type("c"))[0][1]["vote"] == "c"
+
+    votes = {name: {"MemberName": name, "Value": card} for name, card in (("A", "S"), ("B", "M"))}
+    turn = heard(dialogue, "VOTES_REVEALED", ticket_id="T", client_vote_choice_map=votes)
+    assert turn.show[-1] == "Median M, suggested: M."
+
+
+def test_cards_that_are_not_understood_are_not_taken() -> None:
+    dialogue = Dialogue("R")
+    heard(dialogue, "ROOM_JOIN_UPDATES", message="in", cards=[{"label": "S"}])
+
+    assert "(0 ½ 1 2" in heard(dialogue, "ASK_FOR_VOTE", ticket_id="T").show[0]
 
 
 def test_a_vote_may_be_changed_until_the_reveal() -> None:
