@@ -8,6 +8,7 @@ comes with two, and when the server has come back, everybody is away with one ea
 from protocol.errors import Problem
 from protocol.greeting import Pong
 from protocol.ids import MemberId
+from protocol.lasting import Role
 from protocol.options import Options
 from protocol.picture import May, Mine, Picture, Seated, Shown
 from protocol.value import value
@@ -105,7 +106,33 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
+@value
+class RoleChanged:
+    """Somebody votes or only watches from now on; a card of whoever only watches is gone."""
+
+    seq: int
+    member: MemberId
+    role: Role
+    waiting_for: tuple[MemberId, ...] | None
+    """Whose votes are waited for now in the round that is running; ``None`` if there is none."""
+    complete: bool
+    """Whether nobody is waited for any more."""
+    may: May | None
+    """What may be asked for now, if this has changed it."""
+
+
+Change = (
+    Joined
+    | Left
+    | WentAway
+    | CameBack
+    | OwnerChanged
+    | Configured
+    | Begun
+    | Voted
+    | Revealed
+    | RoleChanged
+)
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 """Changes that are told only once they are on record."""

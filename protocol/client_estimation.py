@@ -81,10 +81,10 @@ class EstimationClient(Client[Picture]):
         if self.welcome is None and self._hello.resume is None:
             self._unsaved, self._joined = True, None
 
-    def _note_ack(self, before: Entry) -> None:
+    def _note_ack(self, before: Entry, seq: int) -> None:
         request = before.request
         if isinstance(request, CastCard) and not self._outbox.superseded(before, CastCard):
-            self._view.hold(request)
+            self._view.hold(request, seq)
 
     def _is_lost(self, now: float) -> bool:
         """Tell whether the server has forgotten this member, and not given its seat up."""

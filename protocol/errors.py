@@ -82,6 +82,8 @@ class ErrorCode(StrEnum):
     """The round named is not the one being voted in (``round``, ``given``)."""
     SPECTATOR = "spectator"
     """Somebody who only watches does not vote."""
+    NO_SUCH_MEMBER = "no_such_member"
+    """Nobody of this id is in the room."""
     FORGOTTEN = "forgotten"
     """A request of this number was answered so long ago that the answer is forgotten (``ref``)."""
     LEFT = "left"

@@ -11,6 +11,7 @@ module                   rules
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_options``   how the team wants the room to work
+``estimation_roles``     who votes, and who only watches
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
 ``estimation_telling``   who is told, and by which number

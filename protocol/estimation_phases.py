@@ -9,6 +9,7 @@ READY        BeginVoting (admin)         VOTING      VoteRequested to all
 VOTING       BeginVoting (admin) [1]     VOTING      VoteRequested to all
 VOTING       everybody has voted         VOTED       VotingCompleted to all, RevealPrompt to admin
 VOTING       RevealVotes (admin) [2]     READY       VotesRevealed to all, then as below
+VOTED        the last vote is taken [3]  VOTING      nothing
 VOTED        RevealVotes (admin)         READY       VotesRevealed to all, TicketPrompt to admin,
                                                      AwaitingTicket to the others
 any          Leave of the admin          ENDED       End
@@ -20,6 +21,8 @@ any          TimeUp, with no seat taken  ENDED       End
 
 [2] Early, so that somebody who is away from the keyboard cannot hold up the team; there must
 be one vote at the least.
+
+[3] As whoever has put it down only watches from now on: there would be nothing to reveal.
 """
 
 from collections.abc import Mapping
@@ -36,6 +39,7 @@ class Trigger(Enum):
     FULL = auto()
     BEGIN = auto()
     COMPLETE = auto()
+    EMPTY = auto()
     REVEAL = auto()
     END = auto()
 
@@ -46,6 +50,7 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
     (Phase.READY, Trigger.BEGIN): Phase.VOTING,
     (Phase.VOTING, Trigger.BEGIN): Phase.VOTING,
     (Phase.VOTING, Trigger.COMPLETE): Phase.VOTED,
+    (Phase.VOTED, Trigger.EMPTY): Phase.VOTING,
     (Phase.VOTING, Trigger.REVEAL): Phase.READY,
     (Phase.VOTED, Trigger.REVEAL): Phase.READY,
     **{(phase, Trigger.END): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},

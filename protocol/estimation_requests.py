@@ -10,12 +10,14 @@ from protocol.errors import ErrorCode, Problem
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
+from protocol.estimation_roles import change_role
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
 from protocol.ids import MemberId
 from protocol.lasting import (
     BeginRound,
     CastCard,
+    ChangeRole,
     CloseRoom,
     Configure,
     Depart,
@@ -30,6 +32,7 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     RevealRound: reveal_round,
     CloseRoom: close_room,
     Configure: configure,
+    ChangeRole: change_role,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""

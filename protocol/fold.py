@@ -16,12 +16,14 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    RoleChanged,
     Voted,
     WentAway,
 )
 from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
 from protocol.ids import MemberId
+from protocol.lasting import Role
 from protocol.picture import Picture, Running, Seated, Stage
 
 DIGEST_LENGTH: Final = 32
@@ -123,6 +125,17 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _role_changed(picture: Picture, change: RoleChanged) -> Picture:
+    what: dict[str, Any] = {"role": change.role}
+    if change.role is Role.SPECTATOR:
+        what["voted"] = False
+    running = picture.round
+    if running is not None and change.waiting_for is not None:
+        running = attrs.evolve(running, waiting_for=change.waiting_for, complete=change.complete)
+    after = _changed(picture, change.member, **what)
+    return attrs.evolve(after, round=running, may=change.may or picture.may)
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -133,6 +146,7 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,
+    RoleChanged: _role_changed,
 }
 
 

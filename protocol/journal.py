@@ -42,6 +42,7 @@ _REQUESTS: Final[dict[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "role": lasting.ChangeRole,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

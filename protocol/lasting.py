@@ -96,6 +96,15 @@ class Configure:
     reveal_by: Who | None = None
 
 
+@value(kw_only=True)
+class ChangeRole:
+    """A member votes or only watches from now on."""
+
+    role: Role
+    member: MemberId | None = None
+    """Who, if it is not the one who asks."""
+
+
 @value
 class CloseRoom:
     """The owner ends the room for everybody."""
@@ -111,7 +120,7 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | Configure | CloseRoom | Depart
+Request = BeginRound | CastCard | RevealRound | Configure | ChangeRole | CloseRoom | Depart
 """What a member of an estimation room may ask for."""
 
 

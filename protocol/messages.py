@@ -235,6 +235,14 @@ class AwaitingTicket:
 
 
 @value
+class RoleTaken:
+    """To everybody: a member votes, or only watches, from now on."""
+
+    name: str
+    votes: bool
+
+
+@value
 class PersonJoined:
     """To everybody in a chat room, once per person."""
 
@@ -278,6 +286,7 @@ EstimationEvent = (
     | RevealPrompt
     | VotesRevealed
     | AwaitingTicket
+    | RoleTaken
     | Refusal
     | RoomClosed
 )

@@ -117,7 +117,7 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
     return May(
-        everybody=("leave", *everybody),
+        everybody=("leave", *everybody, "role"),
         voters=("vote",) if running else (),
         facilitators=tuple(leaders),
         owner=("close",),

@@ -71,6 +71,14 @@ def refuse_unless(
     return [] if seat.announced else refuse_unannounced(member)
 
 
+def refuse_stranger(state: State, given: MemberId, member: MemberId) -> Effects:
+    """Refuse what is about somebody who is not here, or has not announced itself."""
+    seat = state.seats.get(given)
+    if seat is None or not seat.announced:
+        return refuse(member, ErrorCode.NO_SUCH_MEMBER, "member")
+    return []
+
+
 def refuse_ticket(state: State, given: TicketId, member: MemberId) -> Effects:
     """Refuse what is about another ticket than that which is voted on."""
     if state.phase not in REVEALING:

@@ -246,6 +246,11 @@ def _awaiting_ticket(event: messages.AwaitingTicket) -> bytes:
     return _event("AWAITING_ADMIN_VOTE_START", message="The admin will name the next ticket")
 
 
+def _role_taken(event: messages.RoleTaken) -> bytes:
+    does = "votes" if event.votes else "only watches"
+    return f"* {event.name} {does} from now on".encode()
+
+
 def _refusal(event: messages.Refusal) -> bytes:
     return refusal_text(event.problem).encode()
 
@@ -268,6 +273,7 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.RevealPrompt: _reveal_prompt,
     messages.VotesRevealed: _votes_revealed,
     messages.AwaitingTicket: _awaiting_ticket,
+    messages.RoleTaken: _role_taken,
     messages.Refusal: _refusal,
     messages.RoomClosed: _closed,
 }

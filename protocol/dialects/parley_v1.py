@@ -63,6 +63,7 @@ REQUESTS: Final[Mapping[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "role": lasting.ChangeRole,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
@@ -78,6 +79,7 @@ CHANGES: Final[Mapping[str, type]] = {
     "begun": changes.Begun,
     "voted": changes.Voted,
     "revealed": changes.Revealed,
+    "role": changes.RoleChanged,
 }
 """What happens in an estimation room, each with a ``seq``."""
 

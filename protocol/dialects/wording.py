@@ -10,6 +10,7 @@ _DEEDS: Final = {
     "reveal": "reveal the votes",
     "close": "end the room",
     "configure": "change the room's options",
+    "role": "say who votes and who only watches",
 }
 
 SENTENCES: Final[Mapping[ErrorCode, str]] = {
@@ -40,6 +41,7 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.ROOM_FULL: "room {room_id} is full, all {capacity} seats taken",
     ErrorCode.WRONG_ROUND: "the vote is in round {round}, not in round {given}",
     ErrorCode.SPECTATOR: "who only watches does not vote",
+    ErrorCode.NO_SUCH_MEMBER: "nobody of this id is in the room",
     ErrorCode.FORGOTTEN: "request {ref} was answered so long ago that the answer is forgotten",
     ErrorCode.LEFT: "you have left the room",
     ErrorCode.REPLACED: "another connection has taken this one's place",

@@ -4,8 +4,16 @@ from protocol.changes import Ack
 from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import TicketId
-from protocol.lasting import BeginRound, CastCard, CloseRoom, Request, RevealRound
+from protocol.ids import MemberId, TicketId
+from protocol.lasting import (
+    BeginRound,
+    CastCard,
+    ChangeRole,
+    CloseRoom,
+    Request,
+    RevealRound,
+    Role,
+)
 from protocol.picture import Mine, Picture
 from server.client.errors import Declined
 from server.client.seat import Seat
@@ -43,6 +51,13 @@ class Room(Seat[Picture]):
     async def reveal(self) -> Picture:
         """Turn the cards over, as the owner; raises as :meth:`begin`."""
         return await self._change(RevealRound(self._running()))
+
+    async def change_role(self, role: Role, member: MemberId | None = None) -> Picture:
+        """Vote or only watch from now on; as a facilitator, let a member do so.
+
+        Raises as :meth:`begin`.
+        """
+        return await self._change(ChangeRole(role=role, member=member))
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

@@ -325,7 +325,7 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     client.receive(text_of(frame), 0.0)
     assert not client.hang_up
     may = {
-        "everybody": ["leave"],
+        "everybody": ["leave", "role"],
         "voters": ["vote"],
         "facilitators": ["reveal", "configure"],
         "owner": ["close"],
@@ -387,6 +387,25 @@ def test_what_is_not_saved_is_sent_again_in_order_and_answered_once() -> None:
     assert not client.settled
     assert client.receive(said("ack", ref=2, seq=4), 0.0) == [Stored((2,))]
     assert client.settled
+
+
+@pytest.mark.parametrize("who", [ANN, MemberId("m2")])
+def test_a_card_of_ones_own_is_gone_when_one_only_watches(who: MemberId) -> None:
+    client = inside()
+    client.request(CastCard(1, "5"))
+    sent(client)
+    client.receive(said("ack", ref=1, seq=3), 0.0)
+    client.receive(said("voted", seq=3, member=ANN, complete=True, may=None), 0.0)
+    role = {"role": "spectator", "waiting_for": [], "complete": False, "may": None}
+    client.receive(said("role", seq=4, member=who, **role), 0.0)
+    assert client.mine is not None
+    assert client.mine.card == (None if who == ANN else "5")
+    back(client)
+    client.receive(welcome("replayed"), 0.0)
+    sent(client)
+    client.receive(said("ack", ref=1, seq=3), 0.0)
+    assert client.mine is not None
+    assert client.mine.card == (None if who == ANN else "5"), "it was taken since"
 
 
 def test_what_was_saved_of_another_history_counts_no_more() -> None:

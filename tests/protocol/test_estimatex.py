@@ -441,6 +441,7 @@ EXAMPLES: dict[type, Event] = {
         messages.RevealPrompt(T1),
         messages.VotesRevealed(T1, VOTES),
         messages.AwaitingTicket(),
+        messages.RoleTaken("Bob", votes=False),
         messages.Refusal(PROBLEM),
         messages.RoomClosed("the admin has left"),
     )
@@ -472,6 +473,7 @@ TYPE_OF: dict[type, str | None] = {
     messages.RevealPrompt: "REVEAL_VOTES_PROMPT",
     messages.VotesRevealed: "VOTES_REVEALED",
     messages.AwaitingTicket: "AWAITING_ADMIN_VOTE_START",
+    messages.RoleTaken: None,
     messages.Refusal: None,
     messages.RoomClosed: "ROOM_JOIN_UPDATES",
 }

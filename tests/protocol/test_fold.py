@@ -12,6 +12,7 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    RoleChanged,
     Voted,
     WentAway,
 )
@@ -131,6 +132,25 @@ def test_a_reveal_ends_the_round() -> None:
     assert (after.stage, after.round, after.shown) == (Stage.REVEALED, None, SHOWN)
     assert not any(each.voted for each in after.members)
     assert after.may == REVEALED
+
+
+def test_who_only_watches_has_no_card_and_is_not_waited_for() -> None:
+    voted = fold(VOTING_ROOM, Voted(8, BOB, complete=False, may=VOTED))
+
+    after = fold(voted, RoleChanged(9, BOB, Role.SPECTATOR, (ANN,), complete=False, may=ASKED))
+
+    assert after.members[1] == attrs.evolve(seat(BOB), role=Role.SPECTATOR)
+    assert after.round is not None
+    assert after.round.waiting_for == (ANN,)
+    assert after.may == ASKED
+
+
+def test_a_role_without_a_round_changes_nothing_else() -> None:
+    watching = fold(WAITING_ROOM, RoleChanged(8, BOB, Role.SPECTATOR, None, False, None))
+    voting = fold(watching, RoleChanged(9, BOB, Role.VOTER, None, False, None))
+
+    assert watching.round is None
+    assert voting == attrs.evolve(WAITING_ROOM, seq=9)
 
 
 @pytest.mark.parametrize("seq", [6, 7, 9, 0, -1])

@@ -31,6 +31,7 @@ from protocol.lasting import (
     NOBODY,
     BeginRound,
     CastCard,
+    ChangeRole,
     CloseRoom,
     Configure,
     Depart,
@@ -130,6 +131,13 @@ class Notebook:
         """Complete the round for good once nobody is waited for."""
         if self.voting and self.votes and not self.waited_for():
             self.complete = True
+
+    def change_role(self, member: str, role: Role) -> None:
+        """Let somebody vote, or only watch, whose card is gone then."""
+        self.seats[member].role = role
+        if role is Role.SPECTATOR:
+            self.votes.pop(member, None)
+            self.complete = self.complete and bool(self.votes)
 
     def drop(self, member: str) -> None:
         """Let somebody be gone."""
@@ -481,12 +489,15 @@ class LastingRoom(RuleBasedStateMachine):
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
+            case "role":
+                whom = MemberId(self.who(number // 2)) if number % 2 else None
+                return ChangeRole(role=Role.VOTER if right else Role.SPECTATOR, member=whom)
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure"]),
+        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", "role"]),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -499,7 +510,7 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure"]))
+    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure", "role"]))
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -571,7 +582,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert room.stored() == stored, "what is to be asked again has not been answered"
             return
         self.refs[member] = ref
-        name, refusable = self.judge(request, before)
+        name, refusable = self.judge(member, request, before)
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
             assert book.allows(member, name) or not granted
@@ -590,7 +601,12 @@ class LastingRoom(RuleBasedStateMachine):
             assert len(effects) == 1
             assert not granted or answer.problem.code is refusable
 
-    def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
+    def stranger(self, whom: str) -> ErrorCode | None:
+        """Say why nothing can be asked for about somebody, if so."""
+        seat = self.notebook.seats.get(whom)
+        return None if seat is not None and seat.announced else ErrorCode.NO_SUCH_MEMBER
+
+    def judge(self, member: str, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
         match request:
@@ -608,6 +624,12 @@ class LastingRoom(RuleBasedStateMachine):
                 return "close", None
             case Configure():
                 return "configure", None
+            case ChangeRole(member=whom):
+                if whom is None or whom == member:
+                    return "role", None
+                if not self.notebook.seats[member].leads:
+                    return "role", ErrorCode.NOT_FACILITATOR
+                return "role", self.stranger(whom)
             case Depart():
                 return "leave", None
 
@@ -621,6 +643,8 @@ class LastingRoom(RuleBasedStateMachine):
                 book.over = True
             case Depart():
                 book.drop(member)
+            case ChangeRole(role=role, member=whom):
+                book.change_role(whom or member, role)
             case Configure(begin_by=begin_by, reveal_by=reveal_by):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
