@@ -62,6 +62,8 @@ class OwnerChanged:
 
     seq: int
     member: MemberId
+    may: May | None = None
+    """What may be asked for now, if this has changed it."""
 
 
 @value
@@ -121,6 +123,24 @@ class RoleChanged:
     """What may be asked for now, if this has changed it."""
 
 
+@value
+class FacilitatorChanged:
+    """Somebody is a facilitator from now on, or is none any more."""
+
+    seq: int
+    member: MemberId
+    facilitator: bool
+
+
+@value
+class Unled:
+    """Nobody leads the room any more; it may be claimed."""
+
+    seq: int
+    since: float
+    may: May
+
+
 Change = (
     Joined
     | Left
@@ -132,6 +152,8 @@ Change = (
     | Voted
     | Revealed
     | RoleChanged
+    | FacilitatorChanged
+    | Unled
 )
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)

@@ -76,6 +76,11 @@ class Own:
 
 
 @value
+class Release:
+    """The room does not end with anybody's connection any more."""
+
+
+@value
 class SetTimer:
     """Say :class:`~protocol.messages.TimeUp` for this member after so many seconds."""
 
@@ -117,6 +122,7 @@ Effect = (
     | Greet
     | Disconnect
     | Own
+    | Release
     | SetTimer
     | ClearTimer
     | Record[Recorded]

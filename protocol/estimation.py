@@ -10,6 +10,7 @@ module                   rules
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
 ``estimation_people``    coming, leaving, ending the room
+``estimation_leading``   who leads it: owners, facilitators, and what comes after them
 ``estimation_options``   how the team wants the room to work
 ``estimation_roles``     who votes, and who only watches
 ``estimation_rounds``    a round: its beginning, its cards, its completion

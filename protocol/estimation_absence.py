@@ -13,6 +13,7 @@ from typing import Final
 from protocol.changes import CameBack, WentAway
 from protocol.effects import ClearTimer, Disconnect, End, Greet, Own, SetTimer, Subscribe, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.estimation_leading import outlives_owner
 from protocol.estimation_people import part_with, vacate
 from protocol.estimation_phases import ENDED, Trigger, move
 from protocol.estimation_state import State
@@ -32,7 +33,7 @@ def detach(state: State, command: Detach, member: MemberId, now: float) -> Effec
     if seat is None or not seat.lasting or not seat.here:
         return []
     if not state.grace_seconds:
-        return _expire(state, member)
+        return _expire(state, member, now)
     seat.here, seat.since = False, now
     if now < state.resting_until:  # perhaps it has not asked for everything again
         state.expected.add(member)
@@ -90,19 +91,19 @@ def time_up(state: State, command: TimeUp, member: MemberId, now: float) -> Effe
         return []
     if not seat.announced:
         effects = turn_away(member, ErrorCode.ANNOUNCED_TOO_LATE, seconds=state.announce_seconds)
-        return effects + vacate(state, member)
+        return effects + vacate(state, member, now)
     if seat.here:
         return []
     left = state.grace_seconds - (now - seat.since)
     if 0 < left <= state.grace_seconds:
         # It has come back and gone away again while this was on its way.
         return [SetTimer(member, left)]
-    return _expire(state, member)
+    return _expire(state, member, now)
 
 
-def _expire(state: State, member: MemberId) -> Effects:
+def _expire(state: State, member: MemberId, now: float) -> Effects:
     """Let a member go that has been away for too long."""
-    return part_with(state, member, expired=True)
+    return part_with(state, member, now, expired=True)
 
 
 def park(state: State, command: Park, member: MemberId, now: float) -> Effects:
@@ -128,7 +129,7 @@ def restart(state: State, command: Restart, member: MemberId, now: float) -> Eff
     effects: Effects = []
     for key, seat in list(state.seats.items()):
         if not seat.lasting:
-            effects += vacate(state, key)
+            effects += vacate(state, key, now)
             if state.phase is ENDED:
                 return effects
             continue
@@ -140,6 +141,6 @@ def restart(state: State, command: Restart, member: MemberId, now: float) -> Eff
             left -= max(0.0, now - seat.since)
         patience = max(left, min(COMEBACK_SECONDS, state.grace_seconds))
         effects.append(SetTimer(key, patience))
-    if state.admin is not None:
+    if state.admin is not None and not outlives_owner(state):
         effects.append(Own(state.admin, ADMIN_LEFT))
     return effects

@@ -4,6 +4,7 @@ import attrs
 
 from protocol.changes import Configured
 from protocol.effects import TellAll
+from protocol.estimation_leading import follow_owner
 from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq
 from protocol.ids import MemberId
@@ -21,7 +22,9 @@ def configure(
         return refusal
     given = attrs.asdict(request, recurse=False, filter=lambda _, wish: wish is not None)
     options = attrs.evolve(state.options, **given)
-    if options == state.options:
+    before = state.options
+    if options == before:
         return []
     state.options = DEFAULTS if options == DEFAULTS else options
-    return [TellAll(Configured(next_seq(state), options, may(state)))]
+    told: Effects = [TellAll(Configured(next_seq(state), options, may(state)))]
+    return told if options.owner_absence is before.owner_absence else told + follow_owner(state)

@@ -1,7 +1,7 @@
 """Who is in an estimation room: how its members come, and how they leave for good.
 
-The *admin* is the room's owner, with whom it ends: the first to enter or, in a room that was
-opened without a connection, the last to show its key.
+The *admin* is the room's owner: the first to enter or, in a room that was opened without a
+connection, the last to show its key, unless it has passed on (``protocol.estimation_leading``).
 
 There are two kinds of members. Those that :class:`~protocol.messages.Enter` are in the room with
 their connection and no longer; they announce themselves. Those that
@@ -15,7 +15,7 @@ audience, vote, and count for completion, unless they are spectators.
 
 from typing import Final
 
-from protocol.changes import Joined, Left, OwnerChanged
+from protocol.changes import Joined, Left
 from protocol.effects import (
     ClearTimer,
     Disconnect,
@@ -29,7 +29,8 @@ from protocol.effects import (
     TellAll,
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
-from protocol.estimation_phases import GATHERING, VOTED, VOTING, Trigger, move
+from protocol.estimation_leading import follow_owner, make_owner, outlives_owner, succeed
+from protocol.estimation_phases import ENDED, GATHERING, VOTED, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -107,7 +108,8 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     # One more than there are: whoever holds the key must not be kept out by its own old seat.
     if len(state.seats) >= state.capacity + owns:
         return _turn_away_full(state, member)
-    first = owns and state.admin is None
+    # A room that may be claimed was led before, so that its new owner is a change.
+    first = owns and state.admin is None and state.unled_since is None
     seat = Seat(
         command.name,
         admin=first,
@@ -123,9 +125,9 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     effects = [ClearTimer(NOBODY), *_appear(state, member, seat)]
     if first:
         state.admin = member
-        effects.append(Own(member, ADMIN_LEFT))
+        effects += follow_owner(state)
     elif owns:
-        effects += _hand_over(state, member, seat)
+        effects += make_owner(state, member)
     effects += [Greet(member, None), Subscribe(member)]
     return effects + _judge_capacity(state)
 
@@ -145,16 +147,6 @@ def _appear(state: State, member: MemberId, seat: Seat) -> Effects:
         shown = seated(member, seat, voted=False)
         effects.append(TellAll(Joined(next_seq(state), shown, waited_for)))
     return effects
-
-
-def _hand_over(state: State, member: MemberId, seat: Seat) -> Effects:
-    """Make a member the owner in place of the one before."""
-    before = state.seats.get(state.admin) if state.admin is not None else None
-    if before is not None:
-        before.admin = False
-    seat.admin = seat.facilitator = True
-    state.admin = member
-    return [Own(member, ADMIN_LEFT), TellAll(OwnerChanged(next_seq(state), member))]
 
 
 def _judge_capacity(state: State) -> Effects:
@@ -178,12 +170,12 @@ def _turn_away_full(state: State, member: MemberId) -> Effects:
 
 def leave(state: State, command: Leave, member: MemberId, now: float) -> Effects:
     """Let a member go whose connection has ended, and that ends with it."""
-    return vacate(state, member)
+    return vacate(state, member, now)
 
 
 def depart(state: State, request: Depart, member: MemberId, seat: Seat, now: float) -> Effects:
     """Let a member go that asks for it."""
-    return part_with(state, member)
+    return part_with(state, member, now)
 
 
 def close_room(
@@ -197,25 +189,27 @@ def close_room(
     return [End(CLOSED)]
 
 
-def part_with(state: State, member: MemberId, *, expired: bool = False) -> Effects:
-    """Take a member's seat away, and its connection; that of the owner ends with the room."""
-    owner = member == state.admin
-    effects = vacate(state, member, expired=expired)
-    if not owner:
+def part_with(state: State, member: MemberId, now: float, *, expired: bool = False) -> Effects:
+    """Take a member's seat away, and its connection, unless that ends with the room."""
+    effects = vacate(state, member, now, expired=expired)
+    if state.phase is not ENDED:
         effects.append(Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT)))
     return effects
 
 
-def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
+def vacate(state: State, member: MemberId, now: float, *, expired: bool = False) -> Effects:
     """Take a member's seat away, if it has one, and tell the audience."""
     seat = state.seats.pop(member, None)
     if seat is None:
         # Where nobody has ever entered, nobody knows the room's id.
         return [Sleep()] if state.admin is None and not state.keyed else []
-    if member == state.admin:
+    if member == state.admin and not outlives_owner(state):
         move(state, Trigger.END)
         return [End(ADMIN_LEFT)]
     effects: Effects = [ClearTimer(member)]
+    owned = member == state.admin
+    if owned:
+        state.admin = None
     if seat.announced:
         state.announced -= 1
         state.guests -= not seat.lasting
@@ -227,6 +221,8 @@ def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
         complete = state.phase is VOTED
         effects.append(TellAll(Left(next_seq(state), member, expired, complete)))
     effects += completed
+    if owned:
+        effects += succeed(state, now)
     if not state.seats and state.keyed:
         # Who has only looked in must not end what its owner has yet to come to.
         effects.append(SetTimer(NOBODY, EMPTY_SECONDS))

@@ -7,6 +7,7 @@ from protocol.answers import Answers, answer_to
 from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_leading import claim, demote, hand_over, promote
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
@@ -18,10 +19,14 @@ from protocol.lasting import (
     BeginRound,
     CastCard,
     ChangeRole,
+    Claim,
     CloseRoom,
     Configure,
+    Demote,
     Depart,
+    HandOver,
     Numbered,
+    Promote,
     RevealRound,
 )
 from protocol.refusals import Effects, refusal_in
@@ -33,11 +38,15 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     CloseRoom: close_room,
     Configure: configure,
     ChangeRole: change_role,
+    Promote: promote,
+    Demote: demote,
+    HandOver: hand_over,
+    Claim: claim,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""
 
-PAGE_TURNING: Final = (BeginRound, RevealRound, CloseRoom)
+PAGE_TURNING: Final = (BeginRound, RevealRound, CloseRoom, HandOver, Claim)
 """What is not done while the room rests after a restart (``protocol.estimation_absence``)."""
 
 _PARTING: Final = (CloseRoom, Depart)

@@ -116,6 +116,8 @@ class State:
     waited_for: set[MemberId] = attrs.Factory(set)
     """Present, voters and without a vote."""
     began: float = 0.0
+    unled_since: float | None = None
+    """From when on it may be claimed, as nobody leads it any more."""
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
     # No arguments, so not stored: given anew whenever the room starts.
@@ -183,6 +185,7 @@ def picture(state: State) -> Picture:
         shown=state.shown,
         options=state.options,
         may=may(state),
+        unled_since=state.unled_since,
     )
 
 
@@ -194,6 +197,7 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        led=state.unled_since is None,
     )
 
 

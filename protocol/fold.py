@@ -12,11 +12,13 @@ from protocol.changes import (
     CameBack,
     Change,
     Configured,
+    FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
     Revealed,
     RoleChanged,
+    Unled,
     Voted,
     WentAway,
 )
@@ -82,7 +84,15 @@ def _owner_changed(picture: Picture, change: OwnerChanged) -> Picture:
         )
         for each in picture.members
     )
-    return attrs.evolve(picture, members=members)
+    return attrs.evolve(picture, members=members, unled_since=None, may=change.may or picture.may)
+
+
+def _facilitator_changed(picture: Picture, change: FacilitatorChanged) -> Picture:
+    return _changed(picture, change.member, facilitator=change.facilitator)
+
+
+def _unled(picture: Picture, change: Unled) -> Picture:
+    return attrs.evolve(picture, unled_since=change.since, may=change.may)
 
 
 def _configured(picture: Picture, change: Configured) -> Picture:
@@ -147,6 +157,8 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Voted: _voted,
     Revealed: _revealed,
     RoleChanged: _role_changed,
+    FacilitatorChanged: _facilitator_changed,
+    Unled: _unled,
 }
 
 

@@ -43,6 +43,10 @@ _REQUESTS: Final[dict[str, type]] = {
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
     "role": lasting.ChangeRole,
+    "promote": lasting.Promote,
+    "demote": lasting.Demote,
+    "hand_over": lasting.HandOver,
+    "claim": lasting.Claim,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

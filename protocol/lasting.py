@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from protocol.ids import MemberId, TicketId
-from protocol.options import Who
+from protocol.options import ClaimBy, OwnerAbsence, Who
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
@@ -94,6 +94,8 @@ class Configure:
 
     begin_by: Who | None = None
     reveal_by: Who | None = None
+    owner_absence: OwnerAbsence | None = None
+    claim_by: ClaimBy | None = None
 
 
 @value(kw_only=True)
@@ -103,6 +105,32 @@ class ChangeRole:
     role: Role
     member: MemberId | None = None
     """Who, if it is not the one who asks."""
+
+
+@value
+class Promote:
+    """A facilitator makes a member a facilitator, too."""
+
+    member: MemberId
+
+
+@value
+class Demote:
+    """A facilitator, perhaps this one itself, leads no longer."""
+
+    member: MemberId
+
+
+@value
+class HandOver:
+    """The owner makes another member the owner, and goes on as a facilitator."""
+
+    member: MemberId
+
+
+@value
+class Claim:
+    """A member takes a room over that nobody leads."""
 
 
 @value
@@ -120,7 +148,19 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | Configure | ChangeRole | CloseRoom | Depart
+Request = (
+    BeginRound
+    | CastCard
+    | RevealRound
+    | Configure
+    | ChangeRole
+    | Promote
+    | Demote
+    | HandOver
+    | Claim
+    | CloseRoom
+    | Depart
+)
 """What a member of an estimation room may ask for."""
 
 

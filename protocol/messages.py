@@ -235,6 +235,18 @@ class AwaitingTicket:
 
 
 @value
+class OwnerNamed:
+    """To everybody: a member owns the room from now on."""
+
+    name: str
+
+
+@value
+class NobodyLeads:
+    """To everybody: the owner is gone, and nobody has taken its place."""
+
+
+@value
 class RoleTaken:
     """To everybody: a member votes, or only watches, from now on."""
 
@@ -287,6 +299,8 @@ EstimationEvent = (
     | VotesRevealed
     | AwaitingTicket
     | RoleTaken
+    | OwnerNamed
+    | NobodyLeads
     | Refusal
     | RoomClosed
 )

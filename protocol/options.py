@@ -13,6 +13,22 @@ class Who(StrEnum):
     ALL = "all"
 
 
+class OwnerAbsence(StrEnum):
+    """What becomes of a room whose owner has left, or was away for longer than its grace."""
+
+    ENDS = "ends"
+    """It ends."""
+    CLAIM = "claim"
+    """It goes on: another facilitator becomes the owner, or whoever claims it."""
+
+
+class ClaimBy(StrEnum):
+    """Who may claim a room that nobody leads."""
+
+    ALL = "all"
+    SIGNED_IN = "signed_in"
+
+
 @value(kw_only=True)
 class Options:
     """The options of a room; all have defaults, with which it works as it always has."""
@@ -21,6 +37,10 @@ class Options:
     """Who may open a vote."""
     reveal_by: Who = Who.FACILITATORS
     """Who may turn the cards over."""
+    owner_absence: OwnerAbsence = OwnerAbsence.ENDS
+    """Whether the room ends with its owner."""
+    claim_by: ClaimBy = ClaimBy.ALL
+    """Who may claim it, where it does not."""
 
 
 DEFAULTS: Final = Options()

@@ -11,7 +11,7 @@ from typing import Final
 from protocol.deck import Card
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, ClaimBy, Options, Who
 from protocol.statistics import Summary
 from protocol.value import value
 
@@ -34,7 +34,7 @@ class Seated:
     name: str
     role: Role
     owner: bool
-    """The room ends with it."""
+    """The room ends with it, or passes on to another."""
     facilitator: bool
     """It leads the room, as the owner always does."""
     here: bool
@@ -88,9 +88,13 @@ class May:
     voters: tuple[str, ...]
     facilitators: tuple[str, ...]
     owner: tuple[str, ...]
+    signed_in: tuple[str, ...] = ()
+    """Those who are signed in to an account."""
 
 
-def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEFAULTS) -> May:
+def abilities(
+    stage: Stage, *, votes: bool, rounds: bool, options: Options = DEFAULTS, led: bool = True
+) -> May:
     """Say what may be asked for in a stage.
 
     Args:
@@ -98,29 +102,37 @@ def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEF
         votes: whether there are any in the round that is running.
         rounds: whether the room has any left.
         options: the room's.
+        led: whether it can not be claimed, as somebody leads it, or its owner has yet to come.
     """
     if options is not DEFAULTS:
-        return _abilities(stage, votes, rounds, options)
+        return _abilities(stage, votes, rounds, options, led)
     if stage is not Stage.VOTING:
         return _BETWEEN if rounds else _NO_MORE
     return _VOTED if votes else _ASKED
 
 
 @lru_cache(256)
-def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May:
+def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, led: bool = True) -> May:
     running = stage is Stage.VOTING
     deeds = {
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
     }
+    claim = () if led else ("claim",)
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
     return May(
-        everybody=("leave", *everybody, "role"),
+        everybody=(
+            "leave",
+            *everybody,
+            "role",
+            *(claim if options.claim_by is ClaimBy.ALL else ()),
+        ),
         voters=("vote",) if running else (),
-        facilitators=tuple(leaders),
-        owner=("close",),
+        facilitators=(*leaders, "promote", "demote"),
+        owner=("close", "hand_over"),
+        signed_in=claim if options.claim_by is ClaimBy.SIGNED_IN else (),
     )
 
 
@@ -157,6 +169,8 @@ class Picture:
     """The last round that was revealed, also while the next one runs."""
     options: Options
     may: May
+    unled_since: float | None = None
+    """Unix time in seconds from which on nobody has led the room, so that it may be claimed."""
 
 
 @value
@@ -176,5 +190,6 @@ def may_do(picture: Picture, member: MemberId) -> tuple[str, ...]:
             voters = picture.may.voters if each.role is Role.VOTER else ()
             leading = picture.may.facilitators if each.facilitator else ()
             owner = picture.may.owner if each.owner else ()
-            return (*picture.may.everybody, *voters, *leading, *owner)
+            account = picture.may.signed_in if each.signed_in else ()
+            return (*picture.may.everybody, *voters, *leading, *owner, *account)
     return ()

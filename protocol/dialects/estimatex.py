@@ -251,6 +251,14 @@ def _role_taken(event: messages.RoleTaken) -> bytes:
     return f"* {event.name} {does} from now on".encode()
 
 
+def _owner_named(event: messages.OwnerNamed) -> bytes:
+    return f"* {event.name} leads the room from now on".encode()
+
+
+def _nobody_leads(event: messages.NobodyLeads) -> bytes:
+    return b"* Nobody leads the room any more"
+
+
 def _refusal(event: messages.Refusal) -> bytes:
     return refusal_text(event.problem).encode()
 
@@ -274,6 +282,8 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.VotesRevealed: _votes_revealed,
     messages.AwaitingTicket: _awaiting_ticket,
     messages.RoleTaken: _role_taken,
+    messages.OwnerNamed: _owner_named,
+    messages.NobodyLeads: _nobody_leads,
     messages.Refusal: _refusal,
     messages.RoomClosed: _closed,
 }

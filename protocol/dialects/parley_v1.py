@@ -64,6 +64,10 @@ REQUESTS: Final[Mapping[str, type]] = {
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
     "role": lasting.ChangeRole,
+    "promote": lasting.Promote,
+    "demote": lasting.Demote,
+    "hand_over": lasting.HandOver,
+    "claim": lasting.Claim,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
@@ -80,6 +84,8 @@ CHANGES: Final[Mapping[str, type]] = {
     "voted": changes.Voted,
     "revealed": changes.Revealed,
     "role": changes.RoleChanged,
+    "facilitator": changes.FacilitatorChanged,
+    "unled": changes.Unled,
 }
 """What happens in an estimation room, each with a ``seq``."""
 

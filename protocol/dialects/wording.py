@@ -10,6 +10,9 @@ _DEEDS: Final = {
     "reveal": "reveal the votes",
     "close": "end the room",
     "configure": "change the room's options",
+    "promote": "make facilitators",
+    "demote": "let facilitators lead no longer",
+    "hand_over": "hand the room over",
     "role": "say who votes and who only watches",
 }
 
@@ -42,6 +45,11 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.WRONG_ROUND: "the vote is in round {round}, not in round {given}",
     ErrorCode.SPECTATOR: "who only watches does not vote",
     ErrorCode.NO_SUCH_MEMBER: "nobody of this id is in the room",
+    ErrorCode.CANNOT_LEAD: "{name} takes part by a client that cannot lead",
+    ErrorCode.IS_AWAY: "{name} is away",
+    ErrorCode.OWNER_LEADS: "the owner leads the room as long as it is the owner",
+    ErrorCode.IS_LED: "only a room that has lost its owner, and that nobody leads, may be claimed",
+    ErrorCode.NOT_SIGNED_IN: "only those who are signed in may claim this room",
     ErrorCode.FORGOTTEN: "request {ref} was answered so long ago that the answer is forgotten",
     ErrorCode.LEFT: "you have left the room",
     ErrorCode.REPLACED: "another connection has taken this one's place",

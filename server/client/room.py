@@ -9,7 +9,11 @@ from protocol.lasting import (
     BeginRound,
     CastCard,
     ChangeRole,
+    Claim,
     CloseRoom,
+    Demote,
+    HandOver,
+    Promote,
     Request,
     RevealRound,
     Role,
@@ -58,6 +62,22 @@ class Room(Seat[Picture]):
         Raises as :meth:`begin`.
         """
         return await self._change(ChangeRole(role=role, member=member))
+
+    async def promote(self, member: MemberId) -> Picture:
+        """Make a member a facilitator, as a facilitator; raises as :meth:`begin`."""
+        return await self._change(Promote(member))
+
+    async def demote(self, member: MemberId) -> Picture:
+        """Let a facilitator lead no longer, as a facilitator; raises as :meth:`begin`."""
+        return await self._change(Demote(member))
+
+    async def hand_over(self, member: MemberId) -> Picture:
+        """Make another member the owner, as the owner; raises as :meth:`begin`."""
+        return await self._change(HandOver(member))
+
+    async def claim(self) -> Picture:
+        """Take the room over, which nobody leads; raises as :meth:`begin`."""
+        return await self._change(Claim())
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

@@ -18,6 +18,7 @@ from protocol.effects import (
     Greet,
     Own,
     Record,
+    Release,
     SetTimer,
     Sleep,
     Subscribe,
@@ -500,6 +501,8 @@ class Room(Generic[Recorded]):
                 self._owner = effect
                 if member not in self._members:  # its connection has not lived to see this
                     self.end(reason)
+            case Release():
+                self._owner = None
             case SetTimer(member, seconds):
                 self._timers.set(member, seconds)
             case ClearTimer(member):

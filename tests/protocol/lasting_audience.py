@@ -20,6 +20,7 @@ from protocol.effects import (
     Greet,
     Own,
     Record,
+    Release,
     SetTimer,
     Sleep,
     Subscribe,
@@ -221,6 +222,8 @@ class LastingAudience:
                 self.dismissed[member] = problem.code
             case Own(member, _):
                 self.owner = member
+            case Release():
+                self.owner = None
             case SetTimer(member, seconds):
                 assert seconds >= 0
                 self.timers[member] = self.now + seconds

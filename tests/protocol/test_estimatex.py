@@ -442,6 +442,8 @@ EXAMPLES: dict[type, Event] = {
         messages.VotesRevealed(T1, VOTES),
         messages.AwaitingTicket(),
         messages.RoleTaken("Bob", votes=False),
+        messages.OwnerNamed("Bob"),
+        messages.NobodyLeads(),
         messages.Refusal(PROBLEM),
         messages.RoomClosed("the admin has left"),
     )
@@ -474,6 +476,8 @@ TYPE_OF: dict[type, str | None] = {
     messages.VotesRevealed: "VOTES_REVEALED",
     messages.AwaitingTicket: "AWAITING_ADMIN_VOTE_START",
     messages.RoleTaken: None,
+    messages.OwnerNamed: None,
+    messages.NobodyLeads: None,
     messages.Refusal: None,
     messages.RoomClosed: "ROOM_JOIN_UPDATES",
 }

@@ -8,11 +8,13 @@ from protocol.changes import (
     CameBack,
     Change,
     Configured,
+    FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
     Revealed,
     RoleChanged,
+    Unled,
     Voted,
     WentAway,
 )
@@ -92,6 +94,23 @@ def test_there_is_one_owner_at_a_time() -> None:
 
     assert [each.owner for each in after.members] == [False, True]
     assert [each.facilitator for each in after.members] == [True, True]
+
+
+def test_a_room_that_nobody_leads_says_since_when_until_somebody_owns_it() -> None:
+    unled = fold(WAITING_ROOM, Unled(8, 40.0, VOTED))
+    owned = fold(unled, OwnerChanged(9, BOB, WAITING))
+
+    assert (unled.unled_since, unled.may) == (40.0, VOTED)
+    assert (owned.unled_since, owned.may) == (None, WAITING)
+    assert fold(WAITING_ROOM, OwnerChanged(8, BOB)).may == WAITING
+
+
+def test_facilitators_come_and_go() -> None:
+    more = fold(WAITING_ROOM, FacilitatorChanged(8, BOB, facilitator=True))
+    less = fold(more, FacilitatorChanged(9, BOB, facilitator=False))
+
+    assert [each.facilitator for each in more.members] == [True, True]
+    assert less == attrs.evolve(WAITING_ROOM, seq=9)
 
 
 def test_options_come_with_what_they_let_people_do() -> None:
@@ -187,6 +206,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "shown": SHOWN,
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
+        "unled_since": 3.0,
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

@@ -32,12 +32,16 @@ from protocol.lasting import (
     BeginRound,
     CastCard,
     ChangeRole,
+    Claim,
     CloseRoom,
     Configure,
+    Demote,
     Depart,
     Detach,
+    HandOver,
     Join,
     Numbered,
+    Promote,
     Request,
     Return,
     RevealRound,
@@ -61,7 +65,7 @@ from protocol.messages import (
     VoteCast,
     VotesRevealed,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Who
 from protocol.picture import Picture, may_do
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
@@ -82,7 +86,7 @@ MALFORMED = Problem(ErrorCode.MALFORMED, "data is missing", "data")
 NAMES = st.sampled_from(["Ann", "Bob", "Cid"])
 TICKETS = st.sampled_from(["A", "B"])
 # Small numbers shrink towards the first who came.
-PAGE_TURNERS = (BeginRound, RevealRound, CloseRoom)
+PAGE_TURNERS = (BeginRound, RevealRound, CloseRoom, HandOver, Claim)
 SOMEBODY = st.integers(0, 7)
 SECONDS = st.sampled_from([0, -10, 15, 45, 100, 1000])
 
@@ -96,6 +100,7 @@ class Seat:
     announced: bool = True
     away_since: float | None = None
     leads: bool = False
+    signed_in: bool = False
 
 
 @attrs.define
@@ -111,11 +116,16 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    unled: bool = False
+    """It has lost its owner, and nobody leads it."""
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
-        if deed == "close":
+        if deed in {"close", "hand_over"}:
             return member == self.owner
+        if deed == "claim":
+            anybody = self.options.claim_by is ClaimBy.ALL
+            return self.unled and (anybody or self.seats[member].signed_in)
         who = {"begin": self.options.begin_by, "reveal": self.options.reveal_by}.get(deed)
         return who is Who.ALL or self.seats[member].leads
 
@@ -141,9 +151,26 @@ class Notebook:
 
     def drop(self, member: str) -> None:
         """Let somebody be gone."""
-        if self.seats.pop(member, None) is not None:
-            self.over = self.over or member == self.owner
-            self.judge()
+        if self.seats.pop(member, None) is None:
+            return
+        self.judge()
+        if member != self.owner:
+            return
+        if self.options.owner_absence is OwnerAbsence.ENDS:
+            self.over = True
+            return
+        self.owner = None
+        leading = [key for key, seat in self.seats.items() if seat.leads]
+        leading.sort(key=lambda key: self.seats[key].away_since is not None)
+        if leading:
+            self.crown(leading[0])
+        else:
+            self.unled = True
+
+    def crown(self, member: str) -> None:
+        """Let somebody be the owner."""
+        self.owner, self.unled = member, False
+        self.seats[member].leads = True
 
 
 @attrs.frozen
@@ -173,7 +200,14 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close"}
+LEFT_TO_SOME = {
+    *("begin", "reveal", "configure", "close"),
+    *("promote", "demote", "hand_over", "claim"),
+}
+
+
+ALWAYS_GRANTED = {"configure", "close", "promote", "demote", "hand_over", "claim"}
+"""Of these, what may be asked for at any time by those whom it is left to."""
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -290,20 +324,25 @@ class LastingRoom(RuleBasedStateMachine):
 
     # --- coming and going -------------------------------------------------------------------
 
-    @rule(name=NAMES, role=st.sampled_from(Role), owner=st.booleans())
-    def join(self, name: str, role: Role, *, owner: bool) -> None:
+    @rule(
+        name=NAMES,
+        role=st.sampled_from(Role),
+        owner=st.booleans(),
+        account=st.sampled_from([None, 4711]),
+    )
+    def join(self, name: str, role: Role, *, owner: bool, account: int | None = None) -> None:
         member, book = self.newcomer(), self.notebook
         before = self.room.rules.picture()
+        join = Join(name=name, role=role, owner=owner, account=account)
         if book.over:
-            assert self.say(member, Join(name=name, role=role, owner=owner)) == []
+            assert self.say(member, join) == []
             return
         full = len(book.seats) >= self.capacity + (owner and self.keyed)
         if not full:
-            book.seats[member] = Seat(lasting=True, role=role)
+            book.seats[member] = Seat(lasting=True, role=role, signed_in=account is not None)
             if owner and self.keyed:
-                book.owner = member
-                book.seats[member].leads = True
-        self.say(member, Join(name=name, role=role, owner=owner))
+                book.crown(member)
+        self.say(member, join)
         assert (self.room.dismissed.get(member) is ErrorCode.ROOM_FULL) == full
         if not full and self.first is None:
             self.first = before
@@ -487,17 +526,35 @@ class LastingRoom(RuleBasedStateMachine):
             case "leave":
                 return Depart()
             case "configure":
+                if number in {2, 5}:
+                    return Configure(claim_by=ClaimBy.SIGNED_IN if right else ClaimBy.ALL)
+                if number in {3, 4, 6}:
+                    going_on = OwnerAbsence.CLAIM if right else OwnerAbsence.ENDS
+                    return Configure(owner_absence=going_on)
                 who = Who.ALL if right else Who.FACILITATORS
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
             case "role":
                 whom = MemberId(self.who(number // 2)) if number % 2 else None
                 return ChangeRole(role=Role.VOTER if right else Role.SPECTATOR, member=whom)
+            case "promote":
+                return Promote(MemberId(self.who(number // 2)))
+            case "demote":
+                return Demote(MemberId(self.who(number // 2)))
+            case "hand_over":
+                return HandOver(MemberId(self.who(number // 2)))
+            case "claim":
+                return Claim()
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", "role"]),
+        deed=st.sampled_from(
+            [
+                *("vote", "begin", "reveal", "leave", "configure", "role"),
+                *("promote", "demote", "claim"),
+            ]
+        ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -510,7 +567,32 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure", "role"]))
+    @precondition(lambda self: self.notebook.owner is not None and self.keyed)
+    @rule(left=st.booleans())
+    def the_owner_goes_and_the_room_stays(self, *, left: bool) -> None:
+        """Whatever the options were, so that rooms without an owner are not rare."""
+        book = self.notebook
+        for request in (Configure(owner_absence=OwnerAbsence.CLAIM), Depart()):
+            owner = book.owner
+            if owner is None or book.over or (left and isinstance(request, Depart)):
+                return
+            self.number(owner, self.refs.get(owner, 0) + 1, request)
+
+    @precondition(lambda self: self.notebook.unled)
+    @rule(number=SOMEBODY)
+    def somebody_claims(self, number: int) -> None:
+        member = self.lasting(number)
+        self.number(member, self.refs.get(member, 0) + 1, Claim())
+
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(
+            [
+                *("begin", "reveal", "configure", "role"),
+                *("promote", "demote", "hand_over"),
+            ]
+        ),
+    )
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -586,6 +668,8 @@ class LastingRoom(RuleBasedStateMachine):
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
             assert book.allows(member, name) or not granted
+        if name in ALWAYS_GRANTED:
+            assert granted == book.allows(member, name)
         if granted and refusable is None:
             self.expect(member, request)
         effects = self.say(member, Numbered(ref, request))
@@ -606,6 +690,13 @@ class LastingRoom(RuleBasedStateMachine):
         seat = self.notebook.seats.get(whom)
         return None if seat is not None and seat.announced else ErrorCode.NO_SUCH_MEMBER
 
+    def no_leader(self, whom: str) -> ErrorCode | None:
+        """Say why somebody cannot lead, if so."""
+        stranger = self.stranger(whom)
+        if stranger is None and not self.notebook.seats[whom].lasting:
+            return ErrorCode.CANNOT_LEAD
+        return stranger
+
     def judge(self, member: str, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
@@ -624,6 +715,18 @@ class LastingRoom(RuleBasedStateMachine):
                 return "close", None
             case Configure():
                 return "configure", None
+            case Claim():
+                return "claim", None
+            case Promote(whom):
+                return "promote", self.no_leader(whom)
+            case Demote(whom):
+                if whom == self.notebook.owner:
+                    return "demote", ErrorCode.OWNER_LEADS
+                return "demote", self.stranger(whom)
+            case HandOver(whom):
+                problem = self.no_leader(whom)
+                away = problem is None and self.notebook.seats[whom].away_since is not None
+                return "hand_over", ErrorCode.IS_AWAY if away and whom != member else problem
             case ChangeRole(member=whom):
                 if whom is None or whom == member:
                     return "role", None
@@ -645,11 +748,17 @@ class LastingRoom(RuleBasedStateMachine):
                 book.drop(member)
             case ChangeRole(role=role, member=whom):
                 book.change_role(whom or member, role)
-            case Configure(begin_by=begin_by, reveal_by=reveal_by):
-                book.options = Options(
-                    begin_by=begin_by or book.options.begin_by,
-                    reveal_by=reveal_by or book.options.reveal_by,
-                )
+            case Configure():
+                given = {key: wish for key, wish in attrs.asdict(request).items() if wish}
+                book.options = attrs.evolve(book.options, **given)
+            case Promote(whom):
+                book.seats[whom].leads = True
+            case Demote(whom):
+                book.seats[whom].leads = False
+            case HandOver(whom):
+                book.crown(whom)
+            case Claim():
+                book.crown(member)
             case _:
                 pass
 
@@ -707,7 +816,12 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
-        assert self.room.rules.owner == book.owner == self.room.owner
+        assert self.room.rules.owner == book.owner
+        ends = not self.keyed or book.options.owner_absence is OwnerAbsence.ENDS
+        assert self.room.owner == (book.owner if ends else None)
+        assert (picture.unled_since is not None) == book.unled
+        if book.owner is None:
+            assert not any(seat.leads for seat in book.seats.values())
 
     @invariant()
     def the_round_is_what_should_be_so(self) -> None:

@@ -34,7 +34,7 @@ from protocol.limits import (
     ROOM_NAME_LENGTH,
     SMALLEST_CAPACITY,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Who
 from protocol.picture import Picture
 from protocol.text import LINE_PATTERN
 from server.auth.scopes import Scope
@@ -65,6 +65,17 @@ class NewOptions(Strict):
     ] = None
     reveal_by: Annotated[
         Who | None, Parameter(description="Who may turn the cards over; as `begin_by`")
+    ] = None
+    owner_absence: Annotated[
+        OwnerAbsence | None,
+        Parameter(
+            description="Whether the room `ends` with its owner, also if not given, or passes on "
+            "to another facilitator, or to whoever makes a `claim`"
+        ),
+    ] = None
+    claim_by: Annotated[
+        ClaimBy | None,
+        Parameter(description="Who may claim it then: `all` if not given, or those `signed_in`"),
     ] = None
 
 
