@@ -141,6 +141,25 @@ class Unled:
     may: May
 
 
+@value
+class Renamed:
+    """Somebody calls itself otherwise; what it voted before has the name before."""
+
+    seq: int
+    member: MemberId
+    name: str
+    tag: int
+    """As in ``Seated``."""
+
+
+@value
+class CapacityRaised:
+    """The room has more seats."""
+
+    seq: int
+    capacity: int
+
+
 Change = (
     Joined
     | Left
@@ -154,6 +173,8 @@ Change = (
     | RoleChanged
     | FacilitatorChanged
     | Unled
+    | Renamed
+    | CapacityRaised
 )
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
@@ -177,6 +198,17 @@ class Failure:
 
     ref: int
     problem: Problem
+
+
+@value
+class Nudged:
+    """A facilitator reminds this member that its vote is waited for."""
+
+    by: MemberId
+    name: str
+    """The facilitator's, as it is shown."""
+    round: int
+    ticket: str
 
 
 @value
@@ -205,4 +237,4 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong
+Notice = Change | Ack | Failure | Nudged | Snapshot | Saved | Digest | Pong

@@ -11,7 +11,7 @@ import attrs
 
 from protocol import changes
 from protocol.client import Client
-from protocol.client_happenings import Happening
+from protocol.client_happenings import Happening, Reminded
 from protocol.client_outbox import Entry
 from protocol.client_states import Standing
 from protocol.client_view import RoomView
@@ -71,6 +71,8 @@ class EstimationClient(Client[Picture]):
                     self._unsaved, self._joined = False, None
             case changes.Digest():
                 self._view.check(said)
+            case changes.Nudged():
+                yield Reminded(said)
             case Unknown(seq=int(seq)):
                 yield from self._view.count(seq)
             case _ if isinstance(said, changes.Change):

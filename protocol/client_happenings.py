@@ -2,7 +2,7 @@
 
 import attrs
 
-from protocol.changes import Ack, Change
+from protocol.changes import Ack, Change, Nudged
 from protocol.chat_changes import ChatChange, History
 from protocol.chat_picture import ChatPicture
 from protocol.dialects.parley_v1 import Error
@@ -32,6 +32,13 @@ class Changed:
     change: Change | None
     """What has happened; ``None`` if the whole room was told anew, or if this version of the client
     does not know such a change."""
+
+
+@attrs.frozen
+class Reminded:
+    """Somebody waits for this member's vote."""
+
+    nudge: Nudged
 
 
 @attrs.frozen
@@ -121,6 +128,7 @@ class Over:
 Happening = (
     Welcomed
     | Changed
+    | Reminded
     | ChatChanged
     | Answered
     | Visible

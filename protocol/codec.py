@@ -21,8 +21,9 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.deck import Deck
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, TicketId, is_room_id
+from protocol.ids import MemberName, RoomId, TicketId, is_room_id
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.names import NOT_ADMIN, looks_like_admin
 from protocol.text import clean_line as clean_line
 
 T = TypeVar("T")
@@ -129,6 +130,13 @@ def _room_id(value: object, _: object) -> RoomId:
     return RoomId(text)
 
 
+def _member_name(value: object, _: object) -> MemberName:
+    name = clean_name(_string(value))
+    if looks_like_admin(name):
+        raise ValueError(NOT_ADMIN)
+    return MemberName(name)
+
+
 def new_converter() -> OrjsonConverter:
     """Make a converter like :data:`CONVERTER`, for whoever has hooks of its own to register."""
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
@@ -139,6 +147,7 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_factory(_is_choice, _choice)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    converter.register_structure_hook_func(lambda wanted: wanted is MemberName, _member_name)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)
     return converter

@@ -11,10 +11,13 @@ module                   rules
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_leading``   who leads it: owners, facilitators, and what comes after them
+``estimation_seats``     how many there are
+``estimation_nudging``   reminding somebody of its vote
 ``estimation_options``   how the team wants the room to work
 ``estimation_roles``     who votes, and who only watches
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
+``estimation_names``     what members are called
 ``estimation_telling``   who is told, and by which number
 ``refusals``             saying no
 ``estimation_phases``    the table of phases
@@ -117,6 +120,7 @@ class Estimation:
         announce_seconds: float = ANNOUNCE_SECONDS,
         results_key: str = "",
         most_rounds: int = ROUNDS,
+        most_capacity: int = 0,
     ) -> None:
         """Open a room.
 
@@ -133,6 +137,7 @@ class Estimation:
             announce_seconds: the seconds that a member may take from its seat to its announcement.
             results_key: told to every member: it opens the room's results.
             most_rounds: rounds that can be revealed; after them no vote begins.
+            most_capacity: seats up to which facilitators can raise the number of them.
         """
         self._state = State(
             room_id=room_id,
@@ -145,6 +150,7 @@ class Estimation:
             keyed=keyed,
             numbering=keyed,
             rounds_left=most_rounds,
+            most_capacity=most_capacity,
         )
         self._state.announce_seconds = announce_seconds
         self._state.results_key = results_key

@@ -12,6 +12,7 @@ by a connection: nobody else is prompted in the other dialect. Such a room alway
 from protocol.changes import FacilitatorChanged, OwnerChanged, Unled
 from protocol.effects import Own, Release, TellAll
 from protocol.errors import ErrorCode
+from protocol.estimation_names import called
 from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq, tell_guests
 from protocol.ids import MemberId
@@ -50,7 +51,7 @@ def make_owner(state: State, member: MemberId) -> Effects:
     unled, state.unled_since = state.unled_since is not None, None
     return [
         *follow_owner(state),
-        *tell_guests(state, OwnerNamed(seat.name)),
+        *tell_guests(state, OwnerNamed(called(seat))),
         TellAll(OwnerChanged(next_seq(state), member, may(state) if unled else None)),
     ]
 
@@ -93,7 +94,7 @@ def hand_over(state: State, request: HandOver, member: MemberId, seat: Seat, now
     if refusal or whom == member:
         return refusal
     if not state.seats[whom].here:
-        return refuse(member, ErrorCode.IS_AWAY, "member", name=state.seats[whom].name)
+        return refuse(member, ErrorCode.IS_AWAY, "member", name=called(state.seats[whom]))
     return make_owner(state, whom)
 
 
@@ -111,7 +112,7 @@ def _refuse_as_leader(state: State, whom: MemberId, member: MemberId) -> Effects
     refusal = refuse_stranger(state, whom, member)
     if refusal or state.seats[whom].lasting:
         return refusal
-    return refuse(member, ErrorCode.CANNOT_LEAD, "member", name=state.seats[whom].name)
+    return refuse(member, ErrorCode.CANNOT_LEAD, "member", name=called(state.seats[whom]))
 
 
 def _set_facilitator(state: State, whom: MemberId, *, facilitator: bool) -> Effects:

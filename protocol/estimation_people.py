@@ -30,6 +30,7 @@ from protocol.effects import (
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation_leading import follow_owner, make_owner, outlives_owner, succeed
+from protocol.estimation_names import called, tell_apart
 from protocol.estimation_phases import ENDED, GATHERING, VOTED, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
@@ -90,7 +91,7 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
         ClearTimer(member),
         Tell(member, Welcome(state.room_id, state.results_key, state.deck)),
         *(
-            Tell(member, MemberPresent(other.name, other.admin))
+            Tell(member, MemberPresent(called(other), other.admin))
             for other in state.seats.values()
             if other.announced
         ),
@@ -134,6 +135,7 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
 
 def _appear(state: State, member: MemberId, seat: Seat) -> Effects:
     """Let a member be present from now on, and tell the audience."""
+    tell_apart(state, seat)
     seat.announced = True
     state.announced += 1
     if state.numbering:  # whoever folds shows the latest last, however long it had its seat
@@ -142,7 +144,7 @@ def _appear(state: State, member: MemberId, seat: Seat) -> Effects:
     if waited_for:
         state.waited_for.add(member)
     state.guests += not seat.lasting
-    effects = tell_guests(state, MemberJoined(seat.name, seat.admin))
+    effects = tell_guests(state, MemberJoined(called(seat), seat.admin))
     if state.numbering:
         shown = seated(member, seat, voted=False)
         effects.append(TellAll(Joined(next_seq(state), shown, waited_for)))
@@ -215,7 +217,7 @@ def vacate(state: State, member: MemberId, now: float, *, expired: bool = False)
         state.guests -= not seat.lasting
         state.waited_for.discard(member)
         state.expected.discard(member)
-        effects += tell_guests(state, MemberLeft(seat.name))
+        effects += tell_guests(state, MemberLeft(called(seat)))
     completed = judge_round(state)
     if seat.announced and state.numbering:
         complete = state.phase is VOTED

@@ -8,11 +8,14 @@ from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
 from protocol.estimation_leading import claim, demote, hand_over, promote
+from protocol.estimation_names import rename
+from protocol.estimation_nudging import nudge
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_roles import change_role
 from protocol.estimation_rounds import begin_round, cast_card
+from protocol.estimation_seats import raise_capacity
 from protocol.estimation_state import Seat, State
 from protocol.ids import MemberId
 from protocol.lasting import (
@@ -25,8 +28,11 @@ from protocol.lasting import (
     Demote,
     Depart,
     HandOver,
+    Nudge,
     Numbered,
     Promote,
+    RaiseCapacity,
+    Rename,
     RevealRound,
 )
 from protocol.refusals import Effects, refusal_in
@@ -42,6 +48,9 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     Demote: demote,
     HandOver: hand_over,
     Claim: claim,
+    Rename: rename,
+    RaiseCapacity: raise_capacity,
+    Nudge: nudge,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""

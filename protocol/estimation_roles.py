@@ -7,6 +7,7 @@ come would be.
 
 from protocol.changes import RoleChanged
 from protocol.effects import Tell, TellAll
+from protocol.estimation_names import called
 from protocol.estimation_phases import VOTED, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, may, waiting_for
@@ -34,7 +35,7 @@ def change_role(
     before = may(state)
     seat.role = role
     votes = role is Role.VOTER
-    effects = tell_guests(state, RoleTaken(seat.name, votes))
+    effects = tell_guests(state, RoleTaken(called(seat), votes))
     if votes:
         effects += _ask_to_vote(state, who, seat)
     else:

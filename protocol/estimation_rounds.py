@@ -10,6 +10,7 @@ from typing import Final
 from protocol.changes import Begun, Voted
 from protocol.effects import TellAll
 from protocol.errors import ErrorCode
+from protocol.estimation_names import called
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -106,13 +107,14 @@ def cast_card(state: State, request: CastCard, member: MemberId, seat: Seat, now
 
 def _put_down(state: State, card: str, member: MemberId, seat: Seat) -> Effects:
     first = not state.votes
-    state.votes[member] = Vote(member, seat.name, card)
+    name = seat.name if seat.tag == 1 else called(seat)
+    state.votes[member] = Vote(member, name, card)
     if len(state.votes) > _VOTES_PER_SEAT * state.capacity:
         _forget_a_vote(state)
     state.waited_for.discard(member)
     effects: Effects = []
     if state.guests:  # asked here, since nothing is said as often as this
-        effects.append(TellAll(VoteCast(seat.name, state.ticket)))
+        effects.append(TellAll(VoteCast(name, state.ticket)))
     completed = [] if state.waited_for else judge_round(state)
     if state.numbering:
         complete = state.phase is VOTED

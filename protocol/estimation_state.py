@@ -68,6 +68,10 @@ class Seat:
     account: int | None = None
     login: str | None = None
     """By what it is signed in to its account."""
+    tag: int = 1
+    """Tells it apart from others of its name (``protocol.estimation_names``)."""
+    nudged_at: float | None = None
+    """When it was last reminded of its vote."""
     answers: Answers | None = None
     """To its numbered requests; ``None`` before the first one."""
 
@@ -86,6 +90,8 @@ class State:
     keyed: bool = False
     """The owner is who shows a key; otherwise, who enters first."""
     rounds_left: int = ROUNDS
+    most_capacity: int = 0
+    """Up to which the number of seats can be raised, if that is more than it is."""
     phase: Phase = Phase.GATHERING
     seats: dict[MemberId, Seat] = attrs.Factory(dict)
     admin: MemberId | None = None
@@ -139,6 +145,7 @@ def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
         seat.since,
         voted,
         seat.account is not None,
+        seat.tag,
     )
 
 

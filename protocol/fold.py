@@ -10,12 +10,14 @@ import orjson
 from protocol.changes import (
     Begun,
     CameBack,
+    CapacityRaised,
     Change,
     Configured,
     FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
+    Renamed,
     Revealed,
     RoleChanged,
     Unled,
@@ -146,6 +148,14 @@ def _role_changed(picture: Picture, change: RoleChanged) -> Picture:
     return attrs.evolve(after, round=running, may=change.may or picture.may)
 
 
+def _renamed(picture: Picture, change: Renamed) -> Picture:
+    return _changed(picture, change.member, name=change.name, tag=change.tag)
+
+
+def _capacity_raised(picture: Picture, change: CapacityRaised) -> Picture:
+    return attrs.evolve(picture, capacity=change.capacity)
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -159,6 +169,8 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     RoleChanged: _role_changed,
     FacilitatorChanged: _facilitator_changed,
     Unled: _unled,
+    Renamed: _renamed,
+    CapacityRaised: _capacity_raised,
 }
 
 

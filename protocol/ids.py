@@ -16,6 +16,9 @@ TicketId = NewType("TicketId", str)
 TicketNumber = NewType("TicketNumber", int)
 """The id of a ticket in a backlog: from 1 on, growing, and never used again in that room."""
 
+MemberName = NewType("MemberName", str)
+"""What a member of an estimation room calls itself: 1 to 50 characters, as in its first message."""
+
 CHAT_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 """Of chat rooms, whose ids people choose."""
 

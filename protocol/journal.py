@@ -47,6 +47,9 @@ _REQUESTS: Final[dict[str, type]] = {
     "demote": lasting.Demote,
     "hand_over": lasting.HandOver,
     "claim": lasting.Claim,
+    "rename": lasting.Rename,
+    "capacity": lasting.RaiseCapacity,
+    "nudge": lasting.Nudge,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

@@ -6,7 +6,7 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, TicketId
+from protocol.ids import MemberId, MemberName, TicketId
 from protocol.options import ClaimBy, OwnerAbsence, Who
 from protocol.value import value
 
@@ -134,6 +134,27 @@ class Claim:
 
 
 @value
+class Rename:
+    """A member calls itself otherwise from now on."""
+
+    name: MemberName
+
+
+@value
+class RaiseCapacity:
+    """A facilitator lets the room have more seats."""
+
+    capacity: int
+
+
+@value
+class Nudge:
+    """A facilitator reminds a member whose vote is waited for."""
+
+    member: MemberId
+
+
+@value
 class CloseRoom:
     """The owner ends the room for everybody."""
 
@@ -158,6 +179,9 @@ Request = (
     | Demote
     | HandOver
     | Claim
+    | Rename
+    | RaiseCapacity
+    | Nudge
     | CloseRoom
     | Depart
 )

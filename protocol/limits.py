@@ -53,6 +53,9 @@ LONGEST_GRACE_SECONDS: Final = 600.0
 EMPTY_SECONDS: Final = 600.0
 """For which a room that was opened without a connection waits for somebody to come."""
 
+NUDGE_SECONDS: Final = 10.0
+"""In which a member of an estimation room is reminded of its vote once at most."""
+
 ASK_AGAIN_SECONDS: Final = 1.0
 """For which the last one to come back may ask again before the page is turned."""
 

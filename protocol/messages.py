@@ -255,6 +255,29 @@ class RoleTaken:
 
 
 @value
+class MemberRenamed:
+    """To everybody: a member is called otherwise from now on."""
+
+    before: str
+    name: str
+
+
+@value
+class SeatsAdded:
+    """To everybody: there are more seats."""
+
+    capacity: int
+
+
+@value
+class Reminded:
+    """To a member whose vote somebody waits for."""
+
+    by: str
+    ticket_id: TicketId
+
+
+@value
 class PersonJoined:
     """To everybody in a chat room, once per person."""
 
@@ -301,6 +324,9 @@ EstimationEvent = (
     | RoleTaken
     | OwnerNamed
     | NobodyLeads
+    | MemberRenamed
+    | SeatsAdded
+    | Reminded
     | Refusal
     | RoomClosed
 )

@@ -44,6 +44,8 @@ class Seated:
     voted: bool
     """In the round that is running."""
     signed_in: bool
+    tag: int = 1
+    """Tells those of one name apart: the second Ann has 2, for as long as she is called so."""
 
 
 @value
@@ -127,10 +129,11 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, led: b
             "leave",
             *everybody,
             "role",
+            "rename",
             *(claim if options.claim_by is ClaimBy.ALL else ()),
         ),
         voters=("vote",) if running else (),
-        facilitators=(*leaders, "promote", "demote"),
+        facilitators=(*leaders, "promote", "demote", "capacity", *(("nudge",) if running else ())),
         owner=("close", "hand_over"),
         signed_in=claim if options.claim_by is ClaimBy.SIGNED_IN else (),
     )

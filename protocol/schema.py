@@ -14,7 +14,14 @@ import attrs
 from protocol import chat_picture, greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
-from protocol.ids import CHAT_ROOM_ID_PATTERN, ROOM_ID_LENGTH, MemberId, RoomId, TicketId
+from protocol.ids import (
+    CHAT_ROOM_ID_PATTERN,
+    ROOM_ID_LENGTH,
+    MemberId,
+    MemberName,
+    RoomId,
+    TicketId,
+)
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
 from protocol.text import LINE_PATTERN
 
@@ -89,6 +96,7 @@ _SCALARS: Final[Mapping[object, Json]] = {
 _NEW_TYPES: Final[Mapping[object, Json]] = {
     RoomId: {"pattern": f"^[A-Za-z0-9]{{{ROOM_ID_LENGTH}}}$"},
     MemberId: {"description": "Of a member; opaque, and never used again."},
+    MemberName: {"minLength": 1, "maxLength": NAME_LENGTH, "pattern": LINE_PATTERN},
     TicketId: {"minLength": 1, "maxLength": TICKET_LENGTH, "pattern": LINE_PATTERN},
 }
 

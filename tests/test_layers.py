@@ -109,11 +109,14 @@ INSIDE: Final = {
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
     *(
+        "estimation_seats",
+        "estimation_nudging",
         "estimation_options",
         "estimation_leading",
         "estimation_roles",
         "estimation_rounds",
         "estimation_reveal",
+        "estimation_names",
         "estimation_telling",
         "refusals",
     ),

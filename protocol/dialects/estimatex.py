@@ -259,6 +259,18 @@ def _nobody_leads(event: messages.NobodyLeads) -> bytes:
     return b"* Nobody leads the room any more"
 
 
+def _renamed(event: messages.MemberRenamed) -> bytes:
+    return f"* {event.before} is called {event.name} from now on".encode()
+
+
+def _seats_added(event: messages.SeatsAdded) -> bytes:
+    return f"* The room has {event.capacity} seats from now on".encode()
+
+
+def _reminded(event: messages.Reminded) -> bytes:
+    return f"* {event.by} waits for your vote on ticket {event.ticket_id}".encode()
+
+
 def _refusal(event: messages.Refusal) -> bytes:
     return refusal_text(event.problem).encode()
 
@@ -284,6 +296,9 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.RoleTaken: _role_taken,
     messages.OwnerNamed: _owner_named,
     messages.NobodyLeads: _nobody_leads,
+    messages.MemberRenamed: _renamed,
+    messages.SeatsAdded: _seats_added,
+    messages.Reminded: _reminded,
     messages.Refusal: _refusal,
     messages.RoomClosed: _closed,
 }

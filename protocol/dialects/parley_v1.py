@@ -68,6 +68,9 @@ REQUESTS: Final[Mapping[str, type]] = {
     "demote": lasting.Demote,
     "hand_over": lasting.HandOver,
     "claim": lasting.Claim,
+    "rename": lasting.Rename,
+    "capacity": lasting.RaiseCapacity,
+    "nudge": lasting.Nudge,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
@@ -86,6 +89,8 @@ CHANGES: Final[Mapping[str, type]] = {
     "role": changes.RoleChanged,
     "facilitator": changes.FacilitatorChanged,
     "unled": changes.Unled,
+    "renamed": changes.Renamed,
+    "capacity": changes.CapacityRaised,
 }
 """What happens in an estimation room, each with a ``seq``."""
 
@@ -102,6 +107,7 @@ NOTICES: Final[Mapping[str, type]] = {
     **_NOTICES,
     "snapshot": changes.Snapshot,
     "digest": changes.Digest,
+    "nudged": changes.Nudged,
 }
 """What the server says in estimation rooms beside changes and errors."""
 

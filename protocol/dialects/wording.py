@@ -13,6 +13,8 @@ _DEEDS: Final = {
     "promote": "make facilitators",
     "demote": "let facilitators lead no longer",
     "hand_over": "hand the room over",
+    "capacity": "add seats",
+    "nudge": "remind others",
     "role": "say who votes and who only watches",
 }
 
@@ -50,6 +52,10 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.OWNER_LEADS: "the owner leads the room as long as it is the owner",
     ErrorCode.IS_LED: "only a room that has lost its owner, and that nobody leads, may be claimed",
     ErrorCode.NOT_SIGNED_IN: "only those who are signed in may claim this room",
+    ErrorCode.NAME_OF_ACCOUNT: "who is signed in is called as its account",
+    ErrorCode.WRONG_CAPACITY: "capacity must be from {least}, as it is, to {most}",
+    ErrorCode.NOT_WAITED_FOR: "nobody waits for the vote of {name}",
+    ErrorCode.NUDGED_ALREADY: "{name} was reminded just now; again in {seconds} s",
     ErrorCode.FORGOTTEN: "request {ref} was answered so long ago that the answer is forgotten",
     ErrorCode.LEFT: "you have left the room",
     ErrorCode.REPLACED: "another connection has taken this one's place",

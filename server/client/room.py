@@ -4,7 +4,7 @@ from protocol.changes import Ack
 from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import MemberId, TicketId
+from protocol.ids import MemberId, MemberName, TicketId
 from protocol.lasting import (
     BeginRound,
     CastCard,
@@ -13,7 +13,10 @@ from protocol.lasting import (
     CloseRoom,
     Demote,
     HandOver,
+    Nudge,
     Promote,
+    RaiseCapacity,
+    Rename,
     Request,
     RevealRound,
     Role,
@@ -78,6 +81,18 @@ class Room(Seat[Picture]):
     async def claim(self) -> Picture:
         """Take the room over, which nobody leads; raises as :meth:`begin`."""
         return await self._change(Claim())
+
+    async def rename(self, name: str) -> Picture:
+        """Be called otherwise from now on; raises as :meth:`begin`."""
+        return await self._change(Rename(MemberName(name)))
+
+    async def raise_capacity(self, capacity: int) -> Picture:
+        """Let the room have more seats, as a facilitator; raises as :meth:`begin`."""
+        return await self._change(RaiseCapacity(capacity))
+
+    async def nudge(self, member: MemberId) -> None:
+        """Remind a member whose vote is waited for, as a facilitator; raises as :meth:`begin`."""
+        await self._ask(Nudge(member), Ack)
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

@@ -102,6 +102,7 @@ class Hub:
             announce_seconds=self._limits.announce_seconds,
             results_key=record.key,
             most_rounds=self._limits.rounds,
+            most_capacity=self._limits.room_capacity,
         )
         room = Room(
             room_id,

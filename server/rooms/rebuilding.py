@@ -92,4 +92,5 @@ def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estim
         announce_seconds=limits.announce_seconds,
         results_key=session.key or "",
         most_rounds=settings.most_rounds,
+        most_capacity=settings.most_capacity,
     )

@@ -48,6 +48,7 @@ class RoomSettings:
     grace_seconds: float = attrs.field(default=GRACE_SECONDS, converter=float)
     options: Options = DEFAULTS
     most_rounds: int = ROUNDS
+    most_capacity: int = 0
 
     def write(self) -> str:
         """Give this as JSON."""

@@ -74,6 +74,7 @@ class LastingAudience:
         deck: Deck = DEFAULT_DECK,
         rounds: int = 2000,
         options: Options = DEFAULTS,
+        most: int = 6,
     ) -> None:
         """Open a room; ``now`` stands still unless a test moves it."""
         self.now = 1000.0
@@ -87,6 +88,7 @@ class LastingAudience:
             keyed=keyed,
             most_rounds=rounds,
             options=options,
+            most_capacity=most,
         )
         self.timers: dict[str, float] = {NOBODY: self.now + EMPTY_SECONDS} if keyed else {}
         self.log: list[Entry] = []

@@ -444,6 +444,9 @@ EXAMPLES: dict[type, Event] = {
         messages.RoleTaken("Bob", votes=False),
         messages.OwnerNamed("Bob"),
         messages.NobodyLeads(),
+        messages.MemberRenamed("Bob", "Ann (2)"),
+        messages.SeatsAdded(9),
+        messages.Reminded("Ann", T1),
         messages.Refusal(PROBLEM),
         messages.RoomClosed("the admin has left"),
     )
@@ -478,6 +481,9 @@ TYPE_OF: dict[type, str | None] = {
     messages.RoleTaken: None,
     messages.OwnerNamed: None,
     messages.NobodyLeads: None,
+    messages.MemberRenamed: None,
+    messages.SeatsAdded: None,
+    messages.Reminded: None,
     messages.Refusal: None,
     messages.RoomClosed: "ROOM_JOIN_UPDATES",
 }

@@ -6,12 +6,14 @@ import pytest
 from protocol.changes import (
     Begun,
     CameBack,
+    CapacityRaised,
     Change,
     Configured,
     FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
+    Renamed,
     Revealed,
     RoleChanged,
     Unled,
@@ -111,6 +113,16 @@ def test_facilitators_come_and_go() -> None:
 
     assert [each.facilitator for each in more.members] == [True, True]
     assert less == attrs.evolve(WAITING_ROOM, seq=9)
+
+
+def test_who_is_called_otherwise_keeps_its_place() -> None:
+    after = fold(WAITING_ROOM, Renamed(8, BOB, "Ann", 2))
+
+    assert after.members == (seat(ANN, owner=True), attrs.evolve(seat(BOB), name="Ann", tag=2))
+
+
+def test_seats_are_added() -> None:
+    assert fold(WAITING_ROOM, CapacityRaised(8, 9)).capacity == 9
 
 
 def test_options_come_with_what_they_let_people_do() -> None:

@@ -25,7 +25,7 @@ from protocol.deck import Deck
 from protocol.effects import Record, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
-from protocol.ids import MemberId
+from protocol.ids import MemberId, MemberName
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
@@ -40,8 +40,11 @@ from protocol.lasting import (
     Detach,
     HandOver,
     Join,
+    Nudge,
     Numbered,
     Promote,
+    RaiseCapacity,
+    Rename,
     Request,
     Return,
     RevealRound,
@@ -101,6 +104,9 @@ class Seat:
     away_since: float | None = None
     leads: bool = False
     signed_in: bool = False
+    name: str = ""
+    shown: tuple[str, int] | None = None
+    nudged_at: float | None = None
 
 
 @attrs.define
@@ -116,6 +122,7 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    capacity: int = 0
     unled: bool = False
     """It has lost its owner, and nobody leads it."""
 
@@ -202,12 +209,16 @@ def gives_a_card_away(event: Event) -> bool:
 
 LEFT_TO_SOME = {
     *("begin", "reveal", "configure", "close"),
-    *("promote", "demote", "hand_over", "claim"),
+    *("promote", "demote", "hand_over", "claim", "capacity", "nudge"),
 }
 
 
-ALWAYS_GRANTED = {"configure", "close", "promote", "demote", "hand_over", "claim"}
+ALWAYS_GRANTED = {"capacity", "configure", "close", "promote", "demote", "hand_over", "claim"}
 """Of these, what may be asked for at any time by those whom it is left to."""
+
+
+MOST = 6
+"""Seats that a room can have."""
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -227,10 +238,10 @@ class LastingRoom(RuleBasedStateMachine):
     def open(self, *, capacity: int, keyed: bool, grace: float, rounds: int, members: int) -> None:
         """Most rooms begin with some people in them; else little would ever happen."""
         self.room = LastingAudience(
-            capacity, keyed=keyed, grace=grace, deck=Deck(CARDS), rounds=rounds
+            capacity, keyed=keyed, grace=grace, deck=Deck(CARDS), rounds=rounds, most=MOST
         )
-        self.capacity, self.keyed, self.grace = capacity, keyed, grace
-        self.notebook = Notebook()
+        self.keyed, self.grace = keyed, grace
+        self.notebook = Notebook(capacity=capacity)
         self.everybody: list[str] = []  # who ever came, in order
         self.refs: dict[str, int] = {}
         # From the moment on at which changes are numbered.
@@ -337,9 +348,11 @@ class LastingRoom(RuleBasedStateMachine):
         if book.over:
             assert self.say(member, join) == []
             return
-        full = len(book.seats) >= self.capacity + (owner and self.keyed)
+        full = len(book.seats) >= book.capacity + (owner and self.keyed)
         if not full:
-            book.seats[member] = Seat(lasting=True, role=role, signed_in=account is not None)
+            book.seats[member] = Seat(
+                lasting=True, role=role, signed_in=account is not None, name=name
+            )
             if owner and self.keyed:
                 book.crown(member)
         self.say(member, join)
@@ -350,8 +363,8 @@ class LastingRoom(RuleBasedStateMachine):
     @rule(name=NAMES, announce=st.booleans())
     def enter(self, name: str, *, announce: bool) -> None:
         member, book = self.newcomer(), self.notebook
-        if not book.over and len(book.seats) < self.capacity:
-            book.seats[member] = Seat(lasting=False, announced=False)
+        if not book.over and len(book.seats) < book.capacity:
+            book.seats[member] = Seat(lasting=False, announced=False, name=name)
             if book.owner is None and not self.keyed:
                 book.owner = member
                 book.seats[member].leads = True
@@ -544,6 +557,12 @@ class LastingRoom(RuleBasedStateMachine):
                 return HandOver(MemberId(self.who(number // 2)))
             case "claim":
                 return Claim()
+            case "rename":
+                return Rename(MemberName("Ann" if right else "Ann (2)"))
+            case "capacity":
+                return RaiseCapacity(number)
+            case "nudge":
+                return Nudge(MemberId(self.lasting(number // 2) if right else self.who(number)))
             case _:
                 return CloseRoom()
 
@@ -552,7 +571,7 @@ class LastingRoom(RuleBasedStateMachine):
         deed=st.sampled_from(
             [
                 *("vote", "begin", "reveal", "leave", "configure", "role"),
-                *("promote", "demote", "claim"),
+                *("promote", "demote", "claim", "rename", "nudge"),
             ]
         ),
         card=st.sampled_from(CARDS),
@@ -589,7 +608,7 @@ class LastingRoom(RuleBasedStateMachine):
         deed=st.sampled_from(
             [
                 *("begin", "reveal", "configure", "role"),
-                *("promote", "demote", "hand_over"),
+                *("promote", "demote", "hand_over", "capacity", "nudge", "nudge"),
             ]
         ),
     )
@@ -690,6 +709,19 @@ class LastingRoom(RuleBasedStateMachine):
         seat = self.notebook.seats.get(whom)
         return None if seat is not None and seat.announced else ErrorCode.NO_SUCH_MEMBER
 
+    def no_nudge(self, whom: str) -> ErrorCode | None:
+        """Say why somebody is not reminded, if so."""
+        stranger, book = self.stranger(whom), self.notebook
+        if stranger is not None:
+            return stranger
+        if book.complete or whom not in book.waited_for():
+            return ErrorCode.NOT_WAITED_FOR
+        seat = book.seats[whom]
+        if seat.away_since is not None:
+            return ErrorCode.IS_AWAY
+        since = None if seat.nudged_at is None else self.room.now - seat.nudged_at
+        return None if since is None or not 0 <= since < 10 else ErrorCode.NUDGED_ALREADY
+
     def no_leader(self, whom: str) -> ErrorCode | None:
         """Say why somebody cannot lead, if so."""
         stranger = self.stranger(whom)
@@ -717,6 +749,14 @@ class LastingRoom(RuleBasedStateMachine):
                 return "configure", None
             case Claim():
                 return "claim", None
+            case Rename():
+                signed_in = self.notebook.seats[member].signed_in
+                return "rename", ErrorCode.NAME_OF_ACCOUNT if signed_in else None
+            case RaiseCapacity(capacity):
+                fits = self.notebook.capacity <= capacity <= max(self.notebook.capacity, MOST)
+                return "capacity", None if fits else ErrorCode.WRONG_CAPACITY
+            case Nudge(whom):
+                return "nudge", self.no_nudge(whom)
             case Promote(whom):
                 return "promote", self.no_leader(whom)
             case Demote(whom):
@@ -757,6 +797,12 @@ class LastingRoom(RuleBasedStateMachine):
                 book.seats[whom].leads = False
             case HandOver(whom):
                 book.crown(whom)
+            case Rename(name) if name != book.seats[member].name:
+                book.seats[member].name, book.seats[member].shown = name, None
+            case RaiseCapacity(capacity):
+                book.capacity = capacity
+            case Nudge(whom):
+                book.seats[whom].nudged_at = self.room.now
             case Claim():
                 book.crown(member)
             case _:
@@ -808,7 +854,7 @@ class LastingRoom(RuleBasedStateMachine):
         present = {member: seat for member, seat in book.seats.items() if seat.announced}
         shown = {each.id: each for each in picture.members}
         assert shown.keys() == present.keys()
-        assert len(picture.members) == len(shown) <= self.capacity + self.keyed
+        assert len(picture.members) == len(shown) <= book.capacity + self.keyed
         for member, seat in present.items():
             assert shown[MemberId(member)].role is seat.role
             assert shown[MemberId(member)].here == (seat.away_since is None)
@@ -816,12 +862,26 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
+        assert picture.capacity == book.capacity
         assert self.room.rules.owner == book.owner
         ends = not self.keyed or book.options.owner_absence is OwnerAbsence.ENDS
         assert self.room.owner == (book.owner if ends else None)
         assert (picture.unled_since is not None) == book.unled
         if book.owner is None:
             assert not any(seat.leads for seat in book.seats.values())
+
+    @invariant()
+    def everybody_is_told_apart(self) -> None:
+        """By a number that stays as long as the name."""
+        if self.notebook.over:
+            return
+        names = []
+        for each in self.room.rules.picture().members:
+            seat = self.notebook.seats[each.id]
+            seat.shown = seat.shown or (seat.name, each.tag)
+            assert (each.name, each.tag) == seat.shown
+            names.append(each.name if each.tag == 1 else f"{each.name} ({each.tag})")
+        assert len(names) == len(set(names))
 
     @invariant()
     def the_round_is_what_should_be_so(self) -> None:

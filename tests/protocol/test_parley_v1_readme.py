@@ -124,6 +124,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"within {limits.ANNOUNCE_SECONDS:.0f} seconds" in CHAPTER
     assert f"{limits.ROUNDS} have been revealed" in CHAPTER
     assert f'"window": {REMEMBERED}' in CHAPTER
+    assert f"once in {limits.NUDGE_SECONDS:.0f} seconds" in section("Requests")
+    assert f"the last {limits.NUDGE_SECONDS:.0f} seconds" in section("Errors")
 
 
 # --- chat -----------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ class RoomPerson:
     """Somebody in a room."""
 
     name: Annotated[str, Parameter(description="The member's name")]
+    tag: Annotated[int, Parameter(description="Tells those of one name apart; 1 as a rule")]
     role: Annotated[str, Parameter(description="`voter` or `spectator`")]
     owner: Annotated[bool, Parameter(description="Whether the room ends with this member")]
     here: Annotated[bool, Parameter(description="Whether it has a connection now")]
@@ -441,6 +442,7 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
         grace_seconds=grace,
         options=_options(wish.options),
         most_rounds=limits.rounds,
+        most_capacity=limits.room_capacity,
     )
 
 
@@ -494,7 +496,13 @@ def _door(shown: Picture) -> RoomDoor:
         deck_id=shown.deck_id,
         deck=RoomCard.all_of(shown.cards),
         people=[
-            RoomPerson(name=each.name, role=each.role, owner=each.owner, here=each.here)
+            RoomPerson(
+                name=each.name,
+                tag=each.tag,
+                role=each.role,
+                owner=each.owner,
+                here=each.here,
+            )
             for each in shown.members
         ],
         needs_passcode=False,

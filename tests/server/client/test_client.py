@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from protocol.client_happenings import Again, Answered, Changed, Happening, Over
+from protocol.changes import Nudged
+from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reminded
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
 from protocol.lasting import Role
@@ -87,6 +88,34 @@ async def test_who_only_watches_has_no_card_and_votes_again_if_it_is_let(
         await bob.wait_for(lambda picture: picture.members[1].role is Role.VOTER)
         await bob.vote("5")
         assert bob.picture == served.rules.rules.picture()
+
+
+async def test_people_are_reminded_renamed_and_lead(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Ann") as bob:
+        await ann.wait_for(lambda picture: len(picture.members) == 2)
+        await ann.begin("T-1")
+        happening = aiter(bob)
+        await ann.nudge(bob.mine.member)
+        async for each in happening:
+            if isinstance(each, Reminded):
+                assert each.nudge == Nudged(ann.mine.member, "Ann", 1, "T-1")
+                break
+        assert [each.tag for each in ann.picture.members] == [1, 2]
+        await bob.rename("Bob")
+        await ann.promote(bob.mine.member)
+        await ann.demote(bob.mine.member)
+        with pytest.raises(Declined) as declined:
+            await ann.raise_capacity(1)
+        assert declined.value.error.field == "capacity"
+        with pytest.raises(Declined) as declined:
+            await bob.claim()
+        assert declined.value.error.code == ErrorCode.IS_LED
+        await ann.hand_over(bob.mine.member)
+        await bob.wait_for(lambda picture: picture.members[1].owner)
+        assert "close" in bob.mine.may
+        assert [each.name for each in bob.picture.members] == ["Ann", "Bob"]
+        await ann.settled()
+        assert ann.picture == served.rules.rules.picture()
 
 
 async def test_a_vote_waits_for_a_connection_and_takes_effect_once(
