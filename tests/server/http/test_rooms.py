@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ import trio
 from protocol.deck import DECKS
 from protocol.ids import RoomId
 from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
+from protocol.options import ClaimBy, Options, OwnerAbsence
 from server.auth.sources import Source
 from server.store import logbook
 from server.store.database import Database
 from server.store.estimations import Session, record
-from server.store.logbook import Chunk
+from server.store.logbook import Chunk, RoomSettings
 from server.support.errors import StoreUnavailable
+from server.support.limits import Limits
 from tests.server.http.whole import WholeWorld, whole_world
 from tests.server.http.world import ON_SQLITE
 from tests.server.http_client import Answer
@@ -83,6 +86,24 @@ async def test_a_room_is_opened_as_it_was_wished(world: WholeWorld) -> None:
     assert session.room_id == made["id"]
     assert world.keys.is_owner_key(session.id, made["owner_key"])
     assert (await world.ask("GET", made["results"])).status == 200
+
+
+async def test_a_room_may_outlive_its_owner_and_have_as_many_seats_as_the_server_allows(
+    world: WholeWorld,
+) -> None:
+    limits = Limits()
+    wish = {"owner_absence": "claim", "claim_by": "signed_in"}
+    made = await opened(world, {"capacity": 2, "options": wish})
+
+    found = await world.database.run(logbook.parked)
+    [session] = [each for each in found if each.room_id == made["id"]]
+    stored = await world.database.run(partial(logbook.load, session_id=session.id))
+    assert stored is not None
+    settings = RoomSettings.read(stored.settings)
+    assert settings.options == Options(owner_absence=OwnerAbsence.CLAIM, claim_by=ClaimBy.SIGNED_IN)
+    assert settings.most_capacity == limits.room_capacity
+    answer = await post(world, {"capacity": 2, "options": {"owner_absence": "goes"}})
+    assert answer.status == 422
 
 
 async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
