@@ -8,10 +8,11 @@ import pytest
 import trio
 import trio.testing
 
-from protocol.client_happenings import Again, Answered, Changed, Happening, Over
+from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reacted
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
 from protocol.picture import Stage
+from protocol.talk import Emoji, Reaction
 from server.client import (
     CannotCreate,
     Declined,
@@ -67,6 +68,51 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
         talk = ("say", "react", "unsay")
         assert ann.mine.may == ("leave", *talk, "begin", "configure", "close")
         assert ann.welcome is not None
+
+
+async def test_two_talk_and_take_it_back(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        await bob.say("my password")
+        after = await bob.say("Hello")
+        assert [each.text for each in after.messages] == ["my password", "Hello"]
+        await bob.unsay(1)
+        await ann.wait_for(lambda picture: [each.id for each in picture.messages] == [2])
+
+        with pytest.raises(Declined) as declined:
+            await ann.unsay(1)
+        assert declined.value.error.code == ErrorCode.NO_SUCH_MESSAGE
+        assert declined.value.error.field == "id"
+        assert ann.picture == bob.picture == served.rules.rules.picture()
+
+
+async def test_a_reaction_is_seen_by_who_is_there_and_forgotten_without_a_connection(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        follower = aiter(ann)
+        assert bob.react(Emoji.PARTY)
+        assert bob.react(Emoji.PARTY)
+        shown = [each async for each in until(follower, Reacted)]
+        assert shown[-1] == Reacted((Reaction(Emoji.PARTY, 1, (bob.mine.member,)),))
+        before = bob.picture
+        served.reachable = False
+        await served.cut()
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert not bob.react(Emoji.HEART)
+
+        served.reachable = True
+        await bob.say("back")
+        assert bob.picture.messages != before.messages
+        assert served.rules.reactions == [Emoji.PARTY]
+
+
+async def until(follower: Follower, kind: type[Happening]) -> AsyncIterator[Happening]:
+    """Give what happens, up to something of this kind."""
+    async for happening in follower:
+        yield happening
+        if isinstance(happening, kind):
+            return
 
 
 async def test_a_vote_waits_for_a_connection_and_takes_effect_once(
