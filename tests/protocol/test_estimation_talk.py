@@ -17,6 +17,7 @@ from protocol.lasting import (
     REACTIONS,
     Configure,
     Depart,
+    Join,
     Numbered,
     React,
     Role,
@@ -165,6 +166,20 @@ def test_fewer_are_kept_if_they_are_long() -> None:
     kept = room.rules.picture().messages
     assert [each.id for each in kept] == list(range(3, most + 3))
     assert len(dumps(texts(room))) <= 2 * REMARKS_BYTES
+
+
+def test_all_that_was_said_fits_a_snapshot_however_it_looks_as_json() -> None:
+    room = LastingAudience(2)
+    room.say("ann", Join(name='"' * 50, owner=True))
+    without = PARLEY_V1.encode(room.rules.snapshot_for(MemberId("ann")))
+    for number in range(2 * REMARKS):
+        room.now += 2.0
+        says(room, "ann", '"' * (REMARK_LENGTH if number % 2 else 300))
+    frame = PARLEY_V1.encode(room.rules.snapshot_for(MemberId("ann")))
+
+    assert without is not None
+    assert frame is not None
+    assert REMARKS_BYTES < len(frame) - len(without) < 192 * KIB
 
 
 def test_one_message_is_kept_even_if_it_were_larger_than_all_may_be() -> None:

@@ -92,8 +92,10 @@ async def test_a_reaction_is_seen_by_who_is_there_and_forgotten_without_a_connec
         follower = aiter(ann)
         assert bob.react(Emoji.PARTY)
         assert bob.react(Emoji.PARTY)
-        shown = [each async for each in until(follower, Reacted)]
-        assert shown[-1] == Reacted((Reaction(Emoji.PARTY, 1, (bob.mine.member,)),))
+        shown = await anext(follower)
+        while not isinstance(shown, Reacted):
+            shown = await anext(follower)
+        assert shown == Reacted((Reaction(Emoji.PARTY, 1, (bob.mine.member,)),))
         before = bob.picture
         served.reachable = False
         await served.cut()
@@ -105,14 +107,6 @@ async def test_a_reaction_is_seen_by_who_is_there_and_forgotten_without_a_connec
         await bob.say("back")
         assert bob.picture.messages != before.messages
         assert served.rules.reactions == [Emoji.PARTY]
-
-
-async def until(follower: Follower, kind: type[Happening]) -> AsyncIterator[Happening]:
-    """Give what happens, up to something of this kind."""
-    async for happening in follower:
-        yield happening
-        if isinstance(happening, kind):
-            return
 
 
 async def test_a_vote_waits_for_a_connection_and_takes_effect_once(

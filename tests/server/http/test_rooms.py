@@ -10,6 +10,7 @@ import trio
 from protocol.deck import DECKS
 from protocol.ids import RoomId
 from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
+from protocol.options import Options, Talkers
 from server.auth.sources import Source
 from server.store import logbook
 from server.store.database import Database
@@ -90,6 +91,18 @@ async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
 
     assert (made["name"], made["grace_seconds"], len(made["deck"])) == ("", 60.0, 16)
     assert made["deck_id"] == "classic"
+
+
+async def test_a_room_works_as_its_options_say(world: WholeWorld) -> None:
+    made = await opened(world, {"capacity": 2, "options": {"talk_by": "nobody"}})
+    picture = await world.lasting.look(RoomId(made["id"]))
+
+    assert picture is not None
+    assert picture.options == Options(talk_by=Talkers.NOBODY)
+    assert "say" not in picture.may.everybody
+    refused = await post(world, {"capacity": 2, "options": {"talk_by": "some"}})
+    assert refused.status == 422
+    assert refused.json["field"] == "options.talk_by"
 
 
 @pytest.mark.parametrize("name", DECKS)
