@@ -10,6 +10,7 @@ from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.options import Options
 from protocol.picture import May, Mine, Picture, Seated, Shown
+from protocol.talk import Reaction
 from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
@@ -105,7 +106,39 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
+@value
+class Said:
+    """Somebody has said something."""
+
+    seq: int
+    id: int
+    member: MemberId
+    name: str
+    text: str
+    at: float
+
+
+@value
+class Unsaid:
+    """What was said is taken back."""
+
+    seq: int
+    id: int
+
+
+Change = (
+    Joined
+    | Left
+    | WentAway
+    | CameBack
+    | OwnerChanged
+    | Configured
+    | Begun
+    | Voted
+    | Revealed
+    | Said
+    | Unsaid
+)
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 """Changes that are told only once they are on record."""
@@ -156,4 +189,11 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong
+@value
+class Reactions:
+    """What members have shown since all were last told; not a change, and told once."""
+
+    reactions: tuple[Reaction, ...]
+
+
+Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Reactions | Pong

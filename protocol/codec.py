@@ -21,9 +21,10 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.deck import Deck
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, TicketId, is_room_id
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.ids import RemarkText, RoomId, TicketId, is_room_id
+from protocol.limits import NAME_LENGTH, REMARK_LENGTH, TICKET_LENGTH
 from protocol.text import clean_line as clean_line
+from protocol.text import clean_prose
 
 T = TypeVar("T")
 
@@ -128,6 +129,10 @@ def _ticket_id(value: object, _: object) -> TicketId:
     return TicketId(clean_line(_string(value), TICKET_LENGTH))
 
 
+def _remark_text(value: object, _: object) -> RemarkText:
+    return RemarkText(clean_prose(_string(value), REMARK_LENGTH))
+
+
 def _room_id(value: object, _: object) -> RoomId:
     text = _string(value)
     if not is_room_id(text):
@@ -145,6 +150,7 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_factory(_is_choice, _choice)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    converter.register_structure_hook_func(lambda wanted: wanted is RemarkText, _remark_text)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)
     return converter

@@ -27,6 +27,7 @@ from protocol.picture import (
     may_do,
 )
 from protocol.statistics import summarize
+from protocol.talk import Gathered, Remark
 
 _NO_TICKET: Final = TicketId("")
 
@@ -73,6 +74,8 @@ class Seat:
     """By what it is signed in to its account."""
     answers: Answers | None = None
     """To its numbered requests; ``None`` before the first one."""
+    talk_paid_at: float = 0.0
+    """When it may have said what it has said, had it talked without a pause at its rate."""
 
 
 @attrs.define(kw_only=True)
@@ -121,11 +124,20 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    said: int = 0
+    """Messages that were ever said."""
+    remarks: tuple[Remark, ...] = ()
+    """The last of them, ascending, without those that were taken back."""
+    told_anew: int = 0
+    """Who knows less than the change of this number is told everything anew: before it somebody has
+    said what must not be told any more."""
     # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
     results_key: str = attrs.field(init=False, eq=False, repr=False, default="")
     """Told to every member: it opens the room's results."""
+    reactions: Gathered | None = attrs.field(init=False, eq=False, repr=False, default=None)
+    """Of this moment; ``None`` before the first one."""
 
 
 _VOTING, _VOTED = Phase.VOTING, Phase.VOTED  # looked up once
@@ -189,6 +201,7 @@ def picture(state: State) -> Picture:
         shown=state.shown,
         options=state.options,
         may=may(state),
+        messages=state.remarks,
     )
 
 

@@ -16,6 +16,8 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    Said,
+    Unsaid,
     Voted,
     WentAway,
 )
@@ -23,6 +25,7 @@ from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
 from protocol.ids import MemberId
 from protocol.picture import Picture, Running, Seated, Stage
+from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -123,6 +126,15 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _said(picture: Picture, change: Said) -> Picture:
+    remark = Remark(change.id, change.member, change.name, change.text, change.at)
+    return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
+
+
+def _unsaid(picture: Picture, change: Unsaid) -> Picture:
+    return attrs.evolve(picture, messages=without_remark(picture.messages, change.id))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -133,6 +145,8 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,
+    Said: _said,
+    Unsaid: _unsaid,
 }
 
 

@@ -6,12 +6,17 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, TicketId
-from protocol.options import Who
+from protocol.ids import MemberId, RemarkText, TicketId
+from protocol.options import Talkers, Who
+from protocol.talk import Emoji
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
+
+REACTIONS: Final = MemberId("*reactions")
+"""Whose timer is that of reactions which wait to be told: when it is due, it is for
+:class:`TellReactions`."""
 
 
 class Role(StrEnum):
@@ -94,6 +99,21 @@ class Configure:
 
     begin_by: Who | None = None
     reveal_by: Who | None = None
+    talk_by: Talkers | None = None
+
+
+@value
+class SayHere:
+    """A member says something to all."""
+
+    text: RemarkText
+
+
+@value
+class Unsay:
+    """A member takes a message of its own back, or a facilitator anybody's."""
+
+    id: int
 
 
 @value
@@ -111,7 +131,19 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | Configure | CloseRoom | Depart
+@value
+class React:
+    """A member shows something for a moment; whoever is not here misses it."""
+
+    emoji: Emoji
+
+
+@value
+class TellReactions:
+    """It is time to tell all of the reactions that wait for it."""
+
+
+Request = BeginRound | CastCard | RevealRound | Configure | SayHere | Unsay | CloseRoom | Depart
 """What a member of an estimation room may ask for."""
 
 
@@ -124,4 +156,4 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping
+LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | React | TellReactions

@@ -13,6 +13,14 @@ class Who(StrEnum):
     ALL = "all"
 
 
+class Talkers(StrEnum):
+    """Who may talk."""
+
+    ALL = "all"
+    FACILITATORS = "facilitators"
+    NOBODY = "nobody"
+
+
 @value(kw_only=True)
 class Options:
     """The options of a room; all have defaults, with which it works as it always has."""
@@ -21,6 +29,8 @@ class Options:
     """Who may open a vote."""
     reveal_by: Who = Who.FACILITATORS
     """Who may turn the cards over."""
+    talk_by: Talkers = Talkers.ALL
+    """Who may chat and react."""
 
 
 DEFAULTS: Final = Options()

@@ -11,8 +11,9 @@ from typing import Final
 from protocol.deck import Card
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, Options, Talkers, Who
 from protocol.statistics import Summary
+from protocol.talk import Remark
 from protocol.value import value
 
 
@@ -113,6 +114,9 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "unsay": (True, Who.ALL),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
@@ -124,6 +128,11 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
     )
 
 
+_TALKERS: Final = {
+    Talkers.ALL: Who.ALL,
+    Talkers.FACILITATORS: Who.FACILITATORS,
+    Talkers.NOBODY: Who.FACILITATORS,
+}
 _BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
 _NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
 _ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
@@ -157,6 +166,8 @@ class Picture:
     """The last round that was revealed, also while the next one runs."""
     options: Options
     may: May
+    messages: tuple[Remark, ...] = ()
+    """The last ones that were said, ascending."""
 
 
 @value

@@ -110,6 +110,7 @@ ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
     *(
         "estimation_options",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
         "estimation_telling",

@@ -34,7 +34,7 @@ from protocol.limits import (
     ROOM_NAME_LENGTH,
     SMALLEST_CAPACITY,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, Options, Talkers, Who
 from protocol.picture import Picture
 from protocol.text import LINE_PATTERN
 from server.auth.scopes import Scope
@@ -65,6 +65,9 @@ class NewOptions(Strict):
     ] = None
     reveal_by: Annotated[
         Who | None, Parameter(description="Who may turn the cards over; as `begin_by`")
+    ] = None
+    talk_by: Annotated[
+        Talkers | None, Parameter(description="Who may chat and react; `all` if not given")
     ] = None
 
 

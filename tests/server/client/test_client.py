@@ -65,7 +65,8 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
             ("Bob", "8"),
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
-        assert ann.mine.may == ("leave", "begin", "configure", "close")
+        talk = ("say", "react", "unsay")
+        assert ann.mine.may == ("leave", *talk, "begin", "configure", "close")
         assert ann.welcome is not None
 
 
