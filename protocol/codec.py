@@ -7,7 +7,7 @@ one :class:`~protocol.errors.Refused` that names the field.
 from collections.abc import Callable
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Any, Final, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args, get_origin
 
 import attrs
 import orjson
@@ -83,16 +83,22 @@ def _is_choice(wanted: object) -> bool:
     """Tell whether a type is a choice between forms that JSON tells apart."""
     if get_origin(wanted) not in {Union, UnionType}:
         return False
-    parts = [get_origin(part) or part for part in get_args(wanted) if part is not NoneType]
+    parts = [_form(part) for part in get_args(wanted) if part is not NoneType]
     others = [part for part in parts if part not in _FORMS]
     return len(parts) > 1 and (not others or (len(others) == 1 and attrs.has(others[0])))
+
+
+def _form(part: Any) -> Any:
+    """Give the class that a type is about, without what is said of it and of what is in it."""
+    plain = get_args(part)[0] if get_origin(part) is Annotated else part
+    return get_origin(plain) or plain
 
 
 def _choice(wanted: Any, converter: Any) -> Callable[[object, Any], Any]:
     """Take what has the form of one of the parts, as that one."""
     parts = {}
     for part in get_args(wanted):
-        form = get_origin(part) or part
+        form = _form(part)
         parts[form if form in _FORMS else dict] = part
     complaint = "must be " + " or ".join(dict.fromkeys(_FORMS[form] for form in parts))
     optional = parts.pop(NoneType, None) is not None

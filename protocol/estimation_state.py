@@ -38,6 +38,9 @@ STATE_VERSION: Final = 2
 class Phase(Enum):
     """What the room is waiting for."""
 
+    # There is one of each, and a room looks them up for each vote: Enum's own takes a call more.
+    __hash__ = object.__hash__
+
     GATHERING = "gathering"
     """Members; the admin has not been prompted yet."""
     READY = "ready"
@@ -137,6 +140,9 @@ class State:
     """Of this moment; ``None`` before the first one."""
 
 
+_VOTING, _VOTED = Phase.VOTING, Phase.VOTED  # looked up once
+
+
 def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
     """Show a member as everybody may see it."""
     return Seated(
@@ -154,7 +160,7 @@ def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
 
 def stage(state: State) -> Stage:
     """Say what the room shows."""
-    if state.phase in {Phase.VOTING, Phase.VOTED}:
+    if state.phase is _VOTING or state.phase is _VOTED:
         return Stage.VOTING
     return Stage.WAITING if state.shown is None else Stage.REVEALED
 
