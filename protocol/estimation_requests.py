@@ -12,6 +12,13 @@ from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
+from protocol.estimation_timers import (
+    extend_timer,
+    pause_timer,
+    resume_timer,
+    start_timer,
+    stop_timer,
+)
 from protocol.ids import MemberId
 from protocol.lasting import (
     BeginRound,
@@ -19,8 +26,13 @@ from protocol.lasting import (
     CloseRoom,
     Configure,
     Depart,
+    ExtendTimer,
     Numbered,
+    PauseTimer,
+    ResumeTimer,
     RevealRound,
+    StartTimer,
+    StopTimer,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -30,6 +42,11 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     RevealRound: reveal_round,
     CloseRoom: close_room,
     Configure: configure,
+    StartTimer: start_timer,
+    PauseTimer: pause_timer,
+    ResumeTimer: resume_timer,
+    ExtendTimer: extend_timer,
+    StopTimer: stop_timer,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""

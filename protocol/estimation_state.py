@@ -23,6 +23,7 @@ from protocol.picture import (
     Seated,
     Shown,
     Stage,
+    Timer,
     abilities,
     may_do,
 )
@@ -118,6 +119,8 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    timer: Timer | None = None
+    """The one that runs or is paused."""
     # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
@@ -183,6 +186,7 @@ def picture(state: State) -> Picture:
         shown=state.shown,
         options=state.options,
         may=may(state),
+        timer=state.timer,
     )
 
 
@@ -194,6 +198,7 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        timer=state.timer,
     )
 
 

@@ -16,6 +16,8 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    TimeOver,
+    TimerChanged,
     Voted,
     WentAway,
 )
@@ -123,6 +125,14 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -133,6 +143,8 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
 }
 
 

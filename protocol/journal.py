@@ -42,6 +42,11 @@ _REQUESTS: Final[dict[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

@@ -7,11 +7,14 @@ from enum import StrEnum
 from typing import Final
 
 from protocol.ids import MemberId, TicketId
-from protocol.options import Who
+from protocol.options import VotingEnds, Who
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
+
+CLOCK: Final = MemberId("clock")
+"""The timer of an estimation room, where a command or a timer needs a member."""
 
 
 class Role(StrEnum):
@@ -20,6 +23,14 @@ class Role(StrEnum):
     VOTER = "voter"
     SPECTATOR = "spectator"
     """Watches, and is never waited for."""
+
+
+class TimerKind(StrEnum):
+    """What a timer of an estimation room is for."""
+
+    DISCUSSION = "discussion"
+    VOTING = "voting"
+    """Ends with the round in which it was started, at the latest."""
 
 
 @value(kw_only=True)
@@ -94,6 +105,41 @@ class Configure:
 
     begin_by: Who | None = None
     reveal_by: Who | None = None
+    voting_ends: VotingEnds | None = None
+    voting_seconds: int | None = None
+    """0 if no timer starts by itself any more."""
+
+
+@value
+class StartTimer:
+    """A facilitator starts a timer, in place of the one that there is."""
+
+    seconds: int
+    kind: TimerKind | None = None
+    """``None``: for voting while a round runs, for discussion otherwise."""
+
+
+@value
+class PauseTimer:
+    """A facilitator stops the timer for a while."""
+
+
+@value
+class ResumeTimer:
+    """A facilitator lets the timer go on."""
+
+
+@value
+class ExtendTimer:
+    """A facilitator gives the timer more time, or less."""
+
+    seconds: int
+    """Negative for less."""
+
+
+@value
+class StopTimer:
+    """A facilitator ends the timer before its time, and nobody is told that the time is up."""
 
 
 @value
@@ -111,7 +157,19 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | Configure | CloseRoom | Depart
+Request = (
+    BeginRound
+    | CastCard
+    | RevealRound
+    | Configure
+    | StartTimer
+    | PauseTimer
+    | ResumeTimer
+    | ExtendTimer
+    | StopTimer
+    | CloseRoom
+    | Depart
+)
 """What a member of an estimation room may ask for."""
 
 

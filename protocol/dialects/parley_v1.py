@@ -63,6 +63,11 @@ REQUESTS: Final[Mapping[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
@@ -78,6 +83,8 @@ CHANGES: Final[Mapping[str, type]] = {
     "begun": changes.Begun,
     "voted": changes.Voted,
     "revealed": changes.Revealed,
+    "timer": changes.TimerChanged,
+    "time_up": changes.TimeOver,
 }
 """What happens in an estimation room, each with a ``seq``."""
 

@@ -10,6 +10,11 @@ _DEEDS: Final = {
     "reveal": "reveal the votes",
     "close": "end the room",
     "configure": "change the room's options",
+    "start_timer": "start a timer",
+    "pause_timer": "pause the timer",
+    "resume_timer": "let the timer go on",
+    "extend_timer": "change the time of the timer",
+    "stop_timer": "stop the timer",
 }
 
 SENTENCES: Final[Mapping[ErrorCode, str]] = {
@@ -39,6 +44,11 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NOT_YOURS: "message {seq} is somebody else's",
     ErrorCode.ROOM_FULL: "room {room_id} is full, all {capacity} seats taken",
     ErrorCode.WRONG_ROUND: "the vote is in round {round}, not in round {given}",
+    ErrorCode.OUT_OF_RANGE: "{what} must be from {least} to {most}",
+    ErrorCode.NO_TIMER: "there is no timer",
+    ErrorCode.TIMER_PAUSED: "the timer is paused already",
+    ErrorCode.TIMER_RUNNING: "the timer is running already",
+    ErrorCode.TIMER_SECONDS: "seconds must leave the timer from {least} to {most} seconds",
     ErrorCode.SPECTATOR: "who only watches does not vote",
     ErrorCode.FORGOTTEN: "request {ref} was answered so long ago that the answer is forgotten",
     ErrorCode.LEFT: "you have left the room",

@@ -12,15 +12,26 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    TimeOver,
+    TimerChanged,
     Voted,
     WentAway,
 )
 from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
 from protocol.ids import MemberId
-from protocol.lasting import Role
+from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
-from protocol.picture import Picture, Running, Seated, Shown, ShownVote, Stage, abilities
+from protocol.picture import (
+    Picture,
+    Running,
+    Seated,
+    Shown,
+    ShownVote,
+    Stage,
+    Timer,
+    abilities,
+)
 from protocol.statistics import summarize
 from tests.protocol.audience import ROOM
 
@@ -50,6 +61,7 @@ WAITING_ROOM = Picture(
     shown=None,
     options=DEFAULTS,
     may=WAITING,
+    timer=None,
 )
 VOTING_ROOM = attrs.evolve(
     WAITING_ROOM,
@@ -133,6 +145,18 @@ def test_a_reveal_ends_the_round() -> None:
     assert after.may == REVEALED
 
 
+def test_a_timer_is_told_as_a_whole_and_gone_when_its_time_is_up() -> None:
+    timer = Timer(TimerKind.DISCUSSION, 60, 90.0, None, ANN)
+    ticking = abilities(Stage.WAITING, votes=False, rounds=True, timer=timer)
+
+    started = fold(WAITING_ROOM, TimerChanged(8, timer, ticking))
+    over = fold(started, TimeOver(9, TimerKind.DISCUSSION, WAITING))
+
+    assert (started.timer, started.may) == (timer, ticking)
+    assert over == attrs.evolve(WAITING_ROOM, seq=9)
+    assert fold(started, TimerChanged(9, None, WAITING)) == over
+
+
 @pytest.mark.parametrize("seq", [6, 7, 9, 0, -1])
 @pytest.mark.parametrize("kind", [WentAway, CameBack])
 def test_a_change_out_of_order_is_refused(kind: type[WentAway | CameBack], seq: int) -> None:
@@ -167,6 +191,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "shown": SHOWN,
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
+        "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Revealed, Snapshot, Voted
+from protocol.changes import Ack, Failure, Revealed, Snapshot, TimeOver, Voted
 from protocol.deck import Deck
 from protocol.effects import Record, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
@@ -28,6 +28,7 @@ from protocol.fold import digest, fold
 from protocol.ids import MemberId
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
+    CLOCK,
     NOBODY,
     BeginRound,
     CastCard,
@@ -35,13 +36,20 @@ from protocol.lasting import (
     Configure,
     Depart,
     Detach,
+    ExtendTimer,
     Join,
     Numbered,
+    PauseTimer,
     Request,
+    ResumeTimer,
     Return,
     RevealRound,
     Role,
+    StartTimer,
+    StopTimer,
+    TimerKind,
 )
+from protocol.limits import REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -60,7 +68,7 @@ from protocol.messages import (
     VoteCast,
     VotesRevealed,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, Options, VotingEnds, Who
 from protocol.picture import Picture, may_do
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
@@ -98,6 +106,21 @@ class Seat:
 
 
 @attrs.define
+class Clock:
+    """What the notebook knows of the timer."""
+
+    kind: TimerKind
+    deadline: float | None
+    """``None`` while it is paused."""
+    left: float = 0.0
+    """While it is paused."""
+
+    def rest(self, now: float) -> float:
+        """Say how much time there is."""
+        return self.left if self.deadline is None else max(0.0, self.deadline - now)
+
+
+@attrs.define
 class Notebook:
     """What should be so."""
 
@@ -110,6 +133,28 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    clock: Clock | None = None
+    rung: list[TimerKind] = attrs.Factory(list)
+    """Of what kinds those timers were whose time was up."""
+
+    def begin(self, now: float) -> None:
+        """Let there be a round, with a timer of its own if the options say so."""
+        self.turn_over()
+        self.voting = True
+        seconds = self.options.voting_seconds
+        if seconds:
+            self.clock = Clock(TimerKind.VOTING, now + seconds)
+
+    def turn_over(self) -> None:
+        """Let there be no round any more, nor a timer for it."""
+        self.voting, self.complete, self.votes = False, False, {}
+        if self.clock is not None and self.clock.kind is TimerKind.VOTING:
+            self.clock = None
+
+    def reveals(self) -> bool:
+        """Tell whether the end of the timer would end the round if there were votes."""
+        ends = self.options.voting_ends is VotingEnds.REVEAL
+        return ends and self.clock is not None and self.clock.kind is TimerKind.VOTING
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
@@ -165,7 +210,8 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close"}
+TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close", *TIMING}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -263,7 +309,11 @@ class LastingRoom(RuleBasedStateMachine):
                 case Record(TicketResult(_, votes, _)):
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
                     book.revealed.append(book.votes)
-                    book.voting, book.complete, book.votes = False, False, {}
+                    book.turn_over()
+                case TellAll(TimeOver(_, kind, _)):
+                    assert member == CLOCK
+                    assert kind is book.rung[-1]
+                    assert book.clock is None
                 case _:
                     pass
         book.judge()
@@ -398,6 +448,9 @@ class LastingRoom(RuleBasedStateMachine):
         seat = book.seats.get(member)
         if due and waiting:
             room.now = max(room.now, room.timers.pop(member))
+        if member == CLOCK:
+            self.time_is_up(due=room.now)
+            return
         if member == NOBODY:
             book.over = True
         elif seat is not None:
@@ -406,6 +459,30 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or (since is not None and not 0 <= room.now - since < self.grace):
                 book.drop(member)
         self.say(member, TimeUp())
+
+    @precondition(lambda self: self.notebook.clock is not None)
+    @rule(early=st.booleans())
+    def the_clock_rings(self, *, early: bool) -> None:
+        """The timer runs out, or rang before it was paused, stopped or given more time."""
+        room = self.room
+        if CLOCK in room.timers and not early:
+            room.now = max(room.now, room.timers.pop(CLOCK))
+        self.time_is_up(due=room.now)
+
+    def time_is_up(self, due: float) -> None:
+        """Hear of a timer's end, at a time at which it may have one or not."""
+        room, book = self.room, self.notebook
+        clock = book.clock
+        before = len(room.recorded)
+        ends = clock is not None and clock.deadline is not None and clock.deadline <= due
+        if book.reveals() and due < orjson.loads(room.stored())["resting_until"]:
+            ends = False
+        revealed = ends and book.reveals() and bool(book.votes)
+        if ends and clock is not None and not book.over:
+            book.rung.append(clock.kind)
+            book.clock = None
+        self.say(CLOCK, TimeUp())
+        assert len(room.recorded) - before == (revealed and not book.over)
 
     @rule(seconds=st.integers(0, 100))
     def wait(self, seconds: int) -> None:
@@ -449,6 +526,11 @@ class LastingRoom(RuleBasedStateMachine):
         if not book.over:
             assert room.rules.generation == generation + 1
             away = {member: seat.away_since or 0.0 for member, seat in book.seats.items()}
+            if book.clock is not None and book.clock.deadline is not None:
+                # At once if it is over already; later only if its end is that of the round.
+                due = max(room.now, book.clock.deadline)
+                late = room.timers[CLOCK] - due
+                assert late == 0 or (book.reveals() and 0 < late <= REST_SECONDS)
             for member, since in away.items():
                 left = room.timers[member] - room.now
                 assert min(30.0, self.grace) <= left <= self.grace
@@ -478,6 +560,20 @@ class LastingRoom(RuleBasedStateMachine):
                 return RevealRound(round_number)
             case "leave":
                 return Depart()
+            case "start_timer":
+                return StartTimer(30 if right else 20_000, [None, *TimerKind][number % 3])
+            case "pause_timer":
+                return PauseTimer()
+            case "resume_timer":
+                return ResumeTimer()
+            case "extend_timer":
+                return ExtendTimer(-20 if number % 2 else 20)
+            case "stop_timer":
+                return StopTimer()
+            case "configure" if number >= 4:
+                if number % 2:
+                    return Configure(voting_ends=[*VotingEnds][not right])
+                return Configure(voting_seconds=10 * (number - 4) + (not right))
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
@@ -486,7 +582,7 @@ class LastingRoom(RuleBasedStateMachine):
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure"]),
+        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", *TIMING]),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -499,7 +595,10 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure"]))
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(["begin", "reveal", "configure", "start_timer", *TIMING]),
+    )
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -606,17 +705,33 @@ class LastingRoom(RuleBasedStateMachine):
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
             case CloseRoom():
                 return "close", None
-            case Configure():
-                return "configure", None
+            case Configure(voting_seconds=seconds):
+                fits = not seconds or 5 <= seconds <= 3600
+                return "configure", None if fits else ErrorCode.OUT_OF_RANGE
+            case StartTimer(seconds, kind):
+                if seconds > 4 * 3600:
+                    return "start_timer", ErrorCode.OUT_OF_RANGE
+                roundless = kind is TimerKind.VOTING and running is None
+                return "start_timer", ErrorCode.NO_VOTE_RUNNING if roundless else None
+            case PauseTimer():
+                return "pause_timer", None
+            case ResumeTimer():
+                return "resume_timer", None
+            case ExtendTimer(seconds):
+                clock = self.notebook.clock
+                short = clock is not None and clock.rest(self.room.now) + seconds < 1
+                return "extend_timer", ErrorCode.TIMER_SECONDS if short else None
+            case StopTimer():
+                return "stop_timer", None
             case Depart():
                 return "leave", None
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
-        book = self.notebook
+        book, now = self.notebook, self.room.now
         match request:
             case BeginRound():
-                book.voting, book.complete, book.votes = True, False, {}
+                book.begin(now)
             case CloseRoom():
                 book.over = True
             case Depart():
@@ -625,9 +740,37 @@ class LastingRoom(RuleBasedStateMachine):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
                     reveal_by=reveal_by or book.options.reveal_by,
+                    voting_ends=request.voting_ends or book.options.voting_ends,
+                    voting_seconds=(
+                        book.options.voting_seconds
+                        if request.voting_seconds is None
+                        else request.voting_seconds
+                    ),
                 )
+            case StartTimer(seconds, kind):
+                usual = TimerKind.VOTING if book.voting else TimerKind.DISCUSSION
+                book.clock = Clock(kind or usual, now + seconds)
+            case StopTimer():
+                book.clock = None
+            case PauseTimer() | ResumeTimer() | ExtendTimer():
+                assert book.clock is not None
+                self.expect_of_the_clock(request, book.clock)
             case _:
                 pass
+
+    def expect_of_the_clock(
+        self, request: PauseTimer | ResumeTimer | ExtendTimer, clock: Clock
+    ) -> None:
+        left = clock.rest(self.room.now)
+        match request:
+            case PauseTimer():
+                clock.deadline, clock.left = None, left
+            case ResumeTimer():
+                clock.deadline = self.room.now + left
+            case ExtendTimer(seconds) if clock.deadline is None:
+                clock.left = left + seconds
+            case ExtendTimer(seconds):
+                clock.deadline = self.room.now + left + seconds
 
     @rule(
         number=SOMEBODY,
@@ -646,7 +789,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.voting, book.complete, book.votes = True, False, {}
+                    book.begin(self.room.now)
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -699,6 +842,22 @@ class LastingRoom(RuleBasedStateMachine):
         assert set(running.waiting_for) == (set() if book.complete else book.waited_for())
 
     @invariant()
+    def the_timer_is_what_should_be_so(self) -> None:
+        book, timer = self.notebook, self.room.rules.picture().timer
+        if book.over:
+            return
+        assert (timer is None) == (book.clock is None)
+        if timer is not None and book.clock is not None:
+            assert timer.kind is book.clock.kind
+            assert timer.deadline == book.clock.deadline
+            assert timer.left == (None if timer.deadline is not None else book.clock.left)
+
+    @invariant()
+    def a_timer_that_has_ended_is_told_exactly_once(self) -> None:
+        told = [change.kind for change in self.room.changes if isinstance(change, TimeOver)]
+        assert told == self.notebook.rung
+
+    @invariant()
     def folding_everything_gives_the_room(self) -> None:
         if self.first is None or self.notebook.over:
             return
@@ -721,7 +880,9 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or seat.away_since is not None
         }
         empty = {NOBODY} if self.keyed and not seats else set()
-        assert self.room.timers.keys() == due | empty
+        clock = self.notebook.clock
+        ticking = {CLOCK} if clock is not None and clock.deadline is not None else set()
+        assert self.room.timers.keys() == due | empty | ticking
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:
