@@ -12,6 +12,7 @@ from protocol.ids import MemberId
 from protocol.lasting import TimerKind
 from protocol.options import Options
 from protocol.picture import May, Mine, Picture, Seated, Shown, Timer
+from protocol.talk import Reaction
 from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
@@ -125,6 +126,26 @@ class TimeOver:
     may: May
 
 
+@value
+class Said:
+    """Somebody has said something."""
+
+    seq: int
+    id: int
+    member: MemberId
+    name: str
+    text: str
+    at: float
+
+
+@value
+class Unsaid:
+    """What was said is taken back."""
+
+    seq: int
+    id: int
+
+
 Change = (
     Joined
     | Left
@@ -137,6 +158,8 @@ Change = (
     | Revealed
     | TimerChanged
     | TimeOver
+    | Said
+    | Unsaid
 )
 
 PAGE_TURNING = (
@@ -193,4 +216,11 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong
+@value
+class Reactions:
+    """What members have shown since all were last told; not a change, and told once."""
+
+    reactions: tuple[Reaction, ...]
+
+
+Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Reactions | Pong

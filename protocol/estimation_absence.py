@@ -72,7 +72,7 @@ def _known(state: State, command: Return) -> int | None:
     """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
     generations, seq = state.generations, command.seq
     following = command.generation + 1
-    if seq is None or not 0 <= seq <= state.seq:
+    if seq is None or not state.told_anew <= seq <= state.seq:
         return None
     if not 0 < following <= len(generations):
         return None

@@ -12,6 +12,7 @@ from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import say, unsay
 from protocol.estimation_timers import (
     extend_timer,
     pause_timer,
@@ -31,8 +32,10 @@ from protocol.lasting import (
     PauseTimer,
     ResumeTimer,
     RevealRound,
+    SayHere,
     StartTimer,
     StopTimer,
+    Unsay,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -47,6 +50,8 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     ResumeTimer: resume_timer,
     ExtendTimer: extend_timer,
     StopTimer: stop_timer,
+    SayHere: say,
+    Unsay: unsay,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""
@@ -76,6 +81,8 @@ def answer(state: State, command: Numbered, member: MemberId, now: float) -> Eff
         return [Tell(member, Failure(ref, resting))]
     effects = REQUESTS[kind](state, request, member, seat, now)
     problem = refusal_in(effects, member)
+    if problem is not None and problem.code is ErrorCode.TOO_MUCH:
+        return [Tell(member, Failure(ref, problem))]  # as above
     answered = answer_to(ref, state.seq, problem)
     if answers is None:
         answers = seat.answers = Answers()

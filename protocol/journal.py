@@ -47,6 +47,8 @@ _REQUESTS: Final[dict[str, type]] = {
     "resume_timer": lasting.ResumeTimer,
     "extend_timer": lasting.ExtendTimer,
     "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

@@ -6,15 +6,20 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, TicketId
-from protocol.options import VotingEnds, Who
+from protocol.ids import MemberId, RemarkText, TicketId
+from protocol.options import Talkers, VotingEnds, Who
+from protocol.talk import Emoji
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
 
-CLOCK: Final = MemberId("clock")
+CLOCK: Final = MemberId("*clock")
 """The timer of an estimation room, where a command or a timer needs a member."""
+
+REACTIONS: Final = MemberId("*reactions")
+"""Whose timer is that of reactions which wait to be told: when it is due, it is for
+:class:`TellReactions`."""
 
 
 class Role(StrEnum):
@@ -108,6 +113,7 @@ class Configure:
     voting_ends: VotingEnds | None = None
     voting_seconds: int | None = None
     """0 if no timer starts by itself any more."""
+    talk_by: Talkers | None = None
 
 
 @value
@@ -143,6 +149,20 @@ class StopTimer:
 
 
 @value
+class SayHere:
+    """A member says something to all."""
+
+    text: RemarkText
+
+
+@value
+class Unsay:
+    """A member takes a message of its own back, or a facilitator anybody's."""
+
+    id: int
+
+
+@value
 class CloseRoom:
     """The owner ends the room for everybody."""
 
@@ -157,6 +177,18 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
+@value
+class React:
+    """A member shows something for a moment; whoever is not here misses it."""
+
+    emoji: Emoji
+
+
+@value
+class TellReactions:
+    """It is time to tell all of the reactions that wait for it."""
+
+
 Request = (
     BeginRound
     | CastCard
@@ -167,6 +199,8 @@ Request = (
     | ResumeTimer
     | ExtendTimer
     | StopTimer
+    | SayHere
+    | Unsay
     | CloseRoom
     | Depart
 )
@@ -182,4 +216,4 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping
+LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | React | TellReactions

@@ -199,6 +199,14 @@ class VoteCast:
 
 
 @value
+class Spoken:
+    """To everybody: somebody has said something."""
+
+    name: str
+    text: str
+
+
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
@@ -290,6 +298,7 @@ EstimationEvent = (
     | TicketPrompt
     | VoteRequested
     | VoteCast
+    | Spoken
     | VotingCompleted
     | RevealPrompt
     | VotesRevealed

@@ -22,6 +22,14 @@ class VotingEnds(StrEnum):
     """Everybody is told, and no more."""
 
 
+class Talkers(StrEnum):
+    """Who may talk."""
+
+    ALL = "all"
+    FACILITATORS = "facilitators"
+    NOBODY = "nobody"
+
+
 @value(kw_only=True)
 class Options:
     """The options of a room; all have defaults, with which it works as it always has."""
@@ -34,6 +42,8 @@ class Options:
     """What the end of a voting timer does."""
     voting_seconds: int = 0
     """For which a voting timer runs that starts by itself with each round; 0 if none does."""
+    talk_by: Talkers = Talkers.ALL
+    """Who may chat and react."""
 
 
 DEFAULTS: Final = Options()

@@ -11,8 +11,9 @@ from typing import Final
 from protocol.deck import Card
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role, TimerKind
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, Options, Talkers, Who
 from protocol.statistics import Summary
+from protocol.talk import Remark
 from protocol.value import value
 
 
@@ -148,6 +149,9 @@ def _abilities(
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "unsay": (True, Who.ALL),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
@@ -159,6 +163,11 @@ def _abilities(
     )
 
 
+_TALKERS: Final = {
+    Talkers.ALL: Who.ALL,
+    Talkers.FACILITATORS: Who.FACILITATORS,
+    Talkers.NOBODY: Who.FACILITATORS,
+}
 _BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
 _NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
 _ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
@@ -192,7 +201,9 @@ class Picture:
     """The last round that was revealed, also while the next one runs."""
     options: Options
     may: May
-    timer: Timer | None
+    timer: Timer | None = None
+    messages: tuple[Remark, ...] = ()
+    """The last ones that were said, ascending."""
 
 
 @value

@@ -111,6 +111,7 @@ ESTIMATION: Final = [
     "estimation_timers",
     *(
         "estimation_options",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
     ),

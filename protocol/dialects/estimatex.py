@@ -221,6 +221,10 @@ def _vote_cast(event: messages.VoteCast) -> bytes:
     return f"* {event.name} has voted on ticket {event.ticket_id}".encode()
 
 
+def _spoken(event: messages.Spoken) -> bytes:
+    return f"* {event.name}: {' '.join(event.text.split())}".encode()
+
+
 def _voting_completed(event: messages.VotingCompleted) -> bytes:
     message = f"Everybody has voted on ticket {event.ticket_id}; the admin may reveal the votes"
     return _event("VOTING_COMPLETED", ticket_id=event.ticket_id, message=message)
@@ -277,6 +281,7 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.TicketPrompt: _ticket_prompt,
     messages.VoteRequested: _vote_requested,
     messages.VoteCast: _vote_cast,
+    messages.Spoken: _spoken,
     messages.VotingCompleted: _voting_completed,
     messages.RevealPrompt: _reveal_prompt,
     messages.VotesRevealed: _votes_revealed,

@@ -15,6 +15,8 @@ _DEEDS: Final = {
     "resume_timer": "let the timer go on",
     "extend_timer": "change the time of the timer",
     "stop_timer": "stop the timer",
+    "say": "talk here",
+    "react": "react here",
 }
 
 SENTENCES: Final[Mapping[ErrorCode, str]] = {
@@ -39,6 +41,7 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.EMPTY_MESSAGE: "a message must not be empty",
     ErrorCode.NULL_CHARACTER: "a message must not contain a null character",
     ErrorCode.TOO_MUCH: "too much at once: {rate:g} bytes a second are passed on for long",
+    ErrorCode.NO_TALK: "this room does without chat and reactions",
     ErrorCode.NOT_NOW: "the room takes no messages for the moment; try again later",
     ErrorCode.NO_SUCH_MESSAGE: "there is no message {seq} here",
     ErrorCode.NOT_YOURS: "message {seq} is somebody else's",

@@ -4,7 +4,7 @@ from protocol.changes import Ack
 from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import TicketId
+from protocol.ids import RemarkText, TicketId
 from protocol.lasting import (
     BeginRound,
     CastCard,
@@ -14,11 +14,14 @@ from protocol.lasting import (
     Request,
     ResumeTimer,
     RevealRound,
+    SayHere,
     StartTimer,
     StopTimer,
     TimerKind,
+    Unsay,
 )
 from protocol.picture import Mine, Picture
+from protocol.talk import Emoji
 from server.client.errors import Declined
 from server.client.seat import Seat
 from server.client.streams import Address, Dial
@@ -80,6 +83,24 @@ class Room(Seat[Picture]):
     async def stop_timer(self) -> Picture:
         """End the timer before its time; raises as :meth:`begin`."""
         return await self._change(StopTimer())
+
+    async def say(self, text: str) -> Picture:
+        """Say something to all; raises as :meth:`begin`."""
+        return await self._change(SayHere(RemarkText(text)))
+
+    async def unsay(self, number: int) -> Picture:
+        """Take a message back, by its id; raises as :meth:`begin`."""
+        return await self._change(Unsay(number))
+
+    def react(self, emoji: Emoji) -> bool:
+        """Show something now: all hear of it as :class:`~protocol.client_happenings.Reacted`.
+
+        Returns:
+            Whether there is a connection; without one it is forgotten, as nobody waits for it.
+        """
+        shown = self._own.react(emoji)
+        self._wake.set()
+        return shown
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

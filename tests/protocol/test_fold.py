@@ -12,8 +12,10 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    Said,
     TimeOver,
     TimerChanged,
+    Unsaid,
     Voted,
     WentAway,
 )
@@ -33,6 +35,7 @@ from protocol.picture import (
     abilities,
 )
 from protocol.statistics import summarize
+from protocol.talk import Remark
 from tests.protocol.audience import ROOM
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
@@ -103,6 +106,16 @@ def test_there_is_one_owner_at_a_time() -> None:
 
     assert [each.owner for each in after.members] == [False, True]
     assert [each.facilitator for each in after.members] == [True, True]
+
+
+def test_what_is_said_is_last_and_what_is_taken_back_is_gone() -> None:
+    first = fold(WAITING_ROOM, Said(8, 1, ANN, "Ann", "Hello", 30.0))
+    second = fold(first, Said(9, 2, BOB, "Bob", "Hi", 31.0))
+    after = fold(second, Unsaid(10, 1))
+
+    hello, hi = Remark(1, ANN, "Ann", "Hello", 30.0), Remark(2, BOB, "Bob", "Hi", 31.0)
+    assert (first.messages, second.messages, after.messages) == ((hello,), (hello, hi), (hi,))
+    assert fold(after, Unsaid(11, 1)).messages == (hi,)
 
 
 def test_options_come_with_what_they_let_people_do() -> None:
@@ -192,6 +205,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
         "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
+        "messages": (Remark(1, ANN, "Ann", "Hello", 5.0),),
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

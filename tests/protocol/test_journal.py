@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RemarkText, RoomId
 from protocol.journal import LOGGED, Entry, Unreadable, read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
@@ -28,9 +28,11 @@ from protocol.lasting import (
     Return,
     RevealRound,
     Role,
+    SayHere,
     StartTimer,
     StopTimer,
     TimerKind,
+    Unsay,
 )
 from protocol.messages import (
     Announce,
@@ -59,6 +61,8 @@ REQUESTS: list[Request] = [
     ResumeTimer(),
     ExtendTimer(-30),
     StopTimer(),
+    SayHere(RemarkText("Grüße\nan alle")),
+    Unsay(7),
     CloseRoom(),
     Depart(),
 ]

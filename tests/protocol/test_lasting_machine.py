@@ -20,16 +20,27 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Revealed, Snapshot, TimeOver, Voted
+from protocol.changes import (
+    Ack,
+    Failure,
+    Reactions,
+    Revealed,
+    Said,
+    Snapshot,
+    TimeOver,
+    Unsaid,
+    Voted,
+)
 from protocol.deck import Deck
-from protocol.effects import Record, Tell, TellAll
+from protocol.effects import Record, SetTimer, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
-from protocol.ids import MemberId
+from protocol.ids import MemberId, RemarkText
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
     CLOCK,
     NOBODY,
+    REACTIONS,
     BeginRound,
     CastCard,
     CloseRoom,
@@ -40,16 +51,19 @@ from protocol.lasting import (
     Join,
     Numbered,
     PauseTimer,
+    React,
     Request,
     ResumeTimer,
     Return,
     RevealRound,
     Role,
+    SayHere,
     StartTimer,
     StopTimer,
     TimerKind,
+    Unsay,
 )
-from protocol.limits import REST_SECONDS
+from protocol.limits import REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -62,14 +76,16 @@ from protocol.messages import (
     Reject,
     RevealVotes,
     Say,
+    Spoken,
     TicketId,
     TicketResult,
     TimeUp,
     VoteCast,
     VotesRevealed,
 )
-from protocol.options import DEFAULTS, Options, VotingEnds, Who
+from protocol.options import DEFAULTS, Options, Talkers, VotingEnds, Who
 from protocol.picture import Picture, may_do
+from protocol.talk import Emoji
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
     CHANGES,
@@ -133,6 +149,8 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    said: int = 0
+    remarks: dict[int, tuple[str, str]] = attrs.Factory(dict)
     clock: Clock | None = None
     rung: list[TimerKind] = attrs.Factory(list)
     """Of what kinds those timers were whose time was up."""
@@ -160,6 +178,10 @@ class Notebook:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
         if deed == "close":
             return member == self.owner
+        if deed in {"say", "react"}:
+            talkers = self.options.talk_by
+            leads = self.seats[member].leads
+            return talkers is Talkers.ALL or (talkers is Talkers.FACILITATORS and leads)
         who = {"begin": self.options.begin_by, "reveal": self.options.reveal_by}.get(deed)
         return who is Who.ALL or self.seats[member].leads
 
@@ -211,7 +233,8 @@ def gives_a_card_away(event: Event) -> bool:
 
 
 TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close", *TIMING}
+ENDS = ("voting_ends", "voting_seconds")
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "say", *TIMING}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -241,6 +264,8 @@ class LastingRoom(RuleBasedStateMachine):
         self.first = self.room.rules.picture() if keyed else None
         self.saves: list[Save] = []
         self.started = 0  # the first of them since the server has come back
+        self.shown: dict[Emoji, list[str]] = {}  # reactions that wait to be told
+        self.shown_at = float("-inf")  # when some were told last
         if not keyed:
             self.enter("Eve", announce=True)
         self.save()
@@ -290,7 +315,7 @@ class LastingRoom(RuleBasedStateMachine):
                     assert event.mine.member == key
                     assert event.mine.card == book.votes.get(key)
         told = {type(effect.event) for effect in effects if isinstance(effect, TellAll)}
-        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed)):
+        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed), (Spoken, Said)):
             if {guests, lasting} & told:
                 assert (guests in told) == any(
                     seat.announced and not seat.lasting for seat in book.seats.values()
@@ -422,6 +447,10 @@ class LastingRoom(RuleBasedStateMachine):
         greeted = self.room.greeted[member]
         assert greeted is None or (greeted == command.seq and greeted >= 0)
         assert member in self.room.audience
+        if greeted is not None:
+            missed = self.room.changes[greeted:]
+            again = {each.id for each in missed if isinstance(each, Said)}
+            assert not again & {each.id for each in missed if isinstance(each, Unsaid)}
 
     @rule()
     def everybody_comes_back(self) -> None:
@@ -441,7 +470,7 @@ class LastingRoom(RuleBasedStateMachine):
     def time_up(self, number: int, *, due: bool) -> None:
         """Run a timer out, or hear of one that has run out before it was cleared."""
         book, room = self.notebook, self.room
-        waiting = sorted(set(room.timers) - {NOBODY} if number else room.timers)
+        waiting = sorted(set(room.timers) - ({NOBODY, REACTIONS} if number else {REACTIONS}))
         member = waiting[number % len(waiting)] if due and waiting else self.who(number)
         if member == book.owner and number < 6:
             return
@@ -488,7 +517,8 @@ class LastingRoom(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         """Let time pass, but no timer run out."""
         room = self.room
-        room.now = min([room.now + seconds, *room.timers.values()])
+        due = [time for member, time in room.timers.items() if member != REACTIONS]
+        room.now = min([room.now + seconds, *due])
 
     # --- servers ----------------------------------------------------------------------------
 
@@ -512,6 +542,7 @@ class LastingRoom(RuleBasedStateMachine):
         del room.log[save.entries :], room.changes[save.changes :]
         del room.recorded[save.results :]
         self.notebook = book = copy.deepcopy(save.notebook)
+        self.shown, self.shown_at = {}, float("-inf")
         if not save.changes and not self.keyed:
             self.first = None  # whoever joined has never been there
         room.now += seconds
@@ -570,19 +601,28 @@ class LastingRoom(RuleBasedStateMachine):
                 return ExtendTimer(-20 if number % 2 else 20)
             case "stop_timer":
                 return StopTimer()
-            case "configure" if number >= 4:
-                if number % 2:
-                    return Configure(voting_ends=[*VotingEnds][not right])
-                return Configure(voting_seconds=10 * (number - 4) + (not right))
+            case "voting_ends":
+                return Configure(voting_ends=[*VotingEnds][number % 2])
+            case "voting_seconds":
+                return Configure(voting_seconds=10 * (number % 4) if right else 1)
+            case "say":
+                return SayHere(RemarkText(f"<{self.notebook.said}>\nHello"))
+            case "unsay":
+                remarks = list(self.notebook.remarks)
+                return Unsay(remarks[number % len(remarks)] if remarks and right else number)
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
+                if number % 3 == 0:
+                    return Configure(talk_by=list(Talkers)[number // 3])
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", *TIMING]),
+        deed=st.sampled_from(
+            ["vote", "begin", "reveal", "leave", "configure", "say", "unsay", *TIMING, *ENDS]
+        ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -597,7 +637,7 @@ class LastingRoom(RuleBasedStateMachine):
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["begin", "reveal", "configure", "start_timer", *TIMING]),
+        deed=st.sampled_from(["begin", "reveal", "configure", "say", *TIMING, *ENDS]),
     )
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
@@ -670,7 +710,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert room.stored() == stored, "what is to be asked again has not been answered"
             return
         self.refs[member] = ref
-        name, refusable = self.judge(request, before)
+        name, refusable = self.judge(member, request, before)
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
             assert book.allows(member, name) or not granted
@@ -683,13 +723,15 @@ class LastingRoom(RuleBasedStateMachine):
         if isinstance(answer, Ack):
             assert granted
             assert refusable is None
+            if isinstance(request, Unsay):
+                assert f"<{request.id - 1}>" not in room.stored().decode()
             assert answer.seq == room.rules.seq
         else:
             assert room.rules.picture() == before
             assert len(effects) == 1
             assert not granted or answer.problem.code is refusable
 
-    def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
+    def judge(self, member: str, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
         match request:
@@ -725,6 +767,14 @@ class LastingRoom(RuleBasedStateMachine):
                 return "stop_timer", None
             case Depart():
                 return "leave", None
+            case SayHere():
+                return "say", None
+            case Unsay(number):
+                if number not in self.notebook.remarks:
+                    return "unsay", ErrorCode.NO_SUCH_MESSAGE
+                author, _ = self.notebook.remarks[number]
+                mine = author == member or self.notebook.seats[member].leads
+                return "unsay", None if mine else ErrorCode.NOT_YOURS
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
@@ -736,7 +786,12 @@ class LastingRoom(RuleBasedStateMachine):
                 book.over = True
             case Depart():
                 book.drop(member)
-            case Configure(begin_by=begin_by, reveal_by=reveal_by):
+            case SayHere(text):
+                book.said += 1
+                book.remarks[book.said] = (member, text)
+            case Unsay(number):
+                del book.remarks[number]
+            case Configure(begin_by=begin_by, reveal_by=reveal_by, talk_by=talk_by):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
                     reveal_by=reveal_by or book.options.reveal_by,
@@ -746,6 +801,7 @@ class LastingRoom(RuleBasedStateMachine):
                         if request.voting_seconds is None
                         else request.voting_seconds
                     ),
+                    talk_by=talk_by or book.options.talk_by,
                 )
             case StartTimer(seconds, kind):
                 usual = TimerKind.VOTING if book.voting else TimerKind.DISCUSSION
@@ -805,6 +861,54 @@ class LastingRoom(RuleBasedStateMachine):
         assert self.say(member, Say("§")) == []
         assert self.room.rules.snapshot() == before
 
+    # --- reactions --------------------------------------------------------------------------
+
+    @rule(number=SOMEBODY, emoji=st.sampled_from(list(Emoji)[:3]), stranger=st.booleans())
+    def react(self, number: int, emoji: Emoji, *, stranger: bool) -> None:
+        """Somebody shows something; nothing of it is kept, and it is told at its time."""
+        room, book = self.room, self.notebook
+        member = self.who(number) if stranger else self.lasting(number)
+        stored, entries = room.stored(), len(room.log)
+        effects = room.say(member, React(emoji))
+        assert (room.stored(), len(room.log)) == (stored, entries)
+        seat = book.seats.get(member)
+        if book.over or seat is None or not seat.lasting:
+            assert effects == []
+            return
+        allowed = book.allows(member, "react")
+        assert ("react" in room.may(member)) == allowed
+        if not allowed:
+            assert [type(each.event) for each in effects if isinstance(each, Tell)] == [Refusal]
+            assert len(effects) == 1
+            return
+        waited = bool(self.shown)
+        showing = self.shown.setdefault(emoji, [])
+        if member not in showing:
+            showing.append(member)
+        if waited:
+            assert effects == []
+        elif room.now - self.shown_at >= REACTION_SECONDS:
+            self.hear_reactions(effects)
+        else:
+            assert [type(each) for each in effects] == [SetTimer]
+
+    @precondition(lambda self: REACTIONS in self.room.timers)
+    @rule()
+    def tell_reactions(self) -> None:
+        """It is time for those that have waited."""
+        self.hear_reactions(self.room.ring(REACTIONS))
+
+    def hear_reactions(self, effects: Effects) -> None:
+        room = self.room
+        (told,) = effects
+        assert isinstance(told, TellAll)
+        assert isinstance(told.event, Reactions)
+        assert {each.emoji: list(each.members) for each in told.event.reactions} == self.shown
+        assert all(each.count == len(each.members) for each in told.event.reactions)
+        assert room.now - self.shown_at >= REACTION_SECONDS
+        assert room.hear() == {member: [told.event] for member in room.audience}
+        self.shown, self.shown_at = {}, room.now
+
     # --- always -----------------------------------------------------------------------------
 
     @invariant()
@@ -826,6 +930,9 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
+        assert [(each.id, (each.member, each.text)) for each in picture.messages] == list(
+            book.remarks.items()
+        )
         assert self.room.rules.owner == book.owner == self.room.owner
 
     @invariant()
@@ -882,7 +989,8 @@ class LastingRoom(RuleBasedStateMachine):
         empty = {NOBODY} if self.keyed and not seats else set()
         clock = self.notebook.clock
         ticking = {CLOCK} if clock is not None and clock.deadline is not None else set()
-        assert self.room.timers.keys() == due | empty | ticking
+        told = {REACTIONS} if self.shown else set()
+        assert self.room.timers.keys() == due | empty | ticking | told
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:

@@ -35,7 +35,7 @@ from protocol.limits import (
     SMALLEST_CAPACITY,
     VOTING_SECONDS,
 )
-from protocol.options import DEFAULTS, Options, VotingEnds, Who
+from protocol.options import DEFAULTS, Options, Talkers, VotingEnds, Who
 from protocol.picture import Picture
 from protocol.text import LINE_PATTERN
 from server.auth.scopes import Scope
@@ -83,6 +83,9 @@ class NewOptions(Strict):
             le=VOTING_SECONDS[1],
             examples=[Example(value=90)],
         ),
+    ] = None
+    talk_by: Annotated[
+        Talkers | None, Parameter(description="Who may chat and react; `all` if not given")
     ] = None
 
 

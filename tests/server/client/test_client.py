@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import orjson
 import pytest
 import trio
 import trio.testing
@@ -64,7 +65,8 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
             ("Bob", "8"),
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
-        assert ann.mine.may == ("leave", "begin", "configure", "start_timer", "close")
+        talk = ("say", "react", "unsay")
+        assert ann.mine.may == ("leave", *talk, "begin", "configure", "start_timer", "close")
         assert ann.welcome is not None
 
 
@@ -322,6 +324,31 @@ async def test_an_answer_that_opens_no_room_is_told(
 
     with pytest.raises(CannotCreate, match=complaint):
         await create_room("http://parley.test", capacity=5, dial=dial)
+
+
+@pytest.mark.parametrize(
+    "deck", [None, "tshirt", ["1", "2", "?"], ["1", {"label": "big", "value": 13}]]
+)
+async def test_a_deck_is_asked_for_as_it_is_given(autojump_clock: Clock, deck: Any) -> None:
+    asked = bytearray()
+
+    async def dial(address: Address) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        opened = b'{"id": "Room42", "link": "/r/Room42", "owner_key": "key"}'
+        head = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(opened)
+        await ours.send_all(head + opened)
+        listening.append(ours)
+        return theirs
+
+    listening: list[trio.abc.Stream] = []
+    opened = await create_room("http://parley.test", capacity=5, deck=deck, dial=dial)
+    [ours] = listening
+    async for data in ours:
+        asked += data
+
+    assert opened.id == "Room42"
+    body = orjson.loads(asked.partition(b"\r\n\r\n")[2])
+    assert body == {"capacity": 5} | ({} if deck is None else {"deck": deck})
 
 
 @pytest.mark.parametrize(
