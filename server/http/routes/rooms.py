@@ -457,6 +457,9 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
 def _options(wish: NewOptions | None) -> Options:
     if wish is None:
         return DEFAULTS
+    seconds, (least, most) = wish.voting_seconds, VOTING_SECONDS
+    if seconds is not None and not least <= seconds <= most:
+        _unfit("options.voting_seconds", f"must be from {least} to {most}")
     given = attrs.asdict(wish, recurse=False, filter=lambda _, option: option is not None)
     return attrs.evolve(DEFAULTS, **given)
 
