@@ -43,6 +43,7 @@ from protocol.limits import (
 )
 from protocol.messages import (
     AwaitingTicket,
+    CastVote,
     TicketId,
     TicketPrompt,
     TimerOver,
@@ -50,8 +51,9 @@ from protocol.messages import (
     TimeUp,
     VotesRevealed,
 )
-from protocol.options import Options, VotingEnds
+from protocol.options import Options, VotingEnds, Who
 from protocol.picture import Stage, Timer
+from tests.protocol.audience import ROOM
 from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN = MemberId("ann")
@@ -436,6 +438,28 @@ def test_a_round_has_a_sensible_time(seconds: int) -> None:
 
     assert refused(answer) == (ErrorCode.OUT_OF_RANGE, "voting_seconds")
     assert room.rules.picture().options == Options()
+
+
+def test_rounds_begin_and_end_also_while_the_owner_has_yet_to_come() -> None:
+    options = Options(begin_by=Who.ALL, voting_ends=VotingEnds.REVEAL, voting_seconds=45)
+    room = LastingAudience()
+    room.rules = Estimation(ROOM, 4, keyed=True, grace_seconds=60.0, options=options)
+    room.join("bob", "cid")
+    room.visit("eve")
+    room.ask("bob", T1)
+    for member in ("bob", "cid"):
+        room.ask(member, CastCard(1, "5"))
+    room.say("eve", CastVote(T1.ticket, "5"))
+    room.ring(CLOCK)
+    room.ask("bob", T2)
+    room.ring(CLOCK)
+
+    assert [len(result.votes) for result in room.recorded] == [3]
+    assert over(room) == [VOTING, VOTING]
+    assert of(room, "eve", VotesRevealed, AwaitingTicket) == [
+        VotesRevealed(T1.ticket, room.recorded[0].votes),
+        AwaitingTicket(),
+    ]
 
 
 @pytest.mark.parametrize("seconds", [5, 3600])
