@@ -9,11 +9,13 @@ module                   rules
 =======================  =========================================================================
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
+``estimation_timers``    the room's timer: what is asked of it, and its end
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_options``   how the team wants the room to work
 ``estimation_talk``      chat and reactions
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
+``estimation_clock``     when the timer rings, and rounds that begin and end with it
 ``estimation_telling``   who is told, and by which number
 ``refusals``             saying no
 ``estimation_phases``    the table of phases

@@ -13,6 +13,13 @@ from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
 from protocol.estimation_talk import say, unsay
+from protocol.estimation_timers import (
+    extend_timer,
+    pause_timer,
+    resume_timer,
+    start_timer,
+    stop_timer,
+)
 from protocol.ids import MemberId
 from protocol.lasting import (
     BeginRound,
@@ -20,9 +27,14 @@ from protocol.lasting import (
     CloseRoom,
     Configure,
     Depart,
+    ExtendTimer,
     Numbered,
+    PauseTimer,
+    ResumeTimer,
     RevealRound,
     SayHere,
+    StartTimer,
+    StopTimer,
     Unsay,
 )
 from protocol.refusals import Effects, refusal_in
@@ -33,6 +45,11 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     RevealRound: reveal_round,
     CloseRoom: close_room,
     Configure: configure,
+    StartTimer: start_timer,
+    PauseTimer: pause_timer,
+    ResumeTimer: resume_timer,
+    ExtendTimer: extend_timer,
+    StopTimer: stop_timer,
     SayHere: say,
     Unsay: unsay,
     Depart: depart,

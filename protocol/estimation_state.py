@@ -23,6 +23,7 @@ from protocol.picture import (
     Seated,
     Shown,
     Stage,
+    Timer,
     abilities,
     may_do,
 )
@@ -124,6 +125,8 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    timer: Timer | None = None
+    """The one that runs or is paused."""
     said: int = 0
     """Messages that were ever said."""
     remarks: tuple[Remark, ...] = ()
@@ -201,6 +204,7 @@ def picture(state: State) -> Picture:
         shown=state.shown,
         options=state.options,
         may=may(state),
+        timer=state.timer,
         messages=state.remarks,
     )
 
@@ -213,6 +217,7 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        timer=state.timer,
     )
 
 

@@ -17,6 +17,8 @@ from protocol.changes import (
     OwnerChanged,
     Revealed,
     Said,
+    TimeOver,
+    TimerChanged,
     Unsaid,
     Voted,
     WentAway,
@@ -126,6 +128,14 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
 def _said(picture: Picture, change: Said) -> Picture:
     remark = Remark(change.id, change.member, change.name, change.text, change.at)
     return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
@@ -145,6 +155,8 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
     Said: _said,
     Unsaid: _unsaid,
 }

@@ -87,6 +87,12 @@ REST_SECONDS: Final = COMEBACK_SECONDS
 """For which nobody turns the page after the server was killed, unless all are back earlier: whoever
 comes back in time also has its say in time."""
 
+LONGEST_TIMER_SECONDS: Final = 4 * 3_600
+"""For which a timer of an estimation room may be set."""
+
+VOTING_SECONDS: Final = (5, 3_600)
+"""The least and the most for a voting timer that starts by itself."""
+
 ROOM_NAME_LENGTH: Final = 100
 """Characters in what people call a room."""
 

@@ -12,7 +12,7 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.ids import TicketId as TicketId
-from protocol.lasting import LastingCommand
+from protocol.lasting import LastingCommand, TimerKind
 from protocol.talking import TalkCommand
 from protocol.value import value
 
@@ -243,6 +243,22 @@ class AwaitingTicket:
 
 
 @value
+class TimerSet:
+    """To everybody: a timer has started, goes on, or has got another time."""
+
+    kind: TimerKind
+    seconds: int
+    """That are left, rounded up."""
+
+
+@value
+class TimerOver:
+    """To everybody: the time of a timer is up."""
+
+    kind: TimerKind
+
+
+@value
 class PersonJoined:
     """To everybody in a chat room, once per person."""
 
@@ -287,6 +303,8 @@ EstimationEvent = (
     | RevealPrompt
     | VotesRevealed
     | AwaitingTicket
+    | TimerSet
+    | TimerOver
     | Refusal
     | RoomClosed
 )

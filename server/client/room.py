@@ -9,9 +9,15 @@ from protocol.lasting import (
     BeginRound,
     CastCard,
     CloseRoom,
+    ExtendTimer,
+    PauseTimer,
     Request,
+    ResumeTimer,
     RevealRound,
     SayHere,
+    StartTimer,
+    StopTimer,
+    TimerKind,
     Unsay,
 )
 from protocol.picture import Mine, Picture
@@ -52,6 +58,31 @@ class Room(Seat[Picture]):
     async def reveal(self) -> Picture:
         """Turn the cards over, as the owner; raises as :meth:`begin`."""
         return await self._change(RevealRound(self._running()))
+
+    async def start_timer(self, seconds: int, kind: TimerKind | None = None) -> Picture:
+        """Start a timer as a facilitator, in place of the one there is; raises as :meth:`begin`.
+
+        Args:
+            seconds: until its end.
+            kind: for what; if not given, for voting while a round runs, else for discussion.
+        """
+        return await self._change(StartTimer(seconds, kind))
+
+    async def pause_timer(self) -> Picture:
+        """Let the timer stand still; raises as :meth:`begin`."""
+        return await self._change(PauseTimer())
+
+    async def resume_timer(self) -> Picture:
+        """Let the timer run for what it has left; raises as :meth:`begin`."""
+        return await self._change(ResumeTimer())
+
+    async def extend_timer(self, seconds: int) -> Picture:
+        """Give the timer more time, or less if negative; raises as :meth:`begin`."""
+        return await self._change(ExtendTimer(seconds))
+
+    async def stop_timer(self) -> Picture:
+        """End the timer before its time; raises as :meth:`begin`."""
+        return await self._change(StopTimer())
 
     async def say(self, text: str) -> Picture:
         """Say something to all; raises as :meth:`begin`."""

@@ -327,7 +327,7 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     may = {
         "everybody": ["leave", "say", "react", "unsay"],
         "voters": ["vote"],
-        "facilitators": ["reveal", "configure"],
+        "facilitators": ["reveal", "configure", "start_timer"],
         "owner": ["close"],
     }
     client.receive(said("voted", seq=3, member=ANN, complete=True, may=may), 0.0)

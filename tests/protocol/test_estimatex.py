@@ -25,6 +25,7 @@ from protocol.dialects.estimatex import (
 )
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.ids import MemberId, RoomId
+from protocol.lasting import TimerKind
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -442,6 +443,8 @@ EXAMPLES: dict[type, Event] = {
         messages.RevealPrompt(T1),
         messages.VotesRevealed(T1, VOTES),
         messages.AwaitingTicket(),
+        messages.TimerSet(TimerKind.VOTING, 90),
+        messages.TimerOver(TimerKind.DISCUSSION),
         messages.Refusal(PROBLEM),
         messages.RoomClosed("the admin has left"),
     )
@@ -474,6 +477,8 @@ TYPE_OF: dict[type, str | None] = {
     messages.RevealPrompt: "REVEAL_VOTES_PROMPT",
     messages.VotesRevealed: "VOTES_REVEALED",
     messages.AwaitingTicket: "AWAITING_ADMIN_VOTE_START",
+    messages.TimerSet: None,
+    messages.TimerOver: None,
     messages.Refusal: None,
     messages.RoomClosed: "ROOM_JOIN_UPDATES",
 }
@@ -566,6 +571,15 @@ def test_votes_are_a_map_from_member_id_with_capitals_as_written() -> None:
 
 def test_a_vote_cast_says_who_and_on_what() -> None:
     assert sent(messages.VoteCast("Bob", T1)) == "* Bob has voted on ticket T-1"
+
+
+def test_a_timer_is_told_in_words() -> None:
+    assert sent(messages.TimerSet(TimerKind.VOTING, 5)) == "* 0:05 min are left for voting"
+    assert (
+        sent(messages.TimerSet(TimerKind.DISCUSSION, 3_725))
+        == "* 62:05 min are left for the discussion"
+    )
+    assert sent(messages.TimerOver(TimerKind.VOTING)) == "* The time for voting is up"
 
 
 def test_what_is_said_is_one_line_whatever_lines_it_has() -> None:

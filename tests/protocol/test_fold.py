@@ -13,6 +13,8 @@ from protocol.changes import (
     OwnerChanged,
     Revealed,
     Said,
+    TimeOver,
+    TimerChanged,
     Unsaid,
     Voted,
     WentAway,
@@ -20,9 +22,18 @@ from protocol.changes import (
 from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
 from protocol.ids import MemberId
-from protocol.lasting import Role
+from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
-from protocol.picture import Picture, Running, Seated, Shown, ShownVote, Stage, abilities
+from protocol.picture import (
+    Picture,
+    Running,
+    Seated,
+    Shown,
+    ShownVote,
+    Stage,
+    Timer,
+    abilities,
+)
 from protocol.statistics import summarize
 from protocol.talk import Remark
 from tests.protocol.audience import ROOM
@@ -53,6 +64,7 @@ WAITING_ROOM = Picture(
     shown=None,
     options=DEFAULTS,
     may=WAITING,
+    timer=None,
 )
 VOTING_ROOM = attrs.evolve(
     WAITING_ROOM,
@@ -146,6 +158,18 @@ def test_a_reveal_ends_the_round() -> None:
     assert after.may == REVEALED
 
 
+def test_a_timer_is_told_as_a_whole_and_gone_when_its_time_is_up() -> None:
+    timer = Timer(TimerKind.DISCUSSION, 60, 90.0, None, ANN)
+    ticking = abilities(Stage.WAITING, votes=False, rounds=True, timer=timer)
+
+    started = fold(WAITING_ROOM, TimerChanged(8, timer, ticking))
+    over = fold(started, TimeOver(9, TimerKind.DISCUSSION, WAITING))
+
+    assert (started.timer, started.may) == (timer, ticking)
+    assert over == attrs.evolve(WAITING_ROOM, seq=9)
+    assert fold(started, TimerChanged(9, None, WAITING)) == over
+
+
 @pytest.mark.parametrize("seq", [6, 7, 9, 0, -1])
 @pytest.mark.parametrize("kind", [WentAway, CameBack])
 def test_a_change_out_of_order_is_refused(kind: type[WentAway | CameBack], seq: int) -> None:
@@ -180,6 +204,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "shown": SHOWN,
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
+        "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
         "messages": (Remark(1, ANN, "Ann", "Hello", 5.0),),
     }
 

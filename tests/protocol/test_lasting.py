@@ -636,31 +636,40 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", *TALK, "configure", "close")
+    assert room.may("ann") == ("leave", *TALK, "configure", "start_timer", "close")
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
 @pytest.mark.parametrize(
     ("requests", "may"),
     [
-        ([], {"ann": ("leave", *TALK, "begin", "configure", "close"), "bob": ("leave", *TALK)}),
+        (
+            [],
+            {
+                "ann": ("leave", *TALK, "begin", "configure", "start_timer", "close"),
+                "bob": ("leave", *TALK),
+            },
+        ),
         (
             [T1],
             {
-                "ann": ("leave", *TALK, "vote", "begin", "configure", "close"),
+                "ann": ("leave", *TALK, "vote", "begin", "configure", "start_timer", "close"),
                 "bob": ("leave", *TALK, "vote"),
             },
         ),
         (
             [T1, CastCard(1, "5")],
             {
-                "ann": ("leave", *TALK, "vote", "reveal", "configure", "close"),
+                "ann": ("leave", *TALK, "vote", "reveal", "configure", "start_timer", "close"),
                 "bob": ("leave", *TALK, "vote"),
             },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
-            {"ann": ("leave", *TALK, "begin", "configure", "close"), "bob": ("leave", *TALK)},
+            {
+                "ann": ("leave", *TALK, "begin", "configure", "start_timer", "close"),
+                "bob": ("leave", *TALK),
+            },
         ),
     ],
 )

@@ -27,6 +27,7 @@ from protocol.changes import (
     Revealed,
     Said,
     Snapshot,
+    TimeOver,
     Unsaid,
     Voted,
 )
@@ -37,6 +38,7 @@ from protocol.fold import digest, fold
 from protocol.ids import MemberId, RemarkText
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
+    CLOCK,
     NOBODY,
     REACTIONS,
     BeginRound,
@@ -45,17 +47,23 @@ from protocol.lasting import (
     Configure,
     Depart,
     Detach,
+    ExtendTimer,
     Join,
     Numbered,
+    PauseTimer,
     React,
     Request,
+    ResumeTimer,
     Return,
     RevealRound,
     Role,
     SayHere,
+    StartTimer,
+    StopTimer,
+    TimerKind,
     Unsay,
 )
-from protocol.limits import REACTION_SECONDS
+from protocol.limits import REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -75,7 +83,7 @@ from protocol.messages import (
     VoteCast,
     VotesRevealed,
 )
-from protocol.options import DEFAULTS, Options, Talkers, Who
+from protocol.options import DEFAULTS, Options, Talkers, VotingEnds, Who
 from protocol.picture import Picture, may_do
 from protocol.talk import Emoji
 from tests.protocol.audience import OTHER_ROOM, ROOM
@@ -114,6 +122,21 @@ class Seat:
 
 
 @attrs.define
+class Clock:
+    """What the notebook knows of the timer."""
+
+    kind: TimerKind
+    deadline: float | None
+    """``None`` while it is paused."""
+    left: float = 0.0
+    """While it is paused."""
+
+    def rest(self, now: float) -> float:
+        """Say how much time there is."""
+        return self.left if self.deadline is None else max(0.0, self.deadline - now)
+
+
+@attrs.define
 class Notebook:
     """What should be so."""
 
@@ -128,6 +151,28 @@ class Notebook:
     options: Options = DEFAULTS
     said: int = 0
     remarks: dict[int, tuple[str, str]] = attrs.Factory(dict)
+    clock: Clock | None = None
+    rung: list[TimerKind] = attrs.Factory(list)
+    """Of what kinds those timers were whose time was up."""
+
+    def begin(self, now: float) -> None:
+        """Let there be a round, with a timer of its own if the options say so."""
+        self.turn_over()
+        self.voting = True
+        seconds = self.options.voting_seconds
+        if seconds:
+            self.clock = Clock(TimerKind.VOTING, now + seconds)
+
+    def turn_over(self) -> None:
+        """Let there be no round any more, nor a timer for it."""
+        self.voting, self.complete, self.votes = False, False, {}
+        if self.clock is not None and self.clock.kind is TimerKind.VOTING:
+            self.clock = None
+
+    def reveals(self) -> bool:
+        """Tell whether the end of the timer would end the round if there were votes."""
+        ends = self.options.voting_ends is VotingEnds.REVEAL
+        return ends and self.clock is not None and self.clock.kind is TimerKind.VOTING
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
@@ -187,7 +232,9 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "say"}
+TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
+ENDS = ("voting_ends", "voting_seconds")
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "say", *TIMING}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -287,7 +334,11 @@ class LastingRoom(RuleBasedStateMachine):
                 case Record(TicketResult(_, votes, _)):
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
                     book.revealed.append(book.votes)
-                    book.voting, book.complete, book.votes = False, False, {}
+                    book.turn_over()
+                case TellAll(TimeOver(_, kind, _)):
+                    assert member == CLOCK
+                    assert kind is book.rung[-1]
+                    assert book.clock is None
                 case _:
                     pass
         book.judge()
@@ -426,6 +477,9 @@ class LastingRoom(RuleBasedStateMachine):
         seat = book.seats.get(member)
         if due and waiting:
             room.now = max(room.now, room.timers.pop(member))
+        if member == CLOCK:
+            self.time_is_up(due=room.now)
+            return
         if member == NOBODY:
             book.over = True
         elif seat is not None:
@@ -434,6 +488,30 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or (since is not None and not 0 <= room.now - since < self.grace):
                 book.drop(member)
         self.say(member, TimeUp())
+
+    @precondition(lambda self: self.notebook.clock is not None)
+    @rule(early=st.booleans())
+    def the_clock_rings(self, *, early: bool) -> None:
+        """The timer runs out, or rang before it was paused, stopped or given more time."""
+        room = self.room
+        if CLOCK in room.timers and not early:
+            room.now = max(room.now, room.timers.pop(CLOCK))
+        self.time_is_up(due=room.now)
+
+    def time_is_up(self, due: float) -> None:
+        """Hear of a timer's end, at a time at which it may have one or not."""
+        room, book = self.room, self.notebook
+        clock = book.clock
+        before = len(room.recorded)
+        ends = clock is not None and clock.deadline is not None and clock.deadline <= due
+        if book.reveals() and due < orjson.loads(room.stored())["resting_until"]:
+            ends = False
+        revealed = ends and book.reveals() and bool(book.votes)
+        if ends and clock is not None and not book.over:
+            book.rung.append(clock.kind)
+            book.clock = None
+        self.say(CLOCK, TimeUp())
+        assert len(room.recorded) - before == (revealed and not book.over)
 
     @rule(seconds=st.integers(0, 100))
     def wait(self, seconds: int) -> None:
@@ -479,6 +557,11 @@ class LastingRoom(RuleBasedStateMachine):
         if not book.over:
             assert room.rules.generation == generation + 1
             away = {member: seat.away_since or 0.0 for member, seat in book.seats.items()}
+            if book.clock is not None and book.clock.deadline is not None:
+                # At once if it is over already; later only if its end is that of the round.
+                due = max(room.now, book.clock.deadline)
+                late = room.timers[CLOCK] - due
+                assert late == 0 or (book.reveals() and 0 < late <= REST_SECONDS)
             for member, since in away.items():
                 left = room.timers[member] - room.now
                 assert min(30.0, self.grace) <= left <= self.grace
@@ -508,6 +591,20 @@ class LastingRoom(RuleBasedStateMachine):
                 return RevealRound(round_number)
             case "leave":
                 return Depart()
+            case "start_timer":
+                return StartTimer(30 if right else 20_000, [None, *TimerKind][number % 3])
+            case "pause_timer":
+                return PauseTimer()
+            case "resume_timer":
+                return ResumeTimer()
+            case "extend_timer":
+                return ExtendTimer(-20 if number % 2 else 20)
+            case "stop_timer":
+                return StopTimer()
+            case "voting_ends":
+                return Configure(voting_ends=[*VotingEnds][number % 2])
+            case "voting_seconds":
+                return Configure(voting_seconds=10 * (number % 4) if right else 1)
             case "say":
                 return SayHere(RemarkText(f"<{self.notebook.said}>\nHello"))
             case "unsay":
@@ -523,7 +620,9 @@ class LastingRoom(RuleBasedStateMachine):
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", "say", "unsay"]),
+        deed=st.sampled_from(
+            ["vote", "begin", "reveal", "leave", "configure", "say", "unsay", *TIMING, *ENDS]
+        ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -536,7 +635,10 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure", "say"]))
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(["begin", "reveal", "configure", "say", *TIMING, *ENDS]),
+    )
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -645,8 +747,24 @@ class LastingRoom(RuleBasedStateMachine):
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
             case CloseRoom():
                 return "close", None
-            case Configure():
-                return "configure", None
+            case Configure(voting_seconds=seconds):
+                fits = not seconds or 5 <= seconds <= 3600
+                return "configure", None if fits else ErrorCode.OUT_OF_RANGE
+            case StartTimer(seconds, kind):
+                if seconds > 4 * 3600:
+                    return "start_timer", ErrorCode.OUT_OF_RANGE
+                roundless = kind is TimerKind.VOTING and running is None
+                return "start_timer", ErrorCode.NO_VOTE_RUNNING if roundless else None
+            case PauseTimer():
+                return "pause_timer", None
+            case ResumeTimer():
+                return "resume_timer", None
+            case ExtendTimer(seconds):
+                clock = self.notebook.clock
+                short = clock is not None and clock.rest(self.room.now) + seconds < 1
+                return "extend_timer", ErrorCode.TIMER_SECONDS if short else None
+            case StopTimer():
+                return "stop_timer", None
             case Depart():
                 return "leave", None
             case SayHere():
@@ -660,10 +778,10 @@ class LastingRoom(RuleBasedStateMachine):
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
-        book = self.notebook
+        book, now = self.notebook, self.room.now
         match request:
             case BeginRound():
-                book.voting, book.complete, book.votes = True, False, {}
+                book.begin(now)
             case CloseRoom():
                 book.over = True
             case Depart():
@@ -677,10 +795,38 @@ class LastingRoom(RuleBasedStateMachine):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
                     reveal_by=reveal_by or book.options.reveal_by,
+                    voting_ends=request.voting_ends or book.options.voting_ends,
+                    voting_seconds=(
+                        book.options.voting_seconds
+                        if request.voting_seconds is None
+                        else request.voting_seconds
+                    ),
                     talk_by=talk_by or book.options.talk_by,
                 )
+            case StartTimer(seconds, kind):
+                usual = TimerKind.VOTING if book.voting else TimerKind.DISCUSSION
+                book.clock = Clock(kind or usual, now + seconds)
+            case StopTimer():
+                book.clock = None
+            case PauseTimer() | ResumeTimer() | ExtendTimer():
+                assert book.clock is not None
+                self.expect_of_the_clock(request, book.clock)
             case _:
                 pass
+
+    def expect_of_the_clock(
+        self, request: PauseTimer | ResumeTimer | ExtendTimer, clock: Clock
+    ) -> None:
+        left = clock.rest(self.room.now)
+        match request:
+            case PauseTimer():
+                clock.deadline, clock.left = None, left
+            case ResumeTimer():
+                clock.deadline = self.room.now + left
+            case ExtendTimer(seconds) if clock.deadline is None:
+                clock.left = left + seconds
+            case ExtendTimer(seconds):
+                clock.deadline = self.room.now + left + seconds
 
     @rule(
         number=SOMEBODY,
@@ -699,7 +845,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.voting, book.complete, book.votes = True, False, {}
+                    book.begin(self.room.now)
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -803,6 +949,22 @@ class LastingRoom(RuleBasedStateMachine):
         assert set(running.waiting_for) == (set() if book.complete else book.waited_for())
 
     @invariant()
+    def the_timer_is_what_should_be_so(self) -> None:
+        book, timer = self.notebook, self.room.rules.picture().timer
+        if book.over:
+            return
+        assert (timer is None) == (book.clock is None)
+        if timer is not None and book.clock is not None:
+            assert timer.kind is book.clock.kind
+            assert timer.deadline == book.clock.deadline
+            assert timer.left == (None if timer.deadline is not None else book.clock.left)
+
+    @invariant()
+    def a_timer_that_has_ended_is_told_exactly_once(self) -> None:
+        told = [change.kind for change in self.room.changes if isinstance(change, TimeOver)]
+        assert told == self.notebook.rung
+
+    @invariant()
     def folding_everything_gives_the_room(self) -> None:
         if self.first is None or self.notebook.over:
             return
@@ -825,8 +987,10 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or seat.away_since is not None
         }
         empty = {NOBODY} if self.keyed and not seats else set()
+        clock = self.notebook.clock
+        ticking = {CLOCK} if clock is not None and clock.deadline is not None else set()
         told = {REACTIONS} if self.shown else set()
-        assert self.room.timers.keys() == due | empty | told
+        assert self.room.timers.keys() == due | empty | ticking | told
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:

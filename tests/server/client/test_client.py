@@ -12,6 +12,7 @@ import trio.testing
 from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reacted
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
+from protocol.lasting import TimerKind
 from protocol.picture import Stage
 from protocol.talk import Emoji, Reaction
 from server.client import (
@@ -67,7 +68,7 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
         talk = ("say", "react", "unsay")
-        assert ann.mine.may == ("leave", *talk, "begin", "configure", "close")
+        assert ann.mine.may == ("leave", *talk, "begin", "configure", "start_timer", "close")
         assert ann.welcome is not None
 
 
@@ -108,6 +109,27 @@ async def test_a_reaction_is_seen_by_who_is_there_and_forgotten_without_a_connec
         await bob.say("back")
         assert bob.picture.messages != before.messages
         assert served.rules.reactions == [Emoji.PARTY]
+
+
+async def test_a_timer_is_led_by_a_facilitator(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        started = (await ann.start_timer(90, TimerKind.DISCUSSION)).timer
+        assert started is not None
+        assert (started.kind, started.seconds) == (TimerKind.DISCUSSION, 90)
+        paused = (await ann.pause_timer()).timer
+        assert paused is not None
+        assert paused.deadline is None
+        longer = (await ann.extend_timer(30)).timer
+        assert longer is not None
+        assert (longer.seconds, longer.left) == (120, (paused.left or 0) + 30)
+        running = (await ann.resume_timer()).timer
+        assert running is not None
+        await bob.wait_for(lambda picture: picture.timer == running)
+        assert (await ann.stop_timer()).timer is None
+        await bob.wait_for(lambda picture: picture.timer is None)
+        with pytest.raises(Declined) as declined:
+            await bob.start_timer(90)
+        assert declined.value.error.code == ErrorCode.NOT_FACILITATOR
 
 
 async def test_a_vote_waits_for_a_connection_and_takes_effect_once(
