@@ -9,15 +9,18 @@ module                   rules
 =======================  =========================================================================
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
+``estimation_timers``    the room's timer: what is asked of it, and its end
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_leading``   who leads it: owners, facilitators, and what comes after them
 ``estimation_seats``     how many there are
 ``estimation_nudging``   reminding somebody of its vote
 ``estimation_options``   how the team wants the room to work
 ``estimation_roles``     who votes, and who only watches
+``estimation_talk``      chat and reactions
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
 ``estimation_names``     what members are called
+``estimation_clock``     when the timer rings, and rounds that begin and end with it
 ``estimation_telling``   who is told, and by which number
 ``refusals``             saying no
 ``estimation_phases``    the table of phases
@@ -46,9 +49,20 @@ from protocol.estimation_reveal import reveal_votes
 from protocol.estimation_rounds import begin_voting, cast_vote
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import react, tell_reactions
 from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Detach, Join, Numbered, Park, Ping, Restart, Return
+from protocol.lasting import (
+    Detach,
+    Join,
+    Numbered,
+    Park,
+    Ping,
+    React,
+    Restart,
+    Return,
+    TellReactions,
+)
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     Announce,
@@ -93,6 +107,8 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     TimeUp: time_up,
     Reject: _reject,
     Ping: _pong,
+    React: react,
+    TellReactions: tell_reactions,
     Park: park,
     Restart: restart,
 }

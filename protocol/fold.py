@@ -20,7 +20,11 @@ from protocol.changes import (
     Renamed,
     Revealed,
     RoleChanged,
+    Said,
+    TimeOver,
+    TimerChanged,
     Unled,
+    Unsaid,
     Voted,
     WentAway,
 )
@@ -29,6 +33,7 @@ from protocol.errors import ParleyError
 from protocol.ids import MemberId
 from protocol.lasting import Role
 from protocol.picture import Picture, Running, Seated, Stage
+from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -156,6 +161,23 @@ def _capacity_raised(picture: Picture, change: CapacityRaised) -> Picture:
     return attrs.evolve(picture, capacity=change.capacity)
 
 
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
+def _said(picture: Picture, change: Said) -> Picture:
+    remark = Remark(change.id, change.member, change.name, change.text, change.at)
+    return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
+
+
+def _unsaid(picture: Picture, change: Unsaid) -> Picture:
+    return attrs.evolve(picture, messages=without_remark(picture.messages, change.id))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -171,6 +193,10 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Unled: _unled,
     Renamed: _renamed,
     CapacityRaised: _capacity_raised,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
+    Said: _said,
+    Unsaid: _unsaid,
 }
 
 

@@ -50,6 +50,13 @@ _REQUESTS: Final[dict[str, type]] = {
     "rename": lasting.Rename,
     "capacity": lasting.RaiseCapacity,
     "nudge": lasting.Nudge,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

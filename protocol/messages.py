@@ -12,7 +12,7 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.ids import TicketId as TicketId
-from protocol.lasting import LastingCommand
+from protocol.lasting import LastingCommand, TimerKind
 from protocol.talking import TalkCommand
 from protocol.value import value
 
@@ -199,6 +199,14 @@ class VoteCast:
 
 
 @value
+class Spoken:
+    """To everybody: somebody has said something."""
+
+    name: str
+    text: str
+
+
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
@@ -278,6 +286,22 @@ class Reminded:
 
 
 @value
+class TimerSet:
+    """To everybody: a timer has started, goes on, or has got another time."""
+
+    kind: TimerKind
+    seconds: int
+    """That are left, rounded up."""
+
+
+@value
+class TimerOver:
+    """To everybody: the time of a timer is up."""
+
+    kind: TimerKind
+
+
+@value
 class PersonJoined:
     """To everybody in a chat room, once per person."""
 
@@ -317,6 +341,7 @@ EstimationEvent = (
     | TicketPrompt
     | VoteRequested
     | VoteCast
+    | Spoken
     | VotingCompleted
     | RevealPrompt
     | VotesRevealed
@@ -327,6 +352,8 @@ EstimationEvent = (
     | MemberRenamed
     | SeatsAdded
     | Reminded
+    | TimerSet
+    | TimerOver
     | Refusal
     | RoomClosed
 )

@@ -10,9 +10,10 @@ from typing import Final
 
 from protocol.deck import Card
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Role
-from protocol.options import DEFAULTS, ClaimBy, Options, Who
+from protocol.lasting import Role, TimerKind
+from protocol.options import DEFAULTS, ClaimBy, Options, Talkers, Who
 from protocol.statistics import Summary
+from protocol.talk import Remark
 from protocol.value import value
 
 
@@ -83,6 +84,21 @@ class Shown:
 
 
 @value
+class Timer:
+    """The timer that runs, or is paused."""
+
+    kind: TimerKind
+    seconds: int
+    """For which it is set, with what has been added since."""
+    deadline: float | None
+    """Unix time in seconds by the server's clock at which it ends; ``None`` while it is paused."""
+    left: float | None
+    """Seconds that it has left while it is paused; ``None`` while it runs."""
+    by: MemberId | None
+    """Who has started it; ``None`` if it started by itself, with a round."""
+
+
+@value
 class May:
     """What may be asked for now; a member may do what any group allows to which it belongs."""
 
@@ -95,7 +111,13 @@ class May:
 
 
 def abilities(
-    stage: Stage, *, votes: bool, rounds: bool, options: Options = DEFAULTS, led: bool = True
+    stage: Stage,
+    *,
+    votes: bool,
+    rounds: bool,
+    options: Options = DEFAULTS,
+    timer: Timer | None = None,
+    led: bool = True,
 ) -> May:
     """Say what may be asked for in a stage.
 
@@ -105,21 +127,38 @@ def abilities(
         rounds: whether the room has any left.
         options: the room's.
         led: whether it can not be claimed, as somebody leads it, or its owner has yet to come.
+        timer: the one that runs or is paused.
     """
-    if options is not DEFAULTS:
-        return _abilities(stage, votes, rounds, options, led)
+    if options is not DEFAULTS or timer is not None:
+        deeds = _NO_TIMER if timer is None else _PAUSED if timer.deadline is None else _TICKING
+        return _abilities(stage, votes, rounds, options, deeds, led)
     if stage is not Stage.VOTING:
         return _BETWEEN if rounds else _NO_MORE
     return _VOTED if votes else _ASKED
 
 
+_NO_TIMER: Final = ("start_timer",)
+_TICKING: Final = ("start_timer", "pause_timer", "extend_timer", "stop_timer")
+_PAUSED: Final = ("start_timer", "resume_timer", "extend_timer", "stop_timer")
+
+
 @lru_cache(256)
-def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, led: bool = True) -> May:
+def _abilities(
+    stage: Stage,
+    votes: bool,
+    rounds: bool,
+    options: Options,
+    timing: tuple[str, ...] = _NO_TIMER,
+    led: bool = True,
+) -> May:
     running = stage is Stage.VOTING
     deeds = {
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "unsay": (True, Who.ALL),
     }
     claim = () if led else ("claim",)
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
@@ -133,12 +172,22 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, led: b
             *(claim if options.claim_by is ClaimBy.ALL else ()),
         ),
         voters=("vote",) if running else (),
-        facilitators=(*leaders, "promote", "demote", "capacity", *(("nudge",) if running else ())),
+        facilitators=(
+            *leaders,
+            *timing,
+            *("promote", "demote", "capacity"),
+            *(("nudge",) if running else ()),
+        ),
         owner=("close", "hand_over"),
         signed_in=claim if options.claim_by is ClaimBy.SIGNED_IN else (),
     )
 
 
+_TALKERS: Final = {
+    Talkers.ALL: Who.ALL,
+    Talkers.FACILITATORS: Who.FACILITATORS,
+    Talkers.NOBODY: Who.FACILITATORS,
+}
 _BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
 _NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
 _ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
@@ -174,6 +223,9 @@ class Picture:
     may: May
     unled_since: float | None = None
     """Unix time in seconds from which on nobody has led the room, so that it may be claimed."""
+    timer: Timer | None = None
+    messages: tuple[Remark, ...] = ()
+    """The last ones that were said, ascending."""
 
 
 @value

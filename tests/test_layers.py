@@ -108,15 +108,20 @@ INSIDE: Final = {
 
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
+    "estimation_timers",
     *(
         "estimation_seats",
         "estimation_nudging",
         "estimation_options",
         "estimation_leading",
         "estimation_roles",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
         "estimation_names",
+    ),
+    "estimation_clock",
+    *(
         "estimation_telling",
         "refusals",
     ),

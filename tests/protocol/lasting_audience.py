@@ -35,6 +35,7 @@ from protocol.ids import MemberId
 from protocol.journal import LOGGED, Entry
 from protocol.lasting import (
     NOBODY,
+    REACTIONS,
     Detach,
     Join,
     Numbered,
@@ -42,6 +43,7 @@ from protocol.lasting import (
     Restart,
     Return,
     Role,
+    TellReactions,
 )
 from protocol.limits import EMPTY_SECONDS
 from protocol.messages import Announce, Command, Enter, Event, Leave, TicketResult, TimeUp
@@ -160,7 +162,7 @@ class LastingAudience:
     def ring(self, member: str) -> Effects:
         """Let the time pass until a timer that is set runs out."""
         self.now = max(self.now, self.timers.pop(member))
-        return self.say(member, TimeUp())
+        return self.say(member, TellReactions() if member == REACTIONS else TimeUp())
 
     def restart(self, stored: bytes | None = None) -> Effects:
         """Lose the server, and build the room anew, from an earlier state if one is given.

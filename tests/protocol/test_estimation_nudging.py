@@ -121,16 +121,16 @@ def test_seats_are_never_fewer_nor_more_than_the_server_allows(capacity: int) ->
 
     answer = room.ask("ann", RaiseCapacity(capacity))
 
-    assert code_of(answer) is ErrorCode.WRONG_CAPACITY
+    assert code_of(answer) is ErrorCode.OUT_OF_RANGE
     problem = answer.problem  # type: ignore[union-attr]
     assert problem.field == "capacity"
-    assert sentence(problem) == "capacity must be from 3, as it is, to 5"
+    assert sentence(problem) == "capacity must be from 3 to 5"
     assert isinstance(room.ask("ann", RaiseCapacity(5)), Ack)
 
 
 def test_a_room_that_has_more_seats_than_the_server_allows_by_now_keeps_them() -> None:
     room = room_of(capacity=8, most=5)
-    assert code_of(room.ask("ann", RaiseCapacity(9))) is ErrorCode.WRONG_CAPACITY
+    assert code_of(room.ask("ann", RaiseCapacity(9))) is ErrorCode.OUT_OF_RANGE
     assert isinstance(room.ask("ann", RaiseCapacity(8)), Ack)
 
 

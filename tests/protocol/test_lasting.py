@@ -77,6 +77,7 @@ from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
 T1 = BeginRound(TicketId("T-1"))
+TALK = ("say", "react", "unsay")
 
 
 def room_of(*members: str, capacity: int = 4, grace: float = 60.0, **more: Any) -> LastingAudience:

@@ -20,15 +20,27 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Revealed, Snapshot, Voted
+from protocol.changes import (
+    Ack,
+    Failure,
+    Reactions,
+    Revealed,
+    Said,
+    Snapshot,
+    TimeOver,
+    Unsaid,
+    Voted,
+)
 from protocol.deck import Deck
-from protocol.effects import Record, Tell, TellAll
+from protocol.effects import Record, SetTimer, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
-from protocol.ids import MemberId, MemberName
+from protocol.ids import MemberId, MemberName, RemarkText
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
+    CLOCK,
     NOBODY,
+    REACTIONS,
     BeginRound,
     CastCard,
     ChangeRole,
@@ -38,18 +50,28 @@ from protocol.lasting import (
     Demote,
     Depart,
     Detach,
+    ExtendTimer,
     HandOver,
     Join,
     Nudge,
     Numbered,
+    PauseTimer,
     Promote,
     RaiseCapacity,
+    React,
     Rename,
     Request,
+    ResumeTimer,
     Return,
     RevealRound,
     Role,
+    SayHere,
+    StartTimer,
+    StopTimer,
+    TimerKind,
+    Unsay,
 )
+from protocol.limits import REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -62,14 +84,16 @@ from protocol.messages import (
     Reject,
     RevealVotes,
     Say,
+    Spoken,
     TicketId,
     TicketResult,
     TimeUp,
     VoteCast,
     VotesRevealed,
 )
-from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Who
+from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Talkers, VotingEnds, Who
 from protocol.picture import Picture, may_do
+from protocol.talk import Emoji
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
     CHANGES,
@@ -110,6 +134,21 @@ class Seat:
 
 
 @attrs.define
+class Clock:
+    """What the notebook knows of the timer."""
+
+    kind: TimerKind
+    deadline: float | None
+    """``None`` while it is paused."""
+    left: float = 0.0
+    """While it is paused."""
+
+    def rest(self, now: float) -> float:
+        """Say how much time there is."""
+        return self.left if self.deadline is None else max(0.0, self.deadline - now)
+
+
+@attrs.define
 class Notebook:
     """What should be so."""
 
@@ -125,6 +164,30 @@ class Notebook:
     capacity: int = 0
     unled: bool = False
     """It has lost its owner, and nobody leads it."""
+    said: int = 0
+    remarks: dict[int, tuple[str, str]] = attrs.Factory(dict)
+    clock: Clock | None = None
+    rung: list[TimerKind] = attrs.Factory(list)
+    """Of what kinds those timers were whose time was up."""
+
+    def begin(self, now: float) -> None:
+        """Let there be a round, with a timer of its own if the options say so."""
+        self.turn_over()
+        self.voting = True
+        seconds = self.options.voting_seconds
+        if seconds:
+            self.clock = Clock(TimerKind.VOTING, now + seconds)
+
+    def turn_over(self) -> None:
+        """Let there be no round any more, nor a timer for it."""
+        self.voting, self.complete, self.votes = False, False, {}
+        if self.clock is not None and self.clock.kind is TimerKind.VOTING:
+            self.clock = None
+
+    def reveals(self) -> bool:
+        """Tell whether the end of the timer would end the round if there were votes."""
+        ends = self.options.voting_ends is VotingEnds.REVEAL
+        return ends and self.clock is not None and self.clock.kind is TimerKind.VOTING
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
@@ -133,6 +196,10 @@ class Notebook:
         if deed == "claim":
             anybody = self.options.claim_by is ClaimBy.ALL
             return self.unled and (anybody or self.seats[member].signed_in)
+        if deed in {"say", "react"}:
+            talkers = self.options.talk_by
+            leads = self.seats[member].leads
+            return talkers is Talkers.ALL or (talkers is Talkers.FACILITATORS and leads)
         who = {"begin": self.options.begin_by, "reveal": self.options.reveal_by}.get(deed)
         return who is Who.ALL or self.seats[member].leads
 
@@ -207,9 +274,12 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
+TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
+ENDS = ("voting_ends", "voting_seconds")
 LEFT_TO_SOME = {
     *("begin", "reveal", "configure", "close"),
     *("promote", "demote", "hand_over", "claim", "capacity", "nudge"),
+    *("say", *TIMING),
 }
 
 
@@ -248,6 +318,8 @@ class LastingRoom(RuleBasedStateMachine):
         self.first = self.room.rules.picture() if keyed else None
         self.saves: list[Save] = []
         self.started = 0  # the first of them since the server has come back
+        self.shown: dict[Emoji, list[str]] = {}  # reactions that wait to be told
+        self.shown_at = float("-inf")  # when some were told last
         if not keyed:
             self.enter("Eve", announce=True)
         self.save()
@@ -297,7 +369,7 @@ class LastingRoom(RuleBasedStateMachine):
                     assert event.mine.member == key
                     assert event.mine.card == book.votes.get(key)
         told = {type(effect.event) for effect in effects if isinstance(effect, TellAll)}
-        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed)):
+        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed), (Spoken, Said)):
             if {guests, lasting} & told:
                 assert (guests in told) == any(
                     seat.announced and not seat.lasting for seat in book.seats.values()
@@ -316,7 +388,11 @@ class LastingRoom(RuleBasedStateMachine):
                 case Record(TicketResult(_, votes, _)):
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
                     book.revealed.append(book.votes)
-                    book.voting, book.complete, book.votes = False, False, {}
+                    book.turn_over()
+                case TellAll(TimeOver(_, kind, _)):
+                    assert member == CLOCK
+                    assert kind is book.rung[-1]
+                    assert book.clock is None
                 case _:
                     pass
         book.judge()
@@ -432,6 +508,10 @@ class LastingRoom(RuleBasedStateMachine):
         greeted = self.room.greeted[member]
         assert greeted is None or (greeted == command.seq and greeted >= 0)
         assert member in self.room.audience
+        if greeted is not None:
+            missed = self.room.changes[greeted:]
+            again = {each.id for each in missed if isinstance(each, Said)}
+            assert not again & {each.id for each in missed if isinstance(each, Unsaid)}
 
     @rule()
     def everybody_comes_back(self) -> None:
@@ -451,13 +531,16 @@ class LastingRoom(RuleBasedStateMachine):
     def time_up(self, number: int, *, due: bool) -> None:
         """Run a timer out, or hear of one that has run out before it was cleared."""
         book, room = self.notebook, self.room
-        waiting = sorted(set(room.timers) - {NOBODY} if number else room.timers)
+        waiting = sorted(set(room.timers) - ({NOBODY, REACTIONS} if number else {REACTIONS}))
         member = waiting[number % len(waiting)] if due and waiting else self.who(number)
         if member == book.owner and number < 6:
             return
         seat = book.seats.get(member)
         if due and waiting:
             room.now = max(room.now, room.timers.pop(member))
+        if member == CLOCK:
+            self.time_is_up(due=room.now)
+            return
         if member == NOBODY:
             book.over = True
         elif seat is not None:
@@ -467,11 +550,36 @@ class LastingRoom(RuleBasedStateMachine):
                 book.drop(member)
         self.say(member, TimeUp())
 
+    @precondition(lambda self: self.notebook.clock is not None)
+    @rule(early=st.booleans())
+    def the_clock_rings(self, *, early: bool) -> None:
+        """The timer runs out, or rang before it was paused, stopped or given more time."""
+        room = self.room
+        if CLOCK in room.timers and not early:
+            room.now = max(room.now, room.timers.pop(CLOCK))
+        self.time_is_up(due=room.now)
+
+    def time_is_up(self, due: float) -> None:
+        """Hear of a timer's end, at a time at which it may have one or not."""
+        room, book = self.room, self.notebook
+        clock = book.clock
+        before = len(room.recorded)
+        ends = clock is not None and clock.deadline is not None and clock.deadline <= due
+        if book.reveals() and due < orjson.loads(room.stored())["resting_until"]:
+            ends = False
+        revealed = ends and book.reveals() and bool(book.votes)
+        if ends and clock is not None and not book.over:
+            book.rung.append(clock.kind)
+            book.clock = None
+        self.say(CLOCK, TimeUp())
+        assert len(room.recorded) - before == (revealed and not book.over)
+
     @rule(seconds=st.integers(0, 100))
     def wait(self, seconds: int) -> None:
         """Let time pass, but no timer run out."""
         room = self.room
-        room.now = min([room.now + seconds, *room.timers.values()])
+        due = [time for member, time in room.timers.items() if member != REACTIONS]
+        room.now = min([room.now + seconds, *due])
 
     # --- servers ----------------------------------------------------------------------------
 
@@ -495,6 +603,7 @@ class LastingRoom(RuleBasedStateMachine):
         del room.log[save.entries :], room.changes[save.changes :]
         del room.recorded[save.results :]
         self.notebook = book = copy.deepcopy(save.notebook)
+        self.shown, self.shown_at = {}, float("-inf")
         if not save.changes and not self.keyed:
             self.first = None  # whoever joined has never been there
         room.now += seconds
@@ -509,6 +618,11 @@ class LastingRoom(RuleBasedStateMachine):
         if not book.over:
             assert room.rules.generation == generation + 1
             away = {member: seat.away_since or 0.0 for member, seat in book.seats.items()}
+            if book.clock is not None and book.clock.deadline is not None:
+                # At once if it is over already; later only if its end is that of the round.
+                due = max(room.now, book.clock.deadline)
+                late = room.timers[CLOCK] - due
+                assert late == 0 or (book.reveals() and 0 < late <= REST_SECONDS)
             for member, since in away.items():
                 left = room.timers[member] - room.now
                 assert min(30.0, self.grace) <= left <= self.grace
@@ -538,6 +652,25 @@ class LastingRoom(RuleBasedStateMachine):
                 return RevealRound(round_number)
             case "leave":
                 return Depart()
+            case "start_timer":
+                return StartTimer(30 if right else 20_000, [None, *TimerKind][number % 3])
+            case "pause_timer":
+                return PauseTimer()
+            case "resume_timer":
+                return ResumeTimer()
+            case "extend_timer":
+                return ExtendTimer(-20 if number % 2 else 20)
+            case "stop_timer":
+                return StopTimer()
+            case "voting_ends":
+                return Configure(voting_ends=[*VotingEnds][number % 2])
+            case "voting_seconds":
+                return Configure(voting_seconds=10 * (number % 4) if right else 1)
+            case "say":
+                return SayHere(RemarkText(f"<{self.notebook.said}>\nHello"))
+            case "unsay":
+                remarks = list(self.notebook.remarks)
+                return Unsay(remarks[number % len(remarks)] if remarks and right else number)
             case "configure":
                 if number in {2, 5}:
                     return Configure(claim_by=ClaimBy.SIGNED_IN if right else ClaimBy.ALL)
@@ -545,6 +678,8 @@ class LastingRoom(RuleBasedStateMachine):
                     going_on = OwnerAbsence.CLAIM if right else OwnerAbsence.ENDS
                     return Configure(owner_absence=going_on)
                 who = Who.ALL if right else Who.FACILITATORS
+                if number % 3 == 0:
+                    return Configure(talk_by=list(Talkers)[number // 3])
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
             case "role":
                 whom = MemberId(self.who(number // 2)) if number % 2 else None
@@ -572,6 +707,7 @@ class LastingRoom(RuleBasedStateMachine):
             [
                 *("vote", "begin", "reveal", "leave", "configure", "role"),
                 *("promote", "demote", "claim", "rename", "nudge"),
+                *("say", "unsay", *TIMING, *ENDS),
             ]
         ),
         card=st.sampled_from(CARDS),
@@ -609,6 +745,7 @@ class LastingRoom(RuleBasedStateMachine):
             [
                 *("begin", "reveal", "configure", "role"),
                 *("promote", "demote", "hand_over", "capacity", "nudge", "nudge"),
+                *("say", *TIMING, *ENDS),
             ]
         ),
     )
@@ -698,6 +835,8 @@ class LastingRoom(RuleBasedStateMachine):
         if isinstance(answer, Ack):
             assert granted
             assert refusable is None
+            if isinstance(request, Unsay):
+                assert f"<{request.id - 1}>" not in room.stored().decode()
             assert answer.seq == room.rules.seq
         else:
             assert room.rules.picture() == before
@@ -745,8 +884,24 @@ class LastingRoom(RuleBasedStateMachine):
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
             case CloseRoom():
                 return "close", None
-            case Configure():
-                return "configure", None
+            case Configure(voting_seconds=seconds):
+                fits = not seconds or 5 <= seconds <= 3600
+                return "configure", None if fits else ErrorCode.OUT_OF_RANGE
+            case StartTimer(seconds, kind):
+                if seconds > 4 * 3600:
+                    return "start_timer", ErrorCode.OUT_OF_RANGE
+                roundless = kind is TimerKind.VOTING and running is None
+                return "start_timer", ErrorCode.NO_VOTE_RUNNING if roundless else None
+            case PauseTimer():
+                return "pause_timer", None
+            case ResumeTimer():
+                return "resume_timer", None
+            case ExtendTimer(seconds):
+                clock = self.notebook.clock
+                short = clock is not None and clock.rest(self.room.now) + seconds < 1
+                return "extend_timer", ErrorCode.TIMER_SECONDS if short else None
+            case StopTimer():
+                return "stop_timer", None
             case Claim():
                 return "claim", None
             case Rename():
@@ -754,7 +909,7 @@ class LastingRoom(RuleBasedStateMachine):
                 return "rename", ErrorCode.NAME_OF_ACCOUNT if signed_in else None
             case RaiseCapacity(capacity):
                 fits = self.notebook.capacity <= capacity <= max(self.notebook.capacity, MOST)
-                return "capacity", None if fits else ErrorCode.WRONG_CAPACITY
+                return "capacity", None if fits else ErrorCode.OUT_OF_RANGE
             case Nudge(whom):
                 return "nudge", self.no_nudge(whom)
             case Promote(whom):
@@ -775,21 +930,44 @@ class LastingRoom(RuleBasedStateMachine):
                 return "role", self.stranger(whom)
             case Depart():
                 return "leave", None
+            case SayHere():
+                return "say", None
+            case Unsay(number):
+                if number not in self.notebook.remarks:
+                    return "unsay", ErrorCode.NO_SUCH_MESSAGE
+                author, _ = self.notebook.remarks[number]
+                mine = author == member or self.notebook.seats[member].leads
+                return "unsay", None if mine else ErrorCode.NOT_YOURS
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
-        book = self.notebook
+        book, now = self.notebook, self.room.now
         match request:
             case BeginRound():
-                book.voting, book.complete, book.votes = True, False, {}
+                book.begin(now)
             case CloseRoom():
                 book.over = True
             case Depart():
                 book.drop(member)
+            case SayHere(text):
+                book.said += 1
+                book.remarks[book.said] = (member, text)
+            case Unsay(number):
+                del book.remarks[number]
+            case StartTimer(seconds, kind):
+                usual = TimerKind.VOTING if book.voting else TimerKind.DISCUSSION
+                book.clock = Clock(kind or usual, now + seconds)
+            case StopTimer():
+                book.clock = None
+            case PauseTimer() | ResumeTimer() | ExtendTimer():
+                assert book.clock is not None
+                self.expect_of_the_clock(request, book.clock)
             case ChangeRole(role=role, member=whom):
                 book.change_role(whom or member, role)
             case Configure():
-                given = {key: wish for key, wish in attrs.asdict(request).items() if wish}
+                given = {
+                    key: wish for key, wish in attrs.asdict(request).items() if wish is not None
+                }
                 book.options = attrs.evolve(book.options, **given)
             case Promote(whom):
                 book.seats[whom].leads = True
@@ -808,6 +986,20 @@ class LastingRoom(RuleBasedStateMachine):
             case _:
                 pass
 
+    def expect_of_the_clock(
+        self, request: PauseTimer | ResumeTimer | ExtendTimer, clock: Clock
+    ) -> None:
+        left = clock.rest(self.room.now)
+        match request:
+            case PauseTimer():
+                clock.deadline, clock.left = None, left
+            case ResumeTimer():
+                clock.deadline = self.room.now + left
+            case ExtendTimer(seconds) if clock.deadline is None:
+                clock.left = left + seconds
+            case ExtendTimer(seconds):
+                clock.deadline = self.room.now + left + seconds
+
     @rule(
         number=SOMEBODY,
         deed=st.sampled_from(["begin", "vote", "reveal"]),
@@ -825,7 +1017,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.voting, book.complete, book.votes = True, False, {}
+                    book.begin(self.room.now)
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -840,6 +1032,54 @@ class LastingRoom(RuleBasedStateMachine):
         assert self.notebook.over or effects[0] == Tell(MemberId(member), Refusal(MALFORMED))
         assert self.say(member, Say("§")) == []
         assert self.room.rules.snapshot() == before
+
+    # --- reactions --------------------------------------------------------------------------
+
+    @rule(number=SOMEBODY, emoji=st.sampled_from(list(Emoji)[:3]), stranger=st.booleans())
+    def react(self, number: int, emoji: Emoji, *, stranger: bool) -> None:
+        """Somebody shows something; nothing of it is kept, and it is told at its time."""
+        room, book = self.room, self.notebook
+        member = self.who(number) if stranger else self.lasting(number)
+        stored, entries = room.stored(), len(room.log)
+        effects = room.say(member, React(emoji))
+        assert (room.stored(), len(room.log)) == (stored, entries)
+        seat = book.seats.get(member)
+        if book.over or seat is None or not seat.lasting:
+            assert effects == []
+            return
+        allowed = book.allows(member, "react")
+        assert ("react" in room.may(member)) == allowed
+        if not allowed:
+            assert [type(each.event) for each in effects if isinstance(each, Tell)] == [Refusal]
+            assert len(effects) == 1
+            return
+        waited = bool(self.shown)
+        showing = self.shown.setdefault(emoji, [])
+        if member not in showing:
+            showing.append(member)
+        if waited:
+            assert effects == []
+        elif room.now - self.shown_at >= REACTION_SECONDS:
+            self.hear_reactions(effects)
+        else:
+            assert [type(each) for each in effects] == [SetTimer]
+
+    @precondition(lambda self: REACTIONS in self.room.timers)
+    @rule()
+    def tell_reactions(self) -> None:
+        """It is time for those that have waited."""
+        self.hear_reactions(self.room.ring(REACTIONS))
+
+    def hear_reactions(self, effects: Effects) -> None:
+        room = self.room
+        (told,) = effects
+        assert isinstance(told, TellAll)
+        assert isinstance(told.event, Reactions)
+        assert {each.emoji: list(each.members) for each in told.event.reactions} == self.shown
+        assert all(each.count == len(each.members) for each in told.event.reactions)
+        assert room.now - self.shown_at >= REACTION_SECONDS
+        assert room.hear() == {member: [told.event] for member in room.audience}
+        self.shown, self.shown_at = {}, room.now
 
     # --- always -----------------------------------------------------------------------------
 
@@ -862,6 +1102,9 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
+        assert [(each.id, (each.member, each.text)) for each in picture.messages] == list(
+            book.remarks.items()
+        )
         assert picture.capacity == book.capacity
         assert self.room.rules.owner == book.owner
         ends = not self.keyed or book.options.owner_absence is OwnerAbsence.ENDS
@@ -897,6 +1140,22 @@ class LastingRoom(RuleBasedStateMachine):
         assert set(running.waiting_for) == (set() if book.complete else book.waited_for())
 
     @invariant()
+    def the_timer_is_what_should_be_so(self) -> None:
+        book, timer = self.notebook, self.room.rules.picture().timer
+        if book.over:
+            return
+        assert (timer is None) == (book.clock is None)
+        if timer is not None and book.clock is not None:
+            assert timer.kind is book.clock.kind
+            assert timer.deadline == book.clock.deadline
+            assert timer.left == (None if timer.deadline is not None else book.clock.left)
+
+    @invariant()
+    def a_timer_that_has_ended_is_told_exactly_once(self) -> None:
+        told = [change.kind for change in self.room.changes if isinstance(change, TimeOver)]
+        assert told == self.notebook.rung
+
+    @invariant()
     def folding_everything_gives_the_room(self) -> None:
         if self.first is None or self.notebook.over:
             return
@@ -919,7 +1178,10 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or seat.away_since is not None
         }
         empty = {NOBODY} if self.keyed and not seats else set()
-        assert self.room.timers.keys() == due | empty
+        clock = self.notebook.clock
+        ticking = {CLOCK} if clock is not None and clock.deadline is not None else set()
+        told = {REACTIONS} if self.shown else set()
+        assert self.room.timers.keys() == due | empty | ticking | told
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:
