@@ -10,7 +10,6 @@ import attrs
 
 from protocol.changes import TimerChanged
 from protocol.effects import ClearTimer, SetTimer, TellAll
-from protocol.estimation_phases import REVEALING
 from protocol.estimation_state import State, may
 from protocol.estimation_telling import next_seq, tell_guests
 from protocol.ids import MemberId
@@ -49,11 +48,8 @@ def turns_the_page(state: State, timer: Timer) -> bool:
 
     Also if nobody has voted: those who have may yet have to ask again.
     """
-    return (
-        timer.kind is TimerKind.VOTING
-        and state.options.voting_ends is VotingEnds.REVEAL
-        and state.phase in REVEALING
-    )
+    ends = state.options.voting_ends
+    return timer.kind is TimerKind.VOTING and ends is VotingEnds.REVEAL
 
 
 def put(state: State, timer: Timer, now: float) -> Effects:

@@ -350,8 +350,9 @@ def test_the_end_of_voting_reveals_if_the_team_wants_that() -> None:
 def test_without_a_vote_there_is_nothing_to_reveal() -> None:
     room = room_of(REVEALS, T1, StartTimer(90))
 
-    room.ring(CLOCK)
+    effects = room.ring(CLOCK)
 
+    assert [type(effect) for effect in effects] == [ClearTimer, TellAll]
     assert over(room) == [VOTING]
     assert room.rules.picture().stage is Stage.VOTING
     assert isinstance(room.ask("ann", CastCard(1, "5")), Ack)

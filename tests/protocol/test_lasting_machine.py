@@ -756,6 +756,42 @@ class LastingRoom(RuleBasedStateMachine):
             ref = self.refs.get(owner, 0) + 1
             self.number(owner, ref, self.request(number, deed, CARDS[0], right=True))
 
+    @precondition(lambda self: self.notebook.owner is not None)
+    @rule(
+        ends=st.sampled_from(VotingEnds),
+        kind=st.sampled_from([None, None, TimerKind.DISCUSSION]),
+        votes=st.booleans(),
+        then=st.sampled_from(["ring", "ring late", "reveal", "begin", "restart", "nothing"]),
+    )
+    def a_round_against_the_clock(
+        self, ends: VotingEnds, kind: TimerKind | None, then: str, *, votes: bool
+    ) -> None:
+        """The owner does what else would hardly ever come together."""
+        self.owner_wants(Configure(voting_ends=ends))
+        self.owner_asks(0, "begin")
+        self.owner_wants(StartTimer(30, kind if self.notebook.voting else None))
+        if votes and self.notebook.voting:
+            self.most_vote(CARDS[0], 0)
+        match then:
+            case "ring" | "ring late" if self.notebook.clock is not None:
+                self.room.now += 50 * (then == "ring late")
+                self.the_clock_rings(early=False)
+            case "reveal" | "begin":
+                self.owner_asks(0, then)
+            case "restart":
+                self.restart(45)
+                if self.notebook.clock is not None:
+                    self.the_clock_rings(early=True)
+                    self.everybody_comes_back()
+                    self.the_clock_rings(early=False)
+            case _:
+                pass
+
+    def owner_wants(self, request: Request) -> None:
+        owner = self.notebook.owner
+        if owner is not None:
+            self.number(owner, self.refs.get(owner, 0) + 1, request)
+
     @precondition(lambda self: self.notebook.voting)
     @rule(card=st.sampled_from(CARDS), but=st.integers(0, 2))
     def most_vote(self, card: str, but: int) -> None:
