@@ -97,6 +97,16 @@ class Voted:
 
 
 @value
+class Retracted:
+    """Somebody has taken its card back, and is waited for again."""
+
+    seq: int
+    member: MemberId
+    may: May | None
+    """What may be asked for now, if there is no vote any more."""
+
+
+@value
 class Revealed:
     """The cards are turned over."""
 
@@ -105,7 +115,18 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
+Change = (
+    Joined
+    | Left
+    | WentAway
+    | CameBack
+    | OwnerChanged
+    | Configured
+    | Begun
+    | Voted
+    | Retracted
+    | Revealed
+)
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 """Changes that are told only once they are on record."""

@@ -10,7 +10,7 @@ from protocol.chat_fold import fold_chat
 from protocol.chat_picture import ChatPicture
 from protocol.client_happenings import Changed, ChatChanged, Visible
 from protocol.fold import OutOfOrder, digest, fold
-from protocol.lasting import CastCard
+from protocol.lasting import CastCard, Retract
 from protocol.picture import Mine, Picture, may_do
 
 
@@ -121,11 +121,15 @@ class RoomView(View[Picture]):
             if digest(self.picture) != told.digest:
                 raise OutOfOrder(f"the picture at {told.seq} is not the server's")
 
-    def hold(self, vote: CastCard) -> None:
-        """Remember the card of a vote that has been acknowledged, while its round runs."""
+    def hold(self, vote: CastCard | Retract) -> None:
+        """Remember what an acknowledged request has made of the own card, while its round runs.
+
+        The change that tells of it may come later than the answer to the next such request.
+        """
         running = self.picture.round if self.picture is not None else None
         if self.mine is not None and running is not None and running.number == vote.round:
-            self.mine = attrs.evolve(self.mine, card=vote.card)
+            card = vote.card if isinstance(vote, CastCard) else None
+            self.mine = attrs.evolve(self.mine, card=card)
 
     def _room(self) -> tuple[Picture, Mine]:
         picture = self._known()

@@ -54,6 +54,8 @@ class ErrorCode(StrEnum):
     """There is nothing to reveal (``ticket_id``)."""
     WRONG_TICKET = "wrong_ticket"
     """The ticket named is not the one being voted on (``ticket_id``, ``given``)."""
+    NO_CARD_DOWN = "no_card_down"
+    """The member has put down no card in this round, so there is none to take back."""
     NOT_IN_DECK = "not_in_deck"
     """The vote is no card of the room's deck (``cards``)."""
     EMPTY_MESSAGE = "empty_message"

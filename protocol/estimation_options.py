@@ -4,6 +4,7 @@ import attrs
 
 from protocol.changes import Configured
 from protocol.effects import TellAll
+from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq
 from protocol.ids import MemberId
@@ -24,4 +25,5 @@ def configure(
     if options == state.options:
         return []
     state.options = DEFAULTS if options == DEFAULTS else options
-    return [TellAll(Configured(next_seq(state), options, may(state)))]
+    told = TellAll(Configured(next_seq(state), options, may(state)))
+    return [told, *judge_round(state, now)]

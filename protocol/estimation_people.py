@@ -29,7 +29,7 @@ from protocol.effects import (
     TellAll,
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
-from protocol.estimation_phases import GATHERING, VOTED, VOTING, Trigger, move
+from protocol.estimation_phases import GATHERING, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -98,7 +98,7 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
     ]
     if state.phase is VOTING:
         effects.append(Tell(member, VoteRequested(state.ticket)))
-    return effects + _judge_capacity(state)
+    return effects + _judge_capacity(state) + judge_round(state, now)
 
 
 def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
@@ -126,7 +126,8 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
         effects.append(Own(member, ADMIN_LEFT))
     elif owns:
         effects += _hand_over(state, member, seat)
-    effects += [Greet(member, None), Subscribe(member)]
+    # Before it is greeted, as it is told the room as it is after all that.
+    effects += [*judge_round(state, now), Greet(member, None), Subscribe(member)]
     return effects + _judge_capacity(state)
 
 
@@ -178,12 +179,12 @@ def _turn_away_full(state: State, member: MemberId) -> Effects:
 
 def leave(state: State, command: Leave, member: MemberId, now: float) -> Effects:
     """Let a member go whose connection has ended, and that ends with it."""
-    return vacate(state, member)
+    return vacate(state, member, now)
 
 
 def depart(state: State, request: Depart, member: MemberId, seat: Seat, now: float) -> Effects:
     """Let a member go that asks for it."""
-    return part_with(state, member)
+    return part_with(state, member, now)
 
 
 def close_room(
@@ -197,16 +198,16 @@ def close_room(
     return [End(CLOSED)]
 
 
-def part_with(state: State, member: MemberId, *, expired: bool = False) -> Effects:
+def part_with(state: State, member: MemberId, now: float, *, expired: bool = False) -> Effects:
     """Take a member's seat away, and its connection; that of the owner ends with the room."""
     owner = member == state.admin
-    effects = vacate(state, member, expired=expired)
+    effects = vacate(state, member, now, expired=expired)
     if not owner:
         effects.append(Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT)))
     return effects
 
 
-def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
+def vacate(state: State, member: MemberId, now: float, *, expired: bool = False) -> Effects:
     """Take a member's seat away, if it has one, and tell the audience."""
     seat = state.seats.pop(member, None)
     if seat is None:
@@ -222,11 +223,10 @@ def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
         state.waited_for.discard(member)
         state.expected.discard(member)
         effects += tell_guests(state, MemberLeft(seat.name))
-    completed = judge_round(state)
     if seat.announced and state.numbering:
-        complete = state.phase is VOTED
+        complete = bool(state.votes) and not state.waited_for
         effects.append(TellAll(Left(next_seq(state), member, expired, complete)))
-    effects += completed
+    effects += judge_round(state, now)
     if not state.seats and state.keyed:
         # Who has only looked in must not end what its owner has yet to come to.
         effects.append(SetTimer(NOBODY, EMPTY_SECONDS))

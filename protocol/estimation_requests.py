@@ -10,7 +10,7 @@ from protocol.errors import ErrorCode, Problem
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
-from protocol.estimation_rounds import begin_round, cast_card
+from protocol.estimation_rounds import begin_round, cast_card, retract
 from protocol.estimation_state import Seat, State
 from protocol.ids import MemberId
 from protocol.lasting import (
@@ -20,12 +20,14 @@ from protocol.lasting import (
     Configure,
     Depart,
     Numbered,
+    Retract,
     RevealRound,
 )
 from protocol.refusals import Effects, refusal_in
 
 REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effects]]] = {
     CastCard: cast_card,
+    Retract: retract,
     BeginRound: begin_round,
     RevealRound: reveal_round,
     CloseRoom: close_room,

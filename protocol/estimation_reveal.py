@@ -28,7 +28,7 @@ def reveal_votes(state: State, command: RevealVotes, member: MemberId, now: floa
     return (
         refuse_unless(state, member, "reveal", state.options.reveal_by)
         or refuse_ticket(state, command.ticket_id, member)
-        or _reveal(state, member, now)
+        or (turn_over(state, now) if state.votes else _refuse_empty(state, member))
     )
 
 
@@ -39,13 +39,18 @@ def reveal_round(
     return (
         refuse_unless(state, member, "reveal", state.options.reveal_by)
         or refuse_round(state, request.round, member)
-        or _reveal(state, member, now)
+        or (turn_over(state, now) if state.votes else _refuse_empty(state, member))
     )
 
 
-def _reveal(state: State, member: MemberId, now: float) -> Effects:
-    if not state.votes:
-        return refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=state.ticket)
+def _refuse_empty(state: State, member: MemberId) -> Effects:
+    if member == state.admin:
+        state.prompted = False  # whatever it was asked, this was the answer
+    return refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=state.ticket)
+
+
+def turn_over(state: State, now: float) -> Effects:
+    """Turn the cards over of a round in which there is a vote, whoever wants it."""
     move(state, Trigger.REVEAL)
     state.rounds_left -= 1
     votes = tuple(state.votes.values())
@@ -64,5 +69,6 @@ def _reveal(state: State, member: MemberId, now: float) -> Effects:
     effects.append(Record(TicketResult(state.ticket, votes, seconds, state.deck)))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:
-        effects.append(TellOthers(member, AwaitingTicket()))
+        admin, awaiting = state.admin, AwaitingTicket()
+        effects.append(TellAll(awaiting) if admin is None else TellOthers(admin, awaiting))
     return effects

@@ -7,14 +7,15 @@ from then on.
 
 from typing import Final
 
-from protocol.changes import Begun, Voted
-from protocol.effects import TellAll
+from protocol.changes import Begun, Retracted, Voted
+from protocol.effects import SetTimer, TellAll
 from protocol.errors import ErrorCode
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
+from protocol.estimation_reveal import turn_over
 from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
 from protocol.ids import MemberId
-from protocol.lasting import BeginRound, CastCard, Role
+from protocol.lasting import RESTED, BeginRound, CastCard, Retract, Role
 from protocol.messages import (
     BeginVoting,
     CastVote,
@@ -23,6 +24,7 @@ from protocol.messages import (
     Vote,
     VoteCast,
     VoteRequested,
+    VoteRetracted,
     VotingCompleted,
 )
 from protocol.refusals import (
@@ -70,6 +72,7 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
         key for key, seat in state.seats.items() if seat.announced and seat.role is _VOTER
     }
     state.began = now
+    state.told_complete = state.prompted = False
     effects = tell_guests(state, VoteRequested(ticket))
     if state.numbering:
         begun = Begun(next_seq(state), state.round, ticket, now, waiting_for(state), may(state))
@@ -89,7 +92,7 @@ def cast_vote(state: State, command: CastVote, member: MemberId, now: float) -> 
         return refusal
     if command.vote not in state.deck:
         return _refuse_card(state, member, "vote")
-    return _put_down(state, command.vote, member, seat)
+    return _put_down(state, command.vote, member, seat, now)
 
 
 def cast_card(state: State, request: CastCard, member: MemberId, seat: Seat, now: float) -> Effects:
@@ -101,10 +104,10 @@ def cast_card(state: State, request: CastCard, member: MemberId, seat: Seat, now
         return refusal
     if request.card not in state.deck:
         return _refuse_card(state, member, "card")
-    return _put_down(state, request.card, member, seat)
+    return _put_down(state, request.card, member, seat, now)
 
 
-def _put_down(state: State, card: str, member: MemberId, seat: Seat) -> Effects:
+def _put_down(state: State, card: str, member: MemberId, seat: Seat, now: float) -> Effects:
     first = not state.votes
     state.votes[member] = Vote(member, seat.name, card)
     if len(state.votes) > _VOTES_PER_SEAT * state.capacity:
@@ -113,14 +116,32 @@ def _put_down(state: State, card: str, member: MemberId, seat: Seat) -> Effects:
     effects: Effects = []
     if state.guests:  # asked here, since nothing is said as often as this
         effects.append(TellAll(VoteCast(seat.name, state.ticket)))
-    completed = [] if state.waited_for else judge_round(state)
     if state.numbering:
-        complete = state.phase is VOTED
+        complete = not state.waited_for
         changed = may(state) if first else None
         effects.append(TellAll(Voted(next_seq(state), member, complete, changed)))
-    if completed:
-        effects += completed
+    if not state.waited_for or state.options.auto_reveal:
+        effects += judge_round(state, now)
     return effects
+
+
+def retract(state: State, request: Retract, member: MemberId, seat: Seat, now: float) -> Effects:
+    """Take a card back that is on the table, so that its member is waited for again."""
+    if seat.role is not _VOTER:
+        return refuse(member, ErrorCode.SPECTATOR)
+    refusal = refuse_round(state, request.round, member)
+    if refusal:
+        return refusal
+    if member not in state.votes:
+        return refuse(member, ErrorCode.NO_CARD_DOWN)
+    del state.votes[member]
+    state.waited_for.add(member)
+    if state.phase is VOTED:
+        move(state, Trigger.RETRACT)
+    effects = tell_guests(state, VoteRetracted(seat.name, state.ticket))
+    changed = None if state.votes else may(state)
+    effects.append(TellAll(Retracted(next_seq(state), member, changed)))
+    return effects + judge_round(state, now)
 
 
 def _forget_a_vote(state: State) -> None:
@@ -129,13 +150,52 @@ def _forget_a_vote(state: State) -> None:
     del votes[next(key for key in votes if key not in state.seats)]
 
 
-def judge_round(state: State) -> Effects:
-    """Complete the round if nobody who is present is waited for."""
-    if state.phase is not VOTING or state.waited_for or not state.votes:
+def judge_round(state: State, now: float) -> Effects:
+    """See what follows from who has voted, who is waited for and who is here.
+
+    To be asked whenever one of these, or an option, is another; after that has been told, since
+    what follows is told too. The round is complete if nobody who is present is waited for, be it
+    away; with the option ``auto_reveal`` it ends as soon as nobody who is here is.
+    """
+    if not state.votes:
         return []
+    effects: Effects = []
+    if state.options.auto_reveal and _nobody_here_is_waited_for(state):
+        held_until = _held_until(state)
+        if now >= held_until:
+            return turn_over(state, now)
+        effects.append(SetTimer(RESTED, held_until - now))
+    if state.phase is VOTING and not state.waited_for:
+        effects += _complete(state)
+    return effects
+
+
+def _complete(state: State) -> Effects:
     move(state, Trigger.COMPLETE)
-    completed = tell_guests(state, VotingCompleted(state.ticket))
-    return completed + tell_admin(state, RevealPrompt(state.ticket))
+    effects: Effects = []
+    if not state.told_complete:
+        state.told_complete = True
+        effects += tell_guests(state, VotingCompleted(state.ticket))
+    if not state.prompted:
+        prompt = tell_admin(state, RevealPrompt(state.ticket))
+        state.prompted = bool(prompt)
+        effects += prompt
+    return effects
+
+
+def _nobody_here_is_waited_for(state: State) -> bool:
+    """Tell whether all have voted who are here; if nobody is, there is nobody to reveal it to."""
+    seats = state.seats
+    if any(seats[member].here for member in state.waited_for):
+        return False
+    return any(seat.here and seat.announced for seat in seats.values())
+
+
+def _held_until(state: State) -> float:
+    """Say until when the rules reveal nothing: after a restart, all who were here may come back."""
+    if all(seat.here for seat in state.seats.values()):
+        return state.resting_until
+    return max(state.resting_until, state.returning_until)
 
 
 def _refuse_card(state: State, member: MemberId, field: str) -> Effects:

@@ -116,6 +116,12 @@ class State:
     waited_for: set[MemberId] = attrs.Factory(set)
     """Present, voters and without a vote."""
     began: float = 0.0
+    told_complete: bool = False
+    """Members that end with their connections know that everybody has voted."""
+    prompted: bool = False
+    """The admin has been asked to reveal the votes, and has not answered."""
+    returning_until: float = 0.0
+    """Until then who is away may be on the way back after a restart, and is waited for."""
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
     # No arguments, so not stored: given anew whenever the room starts.

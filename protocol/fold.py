@@ -15,6 +15,7 @@ from protocol.changes import (
     Joined,
     Left,
     OwnerChanged,
+    Retracted,
     Revealed,
     Voted,
     WentAway,
@@ -112,6 +113,16 @@ def _voted(picture: Picture, change: Voted) -> Picture:
     )
 
 
+def _retracted(picture: Picture, change: Retracted) -> Picture:
+    after = _changed(picture, change.member, voted=False)
+    running = picture.round
+    if running is not None:
+        waited_for = {*running.waiting_for, change.member}
+        waiting = tuple(each.id for each in after.members if each.id in waited_for)
+        running = attrs.evolve(running, waiting_for=waiting, complete=False)
+    return attrs.evolve(after, round=running, may=change.may or picture.may)
+
+
 def _revealed(picture: Picture, change: Revealed) -> Picture:
     return attrs.evolve(
         picture,
@@ -132,6 +143,7 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Configured: _configured,
     Begun: _begun,
     Voted: _voted,
+    Retracted: _retracted,
     Revealed: _revealed,
 }
 

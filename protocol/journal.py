@@ -40,6 +40,7 @@ class Entry(NamedTuple):
 _REQUESTS: Final[dict[str, type]] = {
     "begin": lasting.BeginRound,
     "vote": lasting.CastCard,
+    "retract": lasting.Retract,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
     "close": lasting.CloseRoom,

@@ -12,6 +12,8 @@ from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
+RESTED: Final = MemberId("*")
+"""The same of the room, where a timer ends what it waits for after a restart."""
 
 
 class Role(StrEnum):
@@ -82,6 +84,13 @@ class CastCard:
 
 
 @value
+class Retract:
+    """A member takes its card of a certain round back."""
+
+    round: int
+
+
+@value
 class RevealRound:
     """The owner turns the cards of a certain round over."""
 
@@ -94,6 +103,7 @@ class Configure:
 
     begin_by: Who | None = None
     reveal_by: Who | None = None
+    auto_reveal: bool | None = None
 
 
 @value
@@ -111,7 +121,7 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | Configure | CloseRoom | Depart
+Request = BeginRound | CastCard | Retract | RevealRound | Configure | CloseRoom | Depart
 """What a member of an estimation room may ask for."""
 
 

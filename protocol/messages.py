@@ -199,6 +199,14 @@ class VoteCast:
 
 
 @value
+class VoteRetracted:
+    """To everybody: who has taken a vote back."""
+
+    name: str
+    ticket_id: TicketId
+
+
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
@@ -274,6 +282,7 @@ EstimationEvent = (
     | TicketPrompt
     | VoteRequested
     | VoteCast
+    | VoteRetracted
     | VotingCompleted
     | RevealPrompt
     | VotesRevealed

@@ -21,6 +21,8 @@ class Options:
     """Who may open a vote."""
     reveal_by: Who = Who.FACILITATORS
     """Who may turn the cards over."""
+    auto_reveal: bool = False
+    """The cards are turned over by the rules, as soon as nobody who is here is waited for."""
 
 
 DEFAULTS: Final = Options()

@@ -118,7 +118,7 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
     return May(
         everybody=("leave", *everybody),
-        voters=("vote",) if running else (),
+        voters=(("vote", "retract") if votes else ("vote",)) if running else (),
         facilitators=tuple(leaders),
         owner=("close",),
     )

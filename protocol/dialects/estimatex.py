@@ -220,6 +220,10 @@ def _vote_cast(event: messages.VoteCast) -> bytes:
     return f"* {event.name} has voted on ticket {event.ticket_id}".encode()
 
 
+def _vote_retracted(event: messages.VoteRetracted) -> bytes:
+    return f"* {event.name} has taken back the vote on ticket {event.ticket_id}".encode()
+
+
 def _voting_completed(event: messages.VotingCompleted) -> bytes:
     message = f"Everybody has voted on ticket {event.ticket_id}; the admin may reveal the votes"
     return _event("VOTING_COMPLETED", ticket_id=event.ticket_id, message=message)
@@ -264,6 +268,7 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.TicketPrompt: _ticket_prompt,
     messages.VoteRequested: _vote_requested,
     messages.VoteCast: _vote_cast,
+    messages.VoteRetracted: _vote_retracted,
     messages.VotingCompleted: _voting_completed,
     messages.RevealPrompt: _reveal_prompt,
     messages.VotesRevealed: _votes_revealed,

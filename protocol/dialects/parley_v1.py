@@ -61,6 +61,7 @@ RETRY: Final = frozenset(
 REQUESTS: Final[Mapping[str, type]] = {
     "begin": lasting.BeginRound,
     "vote": lasting.CastCard,
+    "retract": lasting.Retract,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
     "close": lasting.CloseRoom,
@@ -77,6 +78,7 @@ CHANGES: Final[Mapping[str, type]] = {
     "configured": changes.Configured,
     "begun": changes.Begun,
     "voted": changes.Voted,
+    "retracted": changes.Retracted,
     "revealed": changes.Revealed,
 }
 """What happens in an estimation room, each with a ``seq``."""

@@ -30,6 +30,7 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.NOBODY_VOTED: "nobody has voted on ticket {ticket_id} yet",
     ErrorCode.WRONG_TICKET: "the vote is on ticket {ticket_id}, not on {given}",
+    ErrorCode.NO_CARD_DOWN: "you have no card on the table to take back",
     ErrorCode.NOT_IN_DECK: "card must be one of this room's cards ({cards})",
     ErrorCode.EMPTY_MESSAGE: "a message must not be empty",
     ErrorCode.NULL_CHARACTER: "a message must not contain a null character",

@@ -5,7 +5,7 @@ from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
 from protocol.ids import TicketId
-from protocol.lasting import BeginRound, CastCard, CloseRoom, Request, RevealRound
+from protocol.lasting import BeginRound, CastCard, CloseRoom, Request, Retract, RevealRound
 from protocol.picture import Mine, Picture
 from server.client.errors import Declined
 from server.client.seat import Seat
@@ -39,6 +39,10 @@ class Room(Seat[Picture]):
     async def vote(self, card: str) -> Picture:
         """Put down, or change, a card in the round that is running; raises as :meth:`begin`."""
         return await self._change(CastCard(self._running(), card))
+
+    async def retract(self) -> Picture:
+        """Take the own card back from the round that is running; raises as :meth:`begin`."""
+        return await self._change(Retract(self._running()))
 
     async def reveal(self) -> Picture:
         """Turn the cards over, as the owner; raises as :meth:`begin`."""

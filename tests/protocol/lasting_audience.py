@@ -44,6 +44,7 @@ from protocol.lasting import (
 )
 from protocol.limits import EMPTY_SECONDS
 from protocol.messages import Announce, Command, Enter, Event, Leave, TicketResult, TimeUp
+from protocol.options import DEFAULTS, Options
 from protocol.picture import Mine, Picture
 from tests.protocol.audience import ROOM
 
@@ -71,6 +72,7 @@ class LastingAudience:
         grace: float = 60.0,
         deck: Deck = DEFAULT_DECK,
         rounds: int = 2000,
+        options: Options = DEFAULTS,
     ) -> None:
         """Open a room; ``now`` stands still unless a test moves it."""
         self.now = 1000.0
@@ -80,6 +82,7 @@ class LastingAudience:
             deck=deck,
             name="Planning",
             grace_seconds=grace,
+            options=options,
             opened_at=self.now,
             keyed=keyed,
             most_rounds=rounds,

@@ -646,7 +646,10 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
         ([T1], {"ann": ("leave", "vote", "begin", "configure", "close"), "bob": ("leave", "vote")}),
         (
             [T1, CastCard(1, "5")],
-            {"ann": ("leave", "vote", "reveal", "configure", "close"), "bob": ("leave", "vote")},
+            {
+                "ann": ("leave", "vote", "retract", "reveal", "configure", "close"),
+                "bob": ("leave", "vote", "retract"),
+            },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Revealed, Snapshot, Voted
+from protocol.changes import Ack, Failure, Retracted, Revealed, Snapshot, Voted
 from protocol.deck import Deck
 from protocol.effects import Record, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
@@ -29,6 +29,7 @@ from protocol.ids import MemberId
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
+    RESTED,
     BeginRound,
     CastCard,
     CloseRoom,
@@ -38,10 +39,12 @@ from protocol.lasting import (
     Join,
     Numbered,
     Request,
+    Retract,
     Return,
     RevealRound,
     Role,
 )
+from protocol.limits import REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -58,6 +61,7 @@ from protocol.messages import (
     TicketResult,
     TimeUp,
     VoteCast,
+    VoteRetracted,
     VotesRevealed,
 )
 from protocol.options import DEFAULTS, Options, Who
@@ -110,6 +114,15 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    excused: set[str] = attrs.Factory(set)
+    """Who came when the round was complete, and is not waited for in it."""
+    restarted: float = float("-inf")
+    """When the server has come back."""
+
+    def begin(self) -> None:
+        """Let a round begin."""
+        self.voting, self.complete, self.votes = True, False, {}
+        self.excused.clear()
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
@@ -124,7 +137,23 @@ class Notebook:
             member
             for member, seat in self.seats.items()
             if seat.announced and seat.role is Role.VOTER and member not in self.votes
-        }
+        } - self.excused
+
+    def ripe(self) -> bool:
+        """Tell whether the round is to be revealed by itself, unless it is held back."""
+        here = {member for member, seat in self.seats.items() if seat.away_since is None}
+        return bool(
+            self.options.auto_reveal
+            and self.voting
+            and self.votes
+            and not self.waited_for() & here
+            and any(self.seats[member].announced for member in here)
+        )
+
+    def held(self, now: float, resting_until: float) -> bool:
+        """Tell whether somebody may be on the way back after a restart."""
+        away = any(seat.away_since is not None for seat in self.seats.values())
+        return now < resting_until or (away and now < self.restarted + REST_SECONDS)
 
     def judge(self) -> None:
         """Complete the round for good once nobody is waited for."""
@@ -173,7 +202,7 @@ class LastingRoom(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open(capacity=3, keyed=True, grace=60.0, rounds=2000, members=0)
+        self.open(capacity=3, keyed=True, grace=60.0, rounds=2000, members=0, auto=False)
 
     @initialize(
         capacity=st.integers(2, 5),
@@ -181,14 +210,18 @@ class LastingRoom(RuleBasedStateMachine):
         grace=st.sampled_from([60.0, 20.0, 600.0, 0.0]),
         rounds=st.sampled_from([2000, 2]),
         members=st.integers(0, 5),
+        auto=st.sampled_from([False, False, True]),
     )
-    def open(self, *, capacity: int, keyed: bool, grace: float, rounds: int, members: int) -> None:
+    def open(
+        self, *, capacity: int, keyed: bool, grace: float, rounds: int, members: int, auto: bool
+    ) -> None:
         """Most rooms begin with some people in them; else little would ever happen."""
+        options = attrs.evolve(DEFAULTS, auto_reveal=auto)
         self.room = LastingAudience(
-            capacity, keyed=keyed, grace=grace, deck=Deck(CARDS), rounds=rounds
+            capacity, keyed=keyed, grace=grace, deck=Deck(CARDS), rounds=rounds, options=options
         )
         self.capacity, self.keyed, self.grace = capacity, keyed, grace
-        self.notebook = Notebook()
+        self.notebook = Notebook(options=options)
         self.everybody: list[str] = []  # who ever came, in order
         self.refs: dict[str, int] = {}
         # From the moment on at which changes are numbered.
@@ -237,14 +270,20 @@ class LastingRoom(RuleBasedStateMachine):
     def after(self, member: str, command: Command, effects: Effects) -> None:
         """Read what everybody has heard, and write down who has voted."""
         room, book = self.room, self.notebook
+        resting_until = room.rules.snapshot()["resting_until"]
+        ended = any(isinstance(effect, Record) for effect in effects)
         for key, events in room.hear().items():
             assert not any(map(gives_a_card_away, events))
             for event in events:
                 if isinstance(event, Snapshot):
                     assert event.mine.member == key
-                    assert event.mine.card == book.votes.get(key)
+                    assert event.mine.card == (None if ended else book.votes.get(key))
         told = {type(effect.event) for effect in effects if isinstance(effect, TellAll)}
-        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed)):
+        for guests, lasting in (
+            (VoteCast, Voted),
+            (VoteRetracted, Retracted),
+            (VotesRevealed, Revealed),
+        ):
             if {guests, lasting} & told:
                 assert (guests in told) == any(
                     seat.announced and not seat.lasting for seat in book.seats.values()
@@ -260,13 +299,24 @@ class LastingRoom(RuleBasedStateMachine):
                             book.votes[member] = card
                         case _:
                             raise AssertionError("a vote without a command for it")
+                case TellAll(Retracted()):
+                    del book.votes[member]
+                    book.complete = False
                 case Record(TicketResult(_, votes, _)):
+                    if not isinstance(command, RevealVotes) and not (
+                        isinstance(command, Numbered) and isinstance(command.request, RevealRound)
+                    ):
+                        assert book.ripe()
+                        assert not book.held(room.now, resting_until)
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
                     book.revealed.append(book.votes)
                     book.voting, book.complete, book.votes = False, False, {}
                 case _:
                     pass
         book.judge()
+        if book.ripe() and not book.over:
+            # Time that is up has perhaps not been told to the rules yet.
+            assert room.now <= room.timers[RESTED] <= room.now + REST_SECONDS
 
     def save(self) -> None:
         room = self.room
@@ -292,6 +342,8 @@ class LastingRoom(RuleBasedStateMachine):
         full = len(book.seats) >= self.capacity + (owner and self.keyed)
         if not full:
             book.seats[member] = Seat(lasting=True, role=role)
+            if book.complete:
+                book.excused.add(member)
             if owner and self.keyed:
                 book.owner = member
                 book.seats[member].leads = True
@@ -327,8 +379,11 @@ class LastingRoom(RuleBasedStateMachine):
             self.say(self.who(number), Announce(OTHER_ROOM))
 
     def announce_as(self, member: str) -> None:
-        seat = self.notebook.seats.get(member)
+        book = self.notebook
+        seat = book.seats.get(member)
         if seat is not None:
+            if book.complete and not seat.announced:
+                book.excused.add(member)
             seat.announced = True
         self.say(member, Announce(ROOM))
 
@@ -438,6 +493,9 @@ class LastingRoom(RuleBasedStateMachine):
         if not save.changes and not self.keyed:
             self.first = None  # whoever joined has never been there
         room.now += seconds
+        here = any(seat.lasting and seat.away_since is None for seat in book.seats.values())
+        if here or room.now < book.restarted + REST_SECONDS:
+            book.restarted = room.now
         for member, seat in list(book.seats.items()):
             if not seat.lasting:
                 book.drop(member)
@@ -474,19 +532,23 @@ class LastingRoom(RuleBasedStateMachine):
                 return BeginRound(TicketId(other if right or shown is None else shown.ticket))
             case "vote":
                 return CastCard(round_number, card if right else NO_CARD)
+            case "retract":
+                return Retract(round_number)
             case "reveal":
                 return RevealRound(round_number)
             case "leave":
                 return Depart()
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
-                return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
+                if number % 3 == 2:
+                    return Configure(auto_reveal=right)
+                return Configure(reveal_by=who) if number % 3 else Configure(begin_by=who)
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure"]),
+        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", "retract"]),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -571,7 +633,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert room.stored() == stored, "what is to be asked again has not been answered"
             return
         self.refs[member] = ref
-        name, refusable = self.judge(request, before)
+        name, refusable = self.judge(member, request, before)
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
             assert book.allows(member, name) or not granted
@@ -590,7 +652,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert len(effects) == 1
             assert not granted or answer.problem.code is refusable
 
-    def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
+    def judge(self, member: str, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
         match request:
@@ -601,6 +663,11 @@ class LastingRoom(RuleBasedStateMachine):
                 if running is not None and number != running.number:
                     return "vote", ErrorCode.WRONG_ROUND
                 return "vote", None if card in CARDS else ErrorCode.NOT_IN_DECK
+            case Retract(number):
+                if running is not None and number != running.number:
+                    return "retract", ErrorCode.WRONG_ROUND
+                down = member in self.notebook.votes
+                return "retract", None if down else ErrorCode.NO_CARD_DOWN
             case RevealRound(number):
                 wrong = running is not None and number != running.number
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
@@ -616,16 +683,14 @@ class LastingRoom(RuleBasedStateMachine):
         book = self.notebook
         match request:
             case BeginRound():
-                book.voting, book.complete, book.votes = True, False, {}
+                book.begin()
             case CloseRoom():
                 book.over = True
             case Depart():
                 book.drop(member)
-            case Configure(begin_by=begin_by, reveal_by=reveal_by):
-                book.options = Options(
-                    begin_by=begin_by or book.options.begin_by,
-                    reveal_by=reveal_by or book.options.reveal_by,
-                )
+            case Configure():
+                wished = attrs.asdict(request, filter=lambda _, wish: wish is not None)
+                book.options = attrs.evolve(book.options, **wished)
             case _:
                 pass
 
@@ -646,7 +711,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.voting, book.complete, book.votes = True, False, {}
+                    book.begin()
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -721,7 +786,7 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or seat.away_since is not None
         }
         empty = {NOBODY} if self.keyed and not seats else set()
-        assert self.room.timers.keys() == due | empty
+        assert self.room.timers.keys() - {RESTED} == due | empty
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:

@@ -49,6 +49,7 @@ RESUME: Final[dict[str, Any]] = {
 REQUESTS: Final[list[dict[str, Any]]] = [
     {"type": "begin", "ref": 1, "ticket": "T-1"},
     {"type": "vote", "ref": 2, "round": 1, "card": "5"},
+    {"type": "retract", "ref": 6, "round": 1},
     {"type": "reveal", "ref": 3, "round": 1},
     {"type": "close", "ref": 4},
     {"type": "leave", "ref": 5},

@@ -66,6 +66,13 @@ class NewOptions(Strict):
     reveal_by: Annotated[
         Who | None, Parameter(description="Who may turn the cards over; as `begin_by`")
     ] = None
+    auto_reveal: Annotated[
+        bool | None,
+        Parameter(
+            description="Whether the cards are turned over as soon as nobody who is here is "
+            "waited for; `false` if not given"
+        ),
+    ] = None
 
 
 @attrs.frozen(kw_only=True)

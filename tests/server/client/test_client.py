@@ -52,6 +52,11 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
         assert begun.round is not None
         await bob.wait_for(lambda picture: picture.round)
         await ann.vote("5")
+        await bob.vote("13")
+        retracted = await bob.retract()
+        assert retracted.round is not None
+        assert retracted.round.waiting_for == (bob.mine.member,)
+        assert bob.mine.card is None
         await bob.vote("8")
         assert ann.mine.card == "5"
         assert bob.mine.card == "8"
