@@ -9,7 +9,8 @@ from protocol.errors import Problem
 from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.options import Options
-from protocol.picture import May, Mine, Picture, Seated, Shown
+from protocol.picture import May, Mine, Picture, Seated, Shown, ShownVote
+from protocol.statistics import Summary
 from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
@@ -115,6 +116,26 @@ class Revealed:
     may: May
 
 
+@value
+class Recast:
+    """Somebody has changed a vote after its reveal, or put down one that was missing."""
+
+    seq: int
+    round: int
+    vote: ShownVote
+    statistics: Summary
+    """Of all votes of the round, as they are now."""
+
+
+@value
+class Estimated:
+    """The final estimate of a round has been set, or taken back."""
+
+    seq: int
+    round: int
+    card: str | None
+
+
 Change = (
     Joined
     | Left
@@ -126,6 +147,8 @@ Change = (
     | Voted
     | Retracted
     | Revealed
+    | Recast
+    | Estimated
 )
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)

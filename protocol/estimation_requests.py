@@ -7,6 +7,7 @@ from protocol.answers import Answers, answer_to
 from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_afterwards import set_estimate
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
@@ -22,6 +23,7 @@ from protocol.lasting import (
     Numbered,
     Retract,
     RevealRound,
+    SetEstimate,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -30,6 +32,7 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     Retract: retract,
     BeginRound: begin_round,
     RevealRound: reveal_round,
+    SetEstimate: set_estimate,
     CloseRoom: close_room,
     Configure: configure,
     Depart: depart,

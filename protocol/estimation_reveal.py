@@ -7,7 +7,7 @@ from protocol.changes import Revealed
 from protocol.effects import Record, TellAll, TellOthers
 from protocol.errors import ErrorCode
 from protocol.estimation_phases import Trigger, move
-from protocol.estimation_state import Seat, State, may
+from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
 from protocol.ids import MemberId
 from protocol.lasting import RevealRound
@@ -18,7 +18,7 @@ from protocol.messages import (
     TicketResult,
     VotesRevealed,
 )
-from protocol.picture import Shown, ShownVote
+from protocol.picture import Missed, Shown, ShownVote
 from protocol.refusals import Effects, refuse, refuse_round, refuse_ticket, refuse_unless
 from protocol.statistics import summarize
 
@@ -54,6 +54,9 @@ def turn_over(state: State, now: float) -> Effects:
     move(state, Trigger.REVEAL)
     state.rounds_left -= 1
     votes = tuple(state.votes.values())
+    missing: tuple[Missed, ...] = ()
+    if state.waited_for:
+        missing = tuple(Missed(key, state.seats[key].name) for key in waiting_for(state))
     state.votes, state.waited_for = {}, set()
     seconds = now - state.began
     effects = tell_guests(state, VotesRevealed(state.ticket, votes))
@@ -64,6 +67,7 @@ def turn_over(state: State, now: float) -> Effects:
             tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
             summarize([vote.value for vote in votes], state.deck),
             seconds,
+            missing,
         )
         effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
     effects.append(Record(TicketResult(state.ticket, votes, seconds, state.deck)))

@@ -10,6 +10,7 @@ from typing import Final
 from protocol.changes import Begun, Retracted, Voted
 from protocol.effects import SetTimer, TellAll
 from protocol.errors import ErrorCode
+from protocol.estimation_afterwards import recast, shown_before
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_reveal import turn_over
 from protocol.estimation_state import Seat, State, may, waiting_for
@@ -30,6 +31,7 @@ from protocol.messages import (
 from protocol.refusals import (
     Effects,
     refuse,
+    refuse_card,
     refuse_round,
     refuse_ticket,
     refuse_unannounced,
@@ -89,9 +91,12 @@ def cast_vote(state: State, command: CastVote, member: MemberId, now: float) -> 
         return refuse(member, ErrorCode.SPECTATOR)
     refusal = refuse_ticket(state, command.ticket_id, member)
     if refusal:
+        shown = state.shown
+        if shown is not None and shown_before(state, ticket=command.ticket_id):
+            return recast(state, shown, command.vote, member, seat, "vote")
         return refusal
     if command.vote not in state.deck:
-        return _refuse_card(state, member, "vote")
+        return refuse_card(member, state.deck, "vote")
     return _put_down(state, command.vote, member, seat, now)
 
 
@@ -101,9 +106,12 @@ def cast_card(state: State, request: CastCard, member: MemberId, seat: Seat, now
         return refuse(member, ErrorCode.SPECTATOR)
     refusal = refuse_round(state, request.round, member)
     if refusal:
+        shown = state.shown
+        if shown is not None and shown_before(state, number=request.round):
+            return recast(state, shown, request.card, member, seat)
         return refusal
     if request.card not in state.deck:
-        return _refuse_card(state, member, "card")
+        return refuse_card(member, state.deck, "card")
     return _put_down(state, request.card, member, seat, now)
 
 
@@ -196,7 +204,3 @@ def _held_until(state: State) -> float:
     if all(seat.here for seat in state.seats.values()):
         return state.resting_until
     return max(state.resting_until, state.returning_until)
-
-
-def _refuse_card(state: State, member: MemberId, field: str) -> Effects:
-    return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=state.deck.spelled)

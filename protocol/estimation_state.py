@@ -200,6 +200,7 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        shown=state.shown is not None,
     )
 
 

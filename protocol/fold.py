@@ -12,9 +12,11 @@ from protocol.changes import (
     CameBack,
     Change,
     Configured,
+    Estimated,
     Joined,
     Left,
     OwnerChanged,
+    Recast,
     Retracted,
     Revealed,
     Voted,
@@ -134,6 +136,24 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _recast(picture: Picture, change: Recast) -> Picture:
+    shown, vote = picture.shown, change.vote
+    if shown is None:
+        return picture
+    votes = tuple(vote if each.member == vote.member else each for each in shown.votes)
+    if vote not in votes:
+        votes = (*votes, vote)
+    missing = tuple(each for each in shown.missing if each.member != vote.member)
+    shown = attrs.evolve(shown, votes=votes, missing=missing, statistics=change.statistics)
+    return attrs.evolve(picture, shown=shown)
+
+
+def _estimated(picture: Picture, change: Estimated) -> Picture:
+    if picture.shown is None:
+        return picture
+    return attrs.evolve(picture, shown=attrs.evolve(picture.shown, estimate=change.card))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -145,6 +165,8 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Voted: _voted,
     Retracted: _retracted,
     Revealed: _revealed,
+    Recast: _recast,
+    Estimated: _estimated,
 }
 
 

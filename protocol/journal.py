@@ -42,6 +42,7 @@ _REQUESTS: Final[dict[str, type]] = {
     "vote": lasting.CastCard,
     "retract": lasting.Retract,
     "reveal": lasting.RevealRound,
+    "estimate": lasting.SetEstimate,
     "configure": lasting.Configure,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,

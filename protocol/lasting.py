@@ -104,6 +104,16 @@ class Configure:
     begin_by: Who | None = None
     reveal_by: Who | None = None
     auto_reveal: bool | None = None
+    change_after_reveal: bool | None = None
+
+
+@value
+class SetEstimate:
+    """A facilitator says on which estimate the team has agreed, in the round shown last."""
+
+    round: int
+    card: str | None
+    """``None`` takes the estimate back."""
 
 
 @value
@@ -121,7 +131,9 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | Retract | RevealRound | Configure | CloseRoom | Depart
+Request = (
+    BeginRound | CastCard | Retract | RevealRound | SetEstimate | Configure | CloseRoom | Depart
+)
 """What a member of an estimation room may ask for."""
 
 

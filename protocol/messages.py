@@ -207,6 +207,23 @@ class VoteRetracted:
 
 
 @value
+class VoteChanged:
+    """To everybody: what a vote is now that was shown as another one, or was missing."""
+
+    name: str
+    ticket_id: TicketId
+    card: str
+
+
+@value
+class EstimateSet:
+    """To everybody: on which estimate the team has agreed, or that it has not after all."""
+
+    ticket_id: TicketId
+    card: str | None
+
+
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
@@ -227,6 +244,8 @@ class Vote:
     member_id: MemberId
     name: str
     value: str
+    changed: bool = False
+    """It was put down, or changed, after the reveal."""
 
 
 @value
@@ -283,6 +302,8 @@ EstimationEvent = (
     | VoteRequested
     | VoteCast
     | VoteRetracted
+    | VoteChanged
+    | EstimateSet
     | VotingCompleted
     | RevealPrompt
     | VotesRevealed
@@ -308,3 +329,7 @@ class TicketResult:
     """From the opening of the vote to its reveal."""
     deck: Deck = DEFAULT_DECK
     """By which the votes count."""
+    estimate: str | None = None
+    """On which the team has agreed, if it has."""
+    replaces: bool = False
+    """It takes the place of what was recorded last: the same round, as it has become since."""

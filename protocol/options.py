@@ -23,6 +23,8 @@ class Options:
     """Who may turn the cards over."""
     auto_reveal: bool = False
     """The cards are turned over by the rules, as soon as nobody who is here is waited for."""
+    change_after_reveal: bool = False
+    """Votes may be changed after the reveal, until the next round begins."""
 
 
 DEFAULTS: Final = Options()

@@ -66,6 +66,16 @@ class ShownVote:
     member: MemberId
     name: str
     card: str
+    changed: bool = False
+    """It was put down, or changed, after the reveal."""
+
+
+@value
+class Missed:
+    """Somebody who was waited for when the cards were turned over."""
+
+    member: MemberId
+    name: str
 
 
 @value
@@ -78,6 +88,10 @@ class Shown:
     statistics: Summary
     seconds: float
     """From its beginning to its reveal."""
+    missing: tuple[Missed, ...] = ()
+    """Who was waited for in vain."""
+    estimate: str | None = None
+    """The card on which the team has agreed; ``None`` before."""
 
 
 @value
@@ -90,7 +104,14 @@ class May:
     owner: tuple[str, ...]
 
 
-def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEFAULTS) -> May:
+def abilities(
+    stage: Stage,
+    *,
+    votes: bool,
+    rounds: bool,
+    options: Options = DEFAULTS,
+    shown: bool = False,
+) -> May:
     """Say what may be asked for in a stage.
 
     Args:
@@ -98,36 +119,50 @@ def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEF
         votes: whether there are any in the round that is running.
         rounds: whether the room has any left.
         options: the room's.
+        shown: whether a round is on show.
     """
     if options is not DEFAULTS:
-        return _abilities(stage, votes, rounds, options)
+        return _abilities(stage, votes, rounds, options, shown)
+    if shown:
+        if stage is not Stage.VOTING:
+            return _SHOWN if rounds else _ALL_SHOWN
+        return _VOTED_AGAIN if votes else _ASKED_AGAIN
     if stage is not Stage.VOTING:
         return _BETWEEN if rounds else _NO_MORE
     return _VOTED if votes else _ASKED
 
 
 @lru_cache(256)
-def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May:
+def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, shown: bool) -> May:
     running = stage is Stage.VOTING
+    late = shown and not running and options.change_after_reveal
     deeds = {
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "estimate": (shown, Who.FACILITATORS),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
     return May(
         everybody=("leave", *everybody),
-        voters=(("vote", "retract") if votes else ("vote",)) if running else (),
+        voters=(
+            *(("vote",) if running or late else ()),
+            *(("retract",) if running and votes else ()),
+        ),
         facilitators=tuple(leaders),
         owner=("close",),
     )
 
 
-_BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
-_NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
-_ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
-_VOTED: Final = _abilities(Stage.VOTING, True, True, DEFAULTS)
+_BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS, False)
+_NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS, False)
+_ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS, False)
+_VOTED: Final = _abilities(Stage.VOTING, True, True, DEFAULTS, False)
+_SHOWN: Final = _abilities(Stage.REVEALED, False, True, DEFAULTS, True)
+_ALL_SHOWN: Final = _abilities(Stage.REVEALED, False, False, DEFAULTS, True)
+_ASKED_AGAIN: Final = _abilities(Stage.VOTING, False, True, DEFAULTS, True)
+_VOTED_AGAIN: Final = _abilities(Stage.VOTING, True, True, DEFAULTS, True)
 
 
 @value

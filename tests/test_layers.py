@@ -112,6 +112,7 @@ ESTIMATION: Final = [
         "estimation_options",
         "estimation_rounds",
         "estimation_reveal",
+        "estimation_afterwards",
         "estimation_telling",
         "refusals",
     ),

@@ -63,6 +63,7 @@ REQUESTS: Final[Mapping[str, type]] = {
     "vote": lasting.CastCard,
     "retract": lasting.Retract,
     "reveal": lasting.RevealRound,
+    "estimate": lasting.SetEstimate,
     "configure": lasting.Configure,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
@@ -80,6 +81,8 @@ CHANGES: Final[Mapping[str, type]] = {
     "voted": changes.Voted,
     "retracted": changes.Retracted,
     "revealed": changes.Revealed,
+    "recast": changes.Recast,
+    "estimated": changes.Estimated,
 }
 """What happens in an estimation room, each with a ``seq``."""
 

@@ -9,6 +9,7 @@ _DEEDS: Final = {
     "begin": "begin a vote",
     "reveal": "reveal the votes",
     "close": "end the room",
+    "estimate": "set the estimate",
     "configure": "change the room's options",
 }
 
@@ -31,6 +32,9 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NOBODY_VOTED: "nobody has voted on ticket {ticket_id} yet",
     ErrorCode.WRONG_TICKET: "the vote is on ticket {ticket_id}, not on {given}",
     ErrorCode.NO_CARD_DOWN: "you have no card on the table to take back",
+    ErrorCode.ALREADY_SHOWN: "not counted: the votes were already shown",
+    ErrorCode.NOT_SHOWN: "round {given} is not the one that was shown last",
+    ErrorCode.NO_ESTIMATE: "card must be one of the estimates of this deck ({cards})",
     ErrorCode.NOT_IN_DECK: "card must be one of this room's cards ({cards})",
     ErrorCode.EMPTY_MESSAGE: "a message must not be empty",
     ErrorCode.NULL_CHARACTER: "a message must not contain a null character",

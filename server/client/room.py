@@ -5,7 +5,15 @@ from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
 from protocol.ids import TicketId
-from protocol.lasting import BeginRound, CastCard, CloseRoom, Request, Retract, RevealRound
+from protocol.lasting import (
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Request,
+    Retract,
+    RevealRound,
+    SetEstimate,
+)
 from protocol.picture import Mine, Picture
 from server.client.errors import Declined
 from server.client.seat import Seat
@@ -37,7 +45,13 @@ class Room(Seat[Picture]):
         return await self._change(BeginRound(TicketId(ticket)))
 
     async def vote(self, card: str) -> Picture:
-        """Put down, or change, a card in the round that is running; raises as :meth:`begin`."""
+        """Put down, or change, a card in the round that is running; raises as :meth:`begin`.
+
+        If none is, in the one on show, where the room allows that.
+        """
+        shown = self.picture.shown
+        if self.picture.round is None and shown is not None:
+            return await self._change(CastCard(shown.number, card))
         return await self._change(CastCard(self._running(), card))
 
     async def retract(self) -> Picture:
@@ -47,6 +61,18 @@ class Room(Seat[Picture]):
     async def reveal(self) -> Picture:
         """Turn the cards over, as the owner; raises as :meth:`begin`."""
         return await self._change(RevealRound(self._running()))
+
+    async def estimate(self, card: str | None) -> Picture:
+        """Set the final estimate of the round shown last, as a facilitator, or take it back.
+
+        Raises:
+            Declined: if the room refuses it, or has shown no round yet.
+            RoomOver: if it is over before there is an answer.
+        """
+        shown = self.picture.shown
+        if shown is None:
+            raise Declined(Error(code=ErrorCode.NOT_SHOWN, text="no round has been shown yet"))
+        return await self._change(SetEstimate(shown.number, card))
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

@@ -361,23 +361,27 @@ def test_one_request_at_a_time_is_on_its_way() -> None:
 def test_a_card_that_is_taken_back_is_not_on_the_table_whatever_is_told_of_it_later() -> None:
     client = inside()
     shown: list[str | None] = []
-    requests = (CastCard(1, "5"), Retract(1), CastCard(1, "8"))
+    requests: list[CastCard | Retract] = [CastCard(1, "5"), Retract(1), CastCard(1, "8")]
+
+    def own_card() -> str | None:
+        assert client.mine is not None
+        return client.mine.card
+
     for ref, request in enumerate(requests, 1):
         client.request(request)
         sent(client)
         client.receive(said("ack", ref=ref, seq=2 + ref), 0.0)
-        assert client.mine is not None
-        shown.append(client.mine.card)
+        shown.append(own_card())
     assert shown == ["5", None, "8"]
     client.receive(said("voted", seq=3, member=ANN, complete=True, may=None), 0.0)
     client.receive(said("retracted", seq=4, member=ANN, may=None), 0.0)
-    assert client.mine.card == "8"
+    assert own_card() == "8"
     back(client)
     client.receive(welcome("replayed"), 0.0)
     for ref in (1, 2):
         sent(client)
         client.receive(said("ack", ref=ref, seq=2 + ref), 0.0)
-    assert client.mine.card == "8"
+    assert own_card() == "8"
 
 
 def test_an_acknowledged_request_shows_when_its_change_is_told() -> None:

@@ -534,7 +534,7 @@ def test_a_vote_may_be_changed_until_the_reveal() -> None:
     room.ask("ann", RevealRound(1))
 
     assert [vote.value for vote in room.recorded[0].votes] == ["8"]
-    assert code_of(room.ask("ann", CastCard(1, "5"))) is ErrorCode.NO_VOTE_RUNNING
+    assert code_of(room.ask("ann", CastCard(1, "5"))) is ErrorCode.ALREADY_SHOWN
 
 
 @pytest.mark.parametrize(
@@ -635,7 +635,7 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", "configure", "close")
+    assert room.may("ann") == ("leave", "configure", "estimate", "close")
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
@@ -653,7 +653,14 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
-            {"ann": ("leave", "begin", "configure", "close"), "bob": ("leave",)},
+            {"ann": ("leave", "begin", "configure", "estimate", "close"), "bob": ("leave",)},
+        ),
+        (
+            [T1, CastCard(1, "5"), RevealRound(1), BeginRound(TicketId("T-2")), CastCard(2, "5")],
+            {
+                "ann": ("leave", "vote", "retract", "reveal", "configure", "estimate", "close"),
+                "bob": ("leave", "vote", "retract"),
+            },
         ),
     ],
 )

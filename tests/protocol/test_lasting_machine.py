@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Retracted, Revealed, Snapshot, Voted
+from protocol.changes import Ack, Estimated, Failure, Recast, Retracted, Revealed, Snapshot, Voted
 from protocol.deck import Deck
 from protocol.effects import Record, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
@@ -43,6 +43,7 @@ from protocol.lasting import (
     Return,
     RevealRound,
     Role,
+    SetEstimate,
 )
 from protocol.limits import REST_SECONDS
 from protocol.messages import (
@@ -51,6 +52,7 @@ from protocol.messages import (
     CastVote,
     Command,
     Enter,
+    EstimateSet,
     Event,
     Leave,
     Refusal,
@@ -61,6 +63,7 @@ from protocol.messages import (
     TicketResult,
     TimeUp,
     VoteCast,
+    VoteChanged,
     VoteRetracted,
     VotesRevealed,
 )
@@ -116,6 +119,9 @@ class Notebook:
     options: Options = DEFAULTS
     excused: set[str] = attrs.Factory(set)
     """Who came when the round was complete, and is not waited for in it."""
+    missed: set[str] = attrs.Factory(set)
+    """Who was waited for in vain in the round revealed last."""
+    estimate: str | None = None
     restarted: float = float("-inf")
     """When the server has come back."""
 
@@ -181,8 +187,10 @@ class Save:
 def gives_a_card_away(event: Event) -> bool:
     """Tell whether an event says a card, other than those of the deck and of rounds revealed."""
     match event:
-        case VotesRevealed() | Revealed():
+        case VotesRevealed() | Revealed() | Recast() | Estimated() | VoteChanged() | EstimateSet():
             return False
+        case Refusal(problem) | Failure(_, problem) if problem.code is ErrorCode.NO_ESTIMATE:
+            return problem.values != {"cards": ", ".join(CARDS[:2])}
         case Snapshot(picture, mine):
             event = Snapshot(
                 attrs.evolve(picture, cards=(), shown=None), attrs.evolve(mine, card=None)
@@ -194,7 +202,7 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close"}
+LEFT_TO_SOME = {"begin", "reveal", "configure", "estimate", "close"}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -282,6 +290,8 @@ class LastingRoom(RuleBasedStateMachine):
         for guests, lasting in (
             (VoteCast, Voted),
             (VoteRetracted, Retracted),
+            (VoteChanged, Recast),
+            (EstimateSet, Estimated),
             (VotesRevealed, Revealed),
         ):
             if {guests, lasting} & told:
@@ -302,6 +312,23 @@ class LastingRoom(RuleBasedStateMachine):
                 case TellAll(Retracted()):
                     del book.votes[member]
                     book.complete = False
+                case TellAll(Recast(_, _, vote, _)):
+                    match command:
+                        case CastVote(_, card) | Numbered(_, CastCard(_, card)):
+                            assert (vote.member, vote.card, vote.changed) == (member, card, True)
+                        case _:
+                            raise AssertionError("a vote without a command for it")
+                    assert book.options.change_after_reveal
+                    assert not book.voting
+                    assert member in book.missed or member in book.revealed[-1]
+                    book.missed.discard(member)
+                    book.revealed[-1] = {**book.revealed[-1], member: card}
+                case TellAll(Estimated(_, _, card)):
+                    book.estimate = card
+                case Record(TicketResult(replaces=True) as result):
+                    voted = {vote.member_id: vote.value for vote in result.votes}
+                    assert voted == book.revealed[-1]
+                    assert result.estimate == book.estimate
                 case Record(TicketResult(_, votes, _)):
                     if not isinstance(command, RevealVotes) and not (
                         isinstance(command, Numbered) and isinstance(command.request, RevealRound)
@@ -309,6 +336,8 @@ class LastingRoom(RuleBasedStateMachine):
                         assert book.ripe()
                         assert not book.held(room.now, resting_until)
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
+                    book.missed = book.waited_for()
+                    book.estimate = None
                     book.revealed.append(book.votes)
                     book.voting, book.complete, book.votes = False, False, {}
                 case _:
@@ -382,6 +411,8 @@ class LastingRoom(RuleBasedStateMachine):
         book = self.notebook
         seat = book.seats.get(member)
         if seat is not None:
+            if member not in self.room.connected:
+                return
             if book.complete and not seat.announced:
                 book.excused.add(member)
             seat.announced = True
@@ -524,9 +555,15 @@ class LastingRoom(RuleBasedStateMachine):
 
     def request(self, number: int, deed: str, card: str, *, right: bool) -> Request:
         """Make a request, in accordance with what is shown or not."""
-        shown = self.room.rules.picture().round
-        round_number = shown.number if shown and right else number
+        picture = self.room.rules.picture()
+        shown = picture.round
+        if deed in {"vote", "estimate"} and (shown is None or deed == "estimate"):
+            on_show = picture.shown.number if picture.shown else 1
+            number = on_show if right else number
+        round_number = shown.number if shown and right and deed != "estimate" else number
         match deed:
+            case "estimate":
+                return SetEstimate(number, card if right else None)
             case "begin":
                 other = "B" if shown and shown.ticket == "A" else "A"
                 return BeginRound(TicketId(other if right or shown is None else shown.ticket))
@@ -542,13 +579,17 @@ class LastingRoom(RuleBasedStateMachine):
                 who = Who.ALL if right else Who.FACILITATORS
                 if number % 3 == 2:
                     return Configure(auto_reveal=right)
+                if number == 6:
+                    return Configure(change_after_reveal=right)
                 return Configure(reveal_by=who) if number % 3 else Configure(begin_by=who)
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure", "retract"]),
+        deed=st.sampled_from(
+            ["vote", "begin", "reveal", "leave", "configure", "retract", "estimate"]
+        ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -561,7 +602,7 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure"]))
+    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure", "estimate"]))
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -660,6 +701,11 @@ class LastingRoom(RuleBasedStateMachine):
                 same = running is not None and running.ticket == ticket
                 return "begin", ErrorCode.BEGUN_TWICE if same else None
             case CastCard(number, card):
+                if running is None:
+                    if shown.shown is None or number != shown.shown.number:
+                        return "vote", ErrorCode.NO_VOTE_RUNNING
+                    if member not in {*self.notebook.missed, *self.notebook.revealed[-1]}:
+                        return "vote", ErrorCode.ALREADY_SHOWN
                 if running is not None and number != running.number:
                     return "vote", ErrorCode.WRONG_ROUND
                 return "vote", None if card in CARDS else ErrorCode.NOT_IN_DECK
@@ -668,6 +714,11 @@ class LastingRoom(RuleBasedStateMachine):
                     return "retract", ErrorCode.WRONG_ROUND
                 down = member in self.notebook.votes
                 return "retract", None if down else ErrorCode.NO_CARD_DOWN
+            case SetEstimate(number, chosen):
+                if shown.shown is not None and number != shown.shown.number:
+                    return "estimate", ErrorCode.NOT_SHOWN
+                good = chosen in {None, *CARDS[:2]}
+                return "estimate", None if good else ErrorCode.NO_ESTIMATE
             case RevealRound(number):
                 wrong = running is not None and number != running.number
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
@@ -798,10 +849,17 @@ class LastingRoom(RuleBasedStateMachine):
 
     @invariant()
     def results_are_what_was_voted(self) -> None:
-        results = [
-            {vote.member_id: vote.value for vote in each.votes} for each in self.room.recorded
-        ]
+        results: list[dict[str, str]] = []
+        for each in self.room.recorded:
+            if each.replaces:
+                results.pop()
+            results.append({vote.member_id: vote.value for vote in each.votes})
         assert results == self.notebook.revealed
+        shown = self.room.rules.picture().shown
+        if shown is not None and not self.notebook.over:
+            assert {vote.member: vote.card for vote in shown.votes} == results[-1]
+            assert {each.member for each in shown.missing} == self.notebook.missed
+            assert shown.estimate == self.notebook.estimate
 
     def teardown(self) -> None:
         """Replay the log, as it is written, from each snapshot that was ever taken."""

@@ -51,6 +51,7 @@ REQUESTS: Final[list[dict[str, Any]]] = [
     {"type": "vote", "ref": 2, "round": 1, "card": "5"},
     {"type": "retract", "ref": 6, "round": 1},
     {"type": "reveal", "ref": 3, "round": 1},
+    {"type": "estimate", "ref": 7, "round": 1, "card": "5"},
     {"type": "close", "ref": 4},
     {"type": "leave", "ref": 5},
     {"type": "ping"},

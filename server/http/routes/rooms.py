@@ -73,6 +73,13 @@ class NewOptions(Strict):
             "waited for; `false` if not given"
         ),
     ] = None
+    change_after_reveal: Annotated[
+        bool | None,
+        Parameter(
+            description="Whether votes may be changed after the reveal, until the next vote "
+            "begins; `false` if not given"
+        ),
+    ] = None
 
 
 @attrs.frozen(kw_only=True)
