@@ -4,16 +4,35 @@ Nothing in the rules knows how a message looks on the wire or how it gets to a m
 functions that change a :class:`~protocol.estimation_state.State` and give what is to be done about
 it, in modules of which each imports only those below it:
 
+module                       rules
+=========================  =======================================================================
+``estimation_requests``      numbered requests: carried out once, and answered whenever asked
+``estimation_absence``       being away, coming back, time that is up, the server's restart
+``estimation_people``        coming, leaving, ending the room
+``estimation_options``       how the team wants the room to work
+``estimation_rounds``        a round: its beginning, its cards, its completion
+``estimation_reveal``        a round's end
+``estimation_afterwards``  what becomes of it then: votes that are changed, the final estimate
+``estimation_afterwards      what becomes of it then: votes that are changed, the final estimate
+``estimation_telling``       who is told, and by which number
+``refusals``                 saying no
+``estimation_phases``        the table of phases
+``estimation_state``         what is known; how it is stored and shown
+=========================  =======================================================================
+=========================  =======================================================================
 =========================  =======================================================================
 module                     rules
 =========================  =======================================================================
 ``estimation_requests``    numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``     being away, coming back, time that is up, the server's restart
+``estimation_timers``      the room's timer: what is asked of it, and its end
 ``estimation_people``      coming, leaving, ending the room
 ``estimation_options``     how the team wants the room to work
+``estimation_talk``        chat and reactions
 ``estimation_rounds``      a round: its beginning, its cards, its completion
 ``estimation_reveal``      a round's end
 ``estimation_afterwards``  what becomes of it then: votes that are changed, the final estimate
+``estimation_clock``       when the timer rings, and rounds that begin and end with it
 ``estimation_telling``     who is told, and by which number
 ``refusals``               saying no
 ``estimation_phases``      the table of phases
@@ -42,9 +61,20 @@ from protocol.estimation_reveal import reveal_votes
 from protocol.estimation_rounds import begin_voting, cast_vote
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import react, tell_reactions
 from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Detach, Join, Numbered, Park, Ping, Restart, Return
+from protocol.lasting import (
+    Detach,
+    Join,
+    Numbered,
+    Park,
+    Ping,
+    React,
+    Restart,
+    Return,
+    TellReactions,
+)
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     Announce,
@@ -89,6 +119,8 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     TimeUp: time_up,
     Reject: _reject,
     Ping: _pong,
+    React: react,
+    TellReactions: tell_reactions,
     Park: park,
     Restart: restart,
 }

@@ -6,6 +6,7 @@ Whoever voted and left is still listed.
 from protocol.changes import Revealed
 from protocol.effects import Record, TellAll, TellOthers
 from protocol.errors import ErrorCode
+from protocol.estimation_clock import end_with_round
 from protocol.estimation_phases import Trigger, move
 from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -70,6 +71,8 @@ def turn_over(state: State, now: float) -> Effects:
             missing,
         )
         effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
+    if state.timer is not None:
+        effects += end_with_round(state)
     effects.append(Record(TicketResult(state.ticket, votes, seconds, state.deck)))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:

@@ -11,6 +11,7 @@ from protocol.changes import Begun, Retracted, Voted
 from protocol.effects import SetTimer, TellAll
 from protocol.errors import ErrorCode
 from protocol.estimation_afterwards import recast, shown_before
+from protocol.estimation_clock import begin_with_round, end_with_round
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_reveal import turn_over
 from protocol.estimation_state import Seat, State, may, waiting_for
@@ -79,6 +80,10 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
     if state.numbering:
         begun = Begun(next_seq(state), state.round, ticket, now, waiting_for(state), may(state))
         effects.append(TellAll(begun))
+    if state.options.voting_seconds:
+        effects += begin_with_round(state, now)
+    elif state.timer is not None:
+        effects += end_with_round(state)
     return effects
 
 

@@ -23,6 +23,9 @@ def tell_guests(state: State, event: Event) -> Effects:
 
 
 def tell_admin(state: State, event: TicketPrompt | RevealPrompt) -> Effects:
-    """Prompt the admin, if it has come; one that outlives its connection sees what to do."""
+    """Prompt the admin; one that outlives its connection sees by itself what to do.
+
+    Where all may begin, there may be rounds before the admin has come; then nobody is prompted.
+    """
     admin = state.admin
     return [] if admin is None or state.seats[admin].lasting else [Tell(admin, event)]

@@ -19,6 +19,10 @@ from protocol.changes import (
     Recast,
     Retracted,
     Revealed,
+    Said,
+    TimeOver,
+    TimerChanged,
+    Unsaid,
     Voted,
     WentAway,
 )
@@ -26,6 +30,7 @@ from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
 from protocol.ids import MemberId
 from protocol.picture import Picture, Running, Seated, Stage
+from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -154,6 +159,23 @@ def _estimated(picture: Picture, change: Estimated) -> Picture:
     return attrs.evolve(picture, shown=attrs.evolve(picture.shown, estimate=change.card))
 
 
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
+def _said(picture: Picture, change: Said) -> Picture:
+    remark = Remark(change.id, change.member, change.name, change.text, change.at)
+    return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
+
+
+def _unsaid(picture: Picture, change: Unsaid) -> Picture:
+    return attrs.evolve(picture, messages=without_remark(picture.messages, change.id))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -167,6 +189,10 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Revealed: _revealed,
     Recast: _recast,
     Estimated: _estimated,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
+    Said: _said,
+    Unsaid: _unsaid,
 }
 
 

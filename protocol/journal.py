@@ -44,6 +44,13 @@ _REQUESTS: Final[dict[str, type]] = {
     "reveal": lasting.RevealRound,
     "estimate": lasting.SetEstimate,
     "configure": lasting.Configure,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

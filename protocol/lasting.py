@@ -6,14 +6,22 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, TicketId
-from protocol.options import Who
+from protocol.ids import MemberId, RemarkText, TicketId
+from protocol.options import Talkers, VotingEnds, Who
+from protocol.talk import Emoji
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
 RESTED: Final = MemberId("*")
 """The same of the room, where a timer ends what it waits for after a restart."""
+
+CLOCK: Final = MemberId("*clock")
+"""The timer of an estimation room, where a command or a timer needs a member."""
+
+REACTIONS: Final = MemberId("*reactions")
+"""Whose timer is that of reactions which wait to be told: when it is due, it is for
+:class:`TellReactions`."""
 
 
 class Role(StrEnum):
@@ -22,6 +30,14 @@ class Role(StrEnum):
     VOTER = "voter"
     SPECTATOR = "spectator"
     """Watches, and is never waited for."""
+
+
+class TimerKind(StrEnum):
+    """What a timer of an estimation room is for."""
+
+    DISCUSSION = "discussion"
+    VOTING = "voting"
+    """Ends with the round in which it was started, at the latest."""
 
 
 @value(kw_only=True)
@@ -106,6 +122,11 @@ class Configure:
     auto_reveal: bool | None = None
     change_after_reveal: bool | None = None
 
+    voting_ends: VotingEnds | None = None
+    voting_seconds: int | None = None
+    """0 if no timer starts by itself any more."""
+    talk_by: Talkers | None = None
+
 
 @value
 class SetEstimate:
@@ -114,6 +135,52 @@ class SetEstimate:
     round: int
     card: str | None
     """``None`` takes the estimate back."""
+
+
+@value
+class StartTimer:
+    """A facilitator starts a timer, in place of the one that there is."""
+
+    seconds: int
+    kind: TimerKind | None = None
+    """``None``: for voting while a round runs, for discussion otherwise."""
+
+
+@value
+class PauseTimer:
+    """A facilitator stops the timer for a while."""
+
+
+@value
+class ResumeTimer:
+    """A facilitator lets the timer go on."""
+
+
+@value
+class ExtendTimer:
+    """A facilitator gives the timer more time, or less."""
+
+    seconds: int
+    """Negative for less."""
+
+
+@value
+class StopTimer:
+    """A facilitator ends the timer before its time, and nobody is told that the time is up."""
+
+
+@value
+class SayHere:
+    """A member says something to all."""
+
+    text: RemarkText
+
+
+@value
+class Unsay:
+    """A member takes a message of its own back, or a facilitator anybody's."""
+
+    id: int
 
 
 @value
@@ -131,8 +198,34 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
+@value
+class React:
+    """A member shows something for a moment; whoever is not here misses it."""
+
+    emoji: Emoji
+
+
+@value
+class TellReactions:
+    """It is time to tell all of the reactions that wait for it."""
+
+
 Request = (
-    BeginRound | CastCard | Retract | RevealRound | SetEstimate | Configure | CloseRoom | Depart
+    BeginRound
+    | CastCard
+    | Retract
+    | RevealRound
+    | SetEstimate
+    | Configure
+    | StartTimer
+    | PauseTimer
+    | ResumeTimer
+    | ExtendTimer
+    | StopTimer
+    | SayHere
+    | Unsay
+    | CloseRoom
+    | Depart
 )
 """What a member of an estimation room may ask for."""
 
@@ -146,4 +239,4 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping
+LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | React | TellReactions

@@ -10,9 +10,10 @@ from typing import Final
 
 from protocol.deck import Card
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Role
-from protocol.options import DEFAULTS, Options, Who
+from protocol.lasting import Role, TimerKind
+from protocol.options import DEFAULTS, Options, Talkers, Who
 from protocol.statistics import Summary
+from protocol.talk import Remark
 from protocol.value import value
 
 
@@ -95,6 +96,21 @@ class Shown:
 
 
 @value
+class Timer:
+    """The timer that runs, or is paused."""
+
+    kind: TimerKind
+    seconds: int
+    """For which it is set, with what has been added since."""
+    deadline: float | None
+    """Unix time in seconds by the server's clock at which it ends; ``None`` while it is paused."""
+    left: float | None
+    """Seconds that it has left while it is paused; ``None`` while it runs."""
+    by: MemberId | None
+    """Who has started it; ``None`` if it started by itself, with a round."""
+
+
+@value
 class May:
     """What may be asked for now; a member may do what any group allows to which it belongs."""
 
@@ -111,6 +127,7 @@ def abilities(
     rounds: bool,
     options: Options = DEFAULTS,
     shown: bool = False,
+    timer: Timer | None = None,
 ) -> May:
     """Say what may be asked for in a stage.
 
@@ -120,9 +137,11 @@ def abilities(
         rounds: whether the room has any left.
         options: the room's.
         shown: whether a round is on show.
+        timer: the one that runs or is paused.
     """
-    if options is not DEFAULTS:
-        return _abilities(stage, votes, rounds, options, shown)
+    if options is not DEFAULTS or timer is not None:
+        deeds = _NO_TIMER if timer is None else _PAUSED if timer.deadline is None else _TICKING
+        return _abilities(stage, votes, rounds, options, shown, deeds)
     if shown:
         if stage is not Stage.VOTING:
             return _SHOWN if rounds else _ALL_SHOWN
@@ -132,8 +151,20 @@ def abilities(
     return _VOTED if votes else _ASKED
 
 
+_NO_TIMER: Final = ("start_timer",)
+_TICKING: Final = ("start_timer", "pause_timer", "extend_timer", "stop_timer")
+_PAUSED: Final = ("start_timer", "resume_timer", "extend_timer", "stop_timer")
+
+
 @lru_cache(256)
-def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, shown: bool) -> May:
+def _abilities(
+    stage: Stage,
+    votes: bool,
+    rounds: bool,
+    options: Options,
+    shown: bool,
+    timing: tuple[str, ...] = _NO_TIMER,
+) -> May:
     running = stage is Stage.VOTING
     late = shown and not running and options.change_after_reveal
     deeds = {
@@ -141,6 +172,9 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, shown:
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
         "estimate": (shown, Who.FACILITATORS),
+        "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "unsay": (True, Who.ALL),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
@@ -150,11 +184,16 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options, shown:
             *(("vote",) if running or late else ()),
             *(("retract",) if running and votes else ()),
         ),
-        facilitators=tuple(leaders),
+        facilitators=(*leaders, *timing),
         owner=("close",),
     )
 
 
+_TALKERS: Final = {
+    Talkers.ALL: Who.ALL,
+    Talkers.FACILITATORS: Who.FACILITATORS,
+    Talkers.NOBODY: Who.FACILITATORS,
+}
 _BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS, False)
 _NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS, False)
 _ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS, False)
@@ -192,6 +231,9 @@ class Picture:
     """The last round that was revealed, also while the next one runs."""
     options: Options
     may: May
+    timer: Timer | None = None
+    messages: tuple[Remark, ...] = ()
+    """The last ones that were said, ascending."""
 
 
 @value

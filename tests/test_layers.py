@@ -108,11 +108,16 @@ INSIDE: Final = {
 
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
+    "estimation_timers",
     *(
         "estimation_options",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
         "estimation_afterwards",
+    ),
+    "estimation_clock",
+    *(
         "estimation_telling",
         "refusals",
     ),

@@ -76,7 +76,8 @@ def test_without_any_vote_left_nothing_can_be_revealed_and_the_next_round_may_be
     change = room.changes[-1]
     assert isinstance(change, Retracted)
     assert change.may == room.rules.picture().may
-    assert room.may("ann") == ("leave", "vote", "begin", "configure", "close")
+    assert {"vote", "begin"} <= set(room.may("ann"))
+    assert not {"retract", "reveal"} & set(room.may("ann"))
     assert code_of(room.ask("ann", RevealRound(1))) is ErrorCode.NOBODY_VOTED
 
 

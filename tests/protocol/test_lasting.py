@@ -77,6 +77,7 @@ from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
 T1 = BeginRound(TicketId("T-1"))
+TALK = ("say", "react", "unsay")
 
 
 def room_of(*members: str, capacity: int = 4, grace: float = 60.0, **more: Any) -> LastingAudience:
@@ -455,7 +456,7 @@ def test_a_spectator_is_not_waited_for_and_may_not_vote() -> None:
     room.ask("ann", T1)
 
     assert waiting_for(room) == ("ann",)
-    assert room.may("sue") == ("leave",)
+    assert room.may("sue") == ("leave", *TALK)
     assert code_of(room.ask("sue", CastCard(1, "5"))) is ErrorCode.SPECTATOR
 
 
@@ -635,31 +636,58 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", "configure", "estimate", "close")
+    assert room.may("ann") == ("leave", *TALK, "configure", "estimate", "start_timer", "close")
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
 @pytest.mark.parametrize(
     ("requests", "may"),
     [
-        ([], {"ann": ("leave", "begin", "configure", "close"), "bob": ("leave",)}),
-        ([T1], {"ann": ("leave", "vote", "begin", "configure", "close"), "bob": ("leave", "vote")}),
+        (
+            [],
+            {
+                "ann": ("leave", *TALK, "begin", "configure", "start_timer", "close"),
+                "bob": ("leave", *TALK),
+            },
+        ),
+        (
+            [T1],
+            {
+                "ann": ("leave", *TALK, "vote", "begin", "configure", "start_timer", "close"),
+                "bob": ("leave", *TALK, "vote"),
+            },
+        ),
         (
             [T1, CastCard(1, "5")],
             {
-                "ann": ("leave", "vote", "retract", "reveal", "configure", "close"),
-                "bob": ("leave", "vote", "retract"),
+                "ann": (
+                    "leave",
+                    *TALK,
+                    "vote",
+                    "retract",
+                    "reveal",
+                    "configure",
+                    "start_timer",
+                    "close",
+                ),
+                "bob": ("leave", *TALK, "vote", "retract"),
             },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
-            {"ann": ("leave", "begin", "configure", "estimate", "close"), "bob": ("leave",)},
+            {
+                "ann": ("leave", *TALK, "begin", "configure", "estimate", "start_timer", "close"),
+                "bob": ("leave", *TALK),
+            },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1), BeginRound(TicketId("T-2")), CastCard(2, "5")],
             {
-                "ann": ("leave", "vote", "retract", "reveal", "configure", "estimate", "close"),
-                "bob": ("leave", "vote", "retract"),
+                "ann": (
+                    *("leave", *TALK, "vote", "retract", "reveal", "configure", "estimate"),
+                    *("start_timer", "close"),
+                ),
+                "bob": ("leave", *TALK, "vote", "retract"),
             },
         ),
     ],

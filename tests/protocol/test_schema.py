@@ -54,7 +54,10 @@ REQUESTS: Final[list[dict[str, Any]]] = [
     {"type": "estimate", "ref": 7, "round": 1, "card": "5"},
     {"type": "close", "ref": 4},
     {"type": "leave", "ref": 5},
+    {"type": "say", "ref": 6, "text": "Hello\nall"},
+    {"type": "unsay", "ref": 7, "id": 1},
     {"type": "ping"},
+    {"type": "react", "emoji": "heart"},
 ]
 
 
@@ -75,7 +78,7 @@ def test_every_type_of_the_dialect_has_a_definition() -> None:
     assert {each.word: each.kind for each in ALL if each.side is Side.SERVER} == told
     assert {each.word for each in ALL if each.numbered} == set(parley_v1.REQUESTS)
     assert {each.word for each in ALL if each.side is Side.CLIENT and not each.numbered} == {
-        *("hello", "ping"),
+        *("hello", "ping", "react"),
     }
     for side in Side:
         group = SCHEMA["$defs"][f"estimation.{side}"]["oneOf"]
