@@ -11,7 +11,7 @@ from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.lasting import TimerKind
 from protocol.options import Options
-from protocol.picture import May, Mine, Picture, Seated, Shown, ShownVote, Timer
+from protocol.picture import Earlier, May, Mine, Picture, Seated, Shown, ShownVote, Timer
 from protocol.statistics import Summary
 from protocol.talk import Reaction
 from protocol.value import value
@@ -86,6 +86,8 @@ class Begun:
     began_at: float
     waiting_for: tuple[MemberId, ...]
     may: May
+    earlier: tuple[Earlier, ...] = ()
+    """Rounds of the same ticket that were revealed before."""
 
 
 @value

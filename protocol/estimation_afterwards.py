@@ -13,12 +13,13 @@ from protocol.deck import ESTIMATE, Deck
 from protocol.effects import Record, TellAll
 from protocol.errors import ErrorCode
 from protocol.estimation_phases import REVEALING
-from protocol.estimation_state import Seat, State
+from protocol.estimation_state import Past, Seat, State
 from protocol.estimation_telling import next_seq, tell_guests
 from protocol.ids import MemberId
 from protocol.lasting import SetEstimate
+from protocol.limits import PAST_ROUNDS
 from protocol.messages import EstimateSet, TicketId, TicketResult, Vote, VoteChanged
-from protocol.picture import Shown, ShownVote
+from protocol.picture import Earlier, Shown, ShownVote
 from protocol.refusals import Effects, refuse, refuse_card, refuse_unless
 from protocol.statistics import summarize
 
@@ -56,6 +57,15 @@ def recast(
     ]
 
 
+def put_by(state: State, shown: Shown) -> None:
+    """Remember what there is to see of a round beside the next one, which begins."""
+    past = state.past
+    if past and past[-1].round.number == shown.number:
+        return  # a beginning in place of another one
+    this = Past(shown.ticket, Earlier(shown.number, shown.statistics, shown.estimate))
+    state.past = (*past[1 - PAST_ROUNDS :], this)
+
+
 def shown_before(state: State, *, number: int | None = None, ticket: str | None = None) -> bool:
     """Tell whether a round is the one that is on show, so that votes in it come late."""
     shown = state.shown
@@ -81,6 +91,9 @@ def set_estimate(
     if card == shown.estimate:
         return []
     state.shown = attrs.evolve(shown, estimate=card)
+    if state.past and state.past[-1].round.number == shown.number:
+        this = Past(shown.ticket, attrs.evolve(state.past[-1].round, estimate=card))
+        state.past = (*state.past[:-1], this)
     return [
         *tell_guests(state, EstimateSet(TicketId(shown.ticket), card)),
         TellAll(Estimated(next_seq(state), shown.number, card)),

@@ -10,11 +10,11 @@ from typing import Final
 from protocol.changes import Begun, Retracted, Voted
 from protocol.effects import SetTimer, TellAll
 from protocol.errors import ErrorCode
-from protocol.estimation_afterwards import recast, shown_before
+from protocol.estimation_afterwards import put_by, recast, shown_before
 from protocol.estimation_clock import begin_with_round, end_with_round
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_reveal import turn_over
-from protocol.estimation_state import Seat, State, may, waiting_for
+from protocol.estimation_state import Seat, State, earlier, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
 from protocol.ids import MemberId
 from protocol.lasting import RESTED, BeginRound, CastCard, Retract, Role
@@ -68,6 +68,8 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
     if not state.rounds_left:
         return refuse(member, ErrorCode.TOO_MANY_ROUNDS)
     move(state, Trigger.BEGIN)
+    if state.shown is not None:
+        put_by(state, state.shown)
     state.round += 1
     state.ticket = ticket
     state.votes = {}
@@ -78,7 +80,15 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
     state.told_complete = state.prompted = False
     effects = tell_guests(state, VoteRequested(ticket))
     if state.numbering:
-        begun = Begun(next_seq(state), state.round, ticket, now, waiting_for(state), may(state))
+        begun = Begun(
+            next_seq(state),
+            state.round,
+            ticket,
+            now,
+            waiting_for(state),
+            may(state),
+            earlier(state) if state.past else (),
+        )
         effects.append(TellAll(begun))
     if state.options.voting_seconds:
         effects += begin_with_round(state, now)

@@ -107,6 +107,7 @@ def _begun(picture: Picture, change: Begun) -> Picture:
             complete=False,
             waiting_for=change.waiting_for,
         ),
+        earlier=change.earlier,
         may=change.may,
     )
 
@@ -156,7 +157,12 @@ def _recast(picture: Picture, change: Recast) -> Picture:
 def _estimated(picture: Picture, change: Estimated) -> Picture:
     if picture.shown is None:
         return picture
-    return attrs.evolve(picture, shown=attrs.evolve(picture.shown, estimate=change.card))
+    earlier = tuple(
+        attrs.evolve(each, estimate=change.card) if each.number == change.round else each
+        for each in picture.earlier
+    )
+    shown = attrs.evolve(picture.shown, estimate=change.card)
+    return attrs.evolve(picture, shown=shown, earlier=earlier)
 
 
 def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:

@@ -111,6 +111,15 @@ class Timer:
 
 
 @value
+class Earlier:
+    """What is left in sight of a round that was revealed before, of the same ticket."""
+
+    number: int
+    statistics: Summary
+    estimate: str | None
+
+
+@value
 class May:
     """What may be asked for now; a member may do what any group allows to which it belongs."""
 
@@ -229,6 +238,8 @@ class Picture:
     """In the stage of voting only."""
     shown: Shown | None
     """The last round that was revealed, also while the next one runs."""
+    earlier: tuple[Earlier, ...]
+    """Rounds of the ticket that was begun last, ascending, up to its latest beginning."""
     options: Options
     may: May
     timer: Timer | None = None

@@ -12,9 +12,10 @@ from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode
 from protocol.ids import MemberId
 from protocol.lasting import BeginRound, CastCard, Configure, Depart, RevealRound, Role, SetEstimate
+from protocol.limits import EARLIER_ROUNDS, PAST_ROUNDS
 from protocol.messages import CastVote, EstimateSet, Refusal, TicketId, VoteChanged
 from protocol.options import Options
-from protocol.picture import Missed, Shown, ShownVote
+from protocol.picture import Earlier, Missed, Shown, ShownVote
 from protocol.statistics import summarize
 from tests.protocol.lasting_audience import LastingAudience, restored
 
@@ -285,3 +286,70 @@ def test_a_room_stored_before_there_were_estimates_is_understood() -> None:
 
     expected = attrs.evolve(shown(room), missing=())
     assert again.picture().shown == expected
+
+
+# --- earlier rounds ---------------------------------------------------------------------------
+
+
+def play(room: LastingAudience, ticket: str, card: str) -> int:
+    """Play a round, and give its number."""
+    room.ask("ann", BeginRound(TicketId(ticket)))
+    running = room.rules.picture().round
+    assert running is not None
+    room.ask("ann", CastCard(running.number, card))
+    room.ask("ann", RevealRound(running.number))
+    return running.number
+
+
+def alone() -> LastingAudience:
+    room = LastingAudience(3)
+    room.join("ann", owner=True)
+    return room
+
+
+def test_a_ticket_that_is_voted_on_again_shows_its_earlier_rounds() -> None:
+    room = alone()
+    play(room, "A", "3")
+    play(room, "B", "5")
+    assert room.rules.picture().earlier == ()
+    play(room, "A", "8")
+
+    earlier = [Earlier(1, summarize(["3"]), None)]
+    assert room.rules.picture().earlier == tuple(earlier)
+    room.ask("ann", SetEstimate(3, "8"))
+    room.ask("ann", BeginRound(TicketId("A")))
+    earlier.append(Earlier(3, summarize(["8"]), "8"))
+    assert room.rules.picture().earlier == tuple(earlier)
+    assert restored(room.stored()).picture() == room.rules.picture()
+
+
+def test_an_estimate_that_is_set_later_shows_in_the_earlier_round_too() -> None:
+    room = alone()
+    play(room, "A", "3")
+    room.ask("ann", BeginRound(TicketId("A")))
+    room.ask("ann", SetEstimate(1, "5"))
+
+    assert room.rules.picture().earlier == (Earlier(1, summarize(["3"]), "5"),)
+
+
+def test_a_beginning_in_place_of_another_one_shows_those_of_its_own_ticket_once() -> None:
+    room = alone()
+    play(room, "A", "3")
+    room.ask("ann", BeginRound(TicketId("B")))
+    assert room.rules.picture().earlier == ()
+    room.ask("ann", BeginRound(TicketId("A")))
+
+    assert [each.number for each in room.rules.picture().earlier] == [1]
+
+
+def test_earlier_rounds_are_bounded_for_a_ticket_and_for_a_room() -> None:
+    room = alone()
+    numbers = [play(room, "A", "3") for _ in range(EARLIER_ROUNDS + 2)]
+    room.ask("ann", BeginRound(TicketId("A")))
+    assert [each.number for each in room.rules.picture().earlier] == numbers[-EARLIER_ROUNDS:]
+    for _ in range(PAST_ROUNDS):
+        play(room, "B", "3")
+    room.ask("ann", BeginRound(TicketId("A")))
+
+    assert room.rules.picture().earlier == ()
+    assert len(room.rules.snapshot()["past"]) == PAST_ROUNDS

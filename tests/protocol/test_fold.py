@@ -25,6 +25,7 @@ from protocol.ids import MemberId
 from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import (
+    Earlier,
     Picture,
     Running,
     Seated,
@@ -62,6 +63,7 @@ WAITING_ROOM = Picture(
     members=(seat(ANN, owner=True), seat(BOB)),
     round=None,
     shown=None,
+    earlier=(),
     options=DEFAULTS,
     may=WAITING,
     timer=None,
@@ -202,6 +204,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "members": VOTING_ROOM.members[::-1],
         "round": None,
         "shown": SHOWN,
+        "earlier": (Earlier(1, summarize(["5"]), None),),
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
         "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),

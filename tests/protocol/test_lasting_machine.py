@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from protocol.answers import REMEMBERED
 from protocol.changes import (
     Ack,
+    Begun,
     Estimated,
     Failure,
     Reactions,
@@ -69,7 +70,7 @@ from protocol.lasting import (
     TimerKind,
     Unsay,
 )
-from protocol.limits import REACTION_SECONDS, REST_SECONDS
+from protocol.limits import EARLIER_ROUNDS, PAST_ROUNDS, REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -163,6 +164,9 @@ class Notebook:
     missed: set[str] = attrs.Factory(set)
     """Who was waited for in vain in the round revealed last."""
     estimate: str | None = None
+    played: list[tuple[str, int]] = attrs.Factory(list)
+    """The ticket and the number of each round that was revealed, and told with its number."""
+    earlier: list[int] = attrs.Factory(list)
     restarted: float = float("-inf")
     """When the server has come back."""
 
@@ -172,9 +176,11 @@ class Notebook:
     rung: list[TimerKind] = attrs.Factory(list)
     """Of what kinds those timers were whose time was up."""
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float, ticket: str) -> None:
         """Let there be a round, with a timer of its own if the options say so."""
         self.turn_over()
+        past = self.played[-PAST_ROUNDS:]
+        self.earlier = [number for each, number in past if each == ticket][-EARLIER_ROUNDS:]
         self.voting = True
         seconds = self.options.voting_seconds
         if seconds:
@@ -257,9 +263,12 @@ def gives_a_card_away(event: Event) -> bool:
             return False
         case Refusal(problem) | Failure(_, problem) if problem.code is ErrorCode.NO_ESTIMATE:
             return problem.values != {"cards": ", ".join(CARDS[:2])}
+        case Begun():
+            event = attrs.evolve(event, earlier=())
         case Snapshot(picture, mine):
             event = Snapshot(
-                attrs.evolve(picture, cards=(), shown=None), attrs.evolve(mine, card=None)
+                attrs.evolve(picture, cards=(), shown=None, earlier=()),
+                attrs.evolve(mine, card=None),
             )
         case Refusal(problem) | Failure(_, problem) if problem.code is ErrorCode.NOT_IN_DECK:
             return problem.values != {"cards": " ".join(CARDS)}
@@ -380,6 +389,8 @@ class LastingRoom(RuleBasedStateMachine):
                             book.votes[member] = card
                         case _:
                             raise AssertionError("a vote without a command for it")
+                case TellAll(Revealed(_, shown, _)):
+                    book.played.append((shown.ticket, shown.number))
                 case TellAll(Retracted()):
                     del book.votes[member]
                     book.complete = False
@@ -898,8 +909,8 @@ class LastingRoom(RuleBasedStateMachine):
         """Write down what a request that must be granted does."""
         book, now = self.notebook, self.room.now
         match request:
-            case BeginRound():
-                book.begin(now)
+            case BeginRound(ticket):
+                book.begin(now, ticket)
             case CloseRoom():
                 book.over = True
             case Depart():
@@ -954,7 +965,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.begin(self.room.now)
+                    book.begin(self.room.now, named)
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -1122,6 +1133,8 @@ class LastingRoom(RuleBasedStateMachine):
             assert {vote.member: vote.card for vote in shown.votes} == results[-1]
             assert {each.member for each in shown.missing} == self.notebook.missed
             assert shown.estimate == self.notebook.estimate
+            earlier = [each.number for each in self.room.rules.picture().earlier]
+            assert earlier == self.notebook.earlier
 
     def teardown(self) -> None:
         """Replay the log, as it is written, from each snapshot that was ever taken."""
