@@ -4,22 +4,6 @@ Nothing in the rules knows how a message looks on the wire or how it gets to a m
 functions that change a :class:`~protocol.estimation_state.State` and give what is to be done about
 it, in modules of which each imports only those below it:
 
-module                       rules
-=========================  =======================================================================
-``estimation_requests``      numbered requests: carried out once, and answered whenever asked
-``estimation_absence``       being away, coming back, time that is up, the server's restart
-``estimation_people``        coming, leaving, ending the room
-``estimation_options``       how the team wants the room to work
-``estimation_rounds``        a round: its beginning, its cards, its completion
-``estimation_reveal``        a round's end
-``estimation_afterwards``  what becomes of it then: votes that are changed, the final estimate
-``estimation_afterwards      what becomes of it then: votes that are changed, the final estimate
-``estimation_telling``       who is told, and by which number
-``refusals``                 saying no
-``estimation_phases``        the table of phases
-``estimation_state``         what is known; how it is stored and shown
-=========================  =======================================================================
-=========================  =======================================================================
 =========================  =======================================================================
 module                     rules
 =========================  =======================================================================
