@@ -11,7 +11,8 @@ from protocol.greeting import Pong
 from protocol.ids import MemberId
 from protocol.lasting import Role, TimerKind
 from protocol.options import Options
-from protocol.picture import May, Mine, Picture, Seated, Shown, Timer
+from protocol.picture import Earlier, May, Mine, Picture, Seated, Shown, ShownVote, Timer
+from protocol.statistics import Summary
 from protocol.talk import Reaction
 from protocol.value import value
 
@@ -87,6 +88,8 @@ class Begun:
     began_at: float
     waiting_for: tuple[MemberId, ...]
     may: May
+    earlier: tuple[Earlier, ...] = ()
+    """Rounds of the same ticket that were revealed before."""
 
 
 @value
@@ -99,6 +102,16 @@ class Voted:
     """Whether nobody is waited for any more."""
     may: May | None
     """What may be asked for now, if this vote has changed it."""
+
+
+@value
+class Retracted:
+    """Somebody has taken its card back, and is waited for again."""
+
+    seq: int
+    member: MemberId
+    may: May | None
+    """What may be asked for now, if there is no vote any more."""
 
 
 @value
@@ -163,6 +176,26 @@ class CapacityRaised:
 
 
 @value
+class Recast:
+    """Somebody has changed a vote after its reveal, or put down one that was missing."""
+
+    seq: int
+    round: int
+    vote: ShownVote
+    statistics: Summary
+    """Of all votes of the round, as they are now."""
+
+
+@value
+class Estimated:
+    """The final estimate of a round has been set, or taken back."""
+
+    seq: int
+    round: int
+    card: str | None
+
+
+@value
 class TimerChanged:
     """A timer starts, is paused, goes on, has another time, or ends before its time."""
 
@@ -209,12 +242,15 @@ Change = (
     | Configured
     | Begun
     | Voted
+    | Retracted
     | Revealed
     | RoleChanged
     | FacilitatorChanged
     | Unled
     | Renamed
     | CapacityRaised
+    | Recast
+    | Estimated
     | TimerChanged
     | TimeOver
     | Said

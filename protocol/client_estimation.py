@@ -17,7 +17,7 @@ from protocol.client_states import Standing
 from protocol.client_view import RoomView
 from protocol.dialects.parley_v1 import CHANGES, NOTICES, Unknown, write_hello, write_signal
 from protocol.greeting import Greeting, Hello, Resume
-from protocol.lasting import CastCard, React
+from protocol.lasting import CastCard, React, Retract
 from protocol.picture import Mine, Picture
 from protocol.talk import Emoji
 
@@ -105,7 +105,9 @@ class EstimationClient(Client[Picture]):
 
     def _note_ack(self, before: Entry, seq: int) -> None:
         request = before.request
-        if isinstance(request, CastCard) and not self._outbox.superseded(before, CastCard):
+        if isinstance(request, CastCard | Retract) and not self._outbox.superseded(
+            before, (CastCard, Retract)
+        ):
             self._view.hold(request, seq)
 
     def _is_lost(self, now: float) -> bool:

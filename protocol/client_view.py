@@ -11,7 +11,7 @@ from protocol.chat_picture import ChatPicture
 from protocol.client_happenings import Changed, ChatChanged, Visible
 from protocol.fold import OutOfOrder, digest, fold
 from protocol.ids import MemberId
-from protocol.lasting import CastCard, Role
+from protocol.lasting import CastCard, Retract, Role
 from protocol.picture import Mine, Picture, may_do
 
 
@@ -122,15 +122,20 @@ class RoomView(View[Picture]):
             if digest(self.picture) != told.digest:
                 raise OutOfOrder(f"the picture at {told.seq} is not the server's")
 
-    def hold(self, vote: CastCard, seq: int) -> None:
-        """Remember the card of a vote that has been acknowledged, while its round runs.
+    def hold(self, vote: CastCard | Retract, seq: int) -> None:
+        """Remember what an acknowledged request has made of the own card, while its round runs.
 
-        Not if the picture has gone past the vote's number without it: then it was taken since.
+        The change that tells of it may come later than the answer to the next such request. A card
+        is not remembered if the picture has gone past its number without it: then it was taken
+        since.
         """
         if self.mine is None or self.picture is None:
             return
         running, member = self.picture.round, self.mine.member
         if running is None or running.number != vote.round:
+            return
+        if isinstance(vote, Retract):
+            self.mine = attrs.evolve(self.mine, card=None)
             return
         voted = any(each.voted for each in self.picture.members if each.id == member)
         if voted or self.picture.seq < seq:

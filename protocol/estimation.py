@@ -4,28 +4,29 @@ Nothing in the rules knows how a message looks on the wire or how it gets to a m
 functions that change a :class:`~protocol.estimation_state.State` and give what is to be done about
 it, in modules of which each imports only those below it:
 
-=======================  =========================================================================
-module                   rules
-=======================  =========================================================================
-``estimation_requests``  numbered requests: carried out once, and answered whenever asked
-``estimation_absence``   being away, coming back, time that is up, the server's restart
-``estimation_timers``    the room's timer: what is asked of it, and its end
-``estimation_people``    coming, leaving, ending the room
-``estimation_leading``   who leads it: owners, facilitators, and what comes after them
-``estimation_seats``     how many there are
-``estimation_nudging``   reminding somebody of its vote
-``estimation_options``   how the team wants the room to work
-``estimation_roles``     who votes, and who only watches
-``estimation_talk``      chat and reactions
-``estimation_rounds``    a round: its beginning, its cards, its completion
-``estimation_reveal``    a round's end
-``estimation_names``     what members are called
-``estimation_clock``     when the timer rings, and rounds that begin and end with it
-``estimation_telling``   who is told, and by which number
-``refusals``             saying no
-``estimation_phases``    the table of phases
-``estimation_state``     what is known; how it is stored and shown
-=======================  =========================================================================
+=========================  =======================================================================
+module                     rules
+=========================  =======================================================================
+``estimation_requests``    numbered requests: carried out once, and answered whenever asked
+``estimation_absence``     being away, coming back, time that is up, the server's restart
+``estimation_timers``      the room's timer: what is asked of it, and its end
+``estimation_people``      coming, leaving, ending the room
+``estimation_leading``     who leads it: owners, facilitators, and what comes after them
+``estimation_seats``       how many there are
+``estimation_nudging``     reminding somebody of its vote
+``estimation_options``     how the team wants the room to work
+``estimation_roles``       who votes, and who only watches
+``estimation_talk``        chat and reactions
+``estimation_rounds``      a round: its beginning, its cards, its completion
+``estimation_reveal``      a round's end
+``estimation_afterwards``  what becomes of it then: votes that are changed, the final estimate
+``estimation_names``       what members are called
+``estimation_clock``       when the timer rings, and rounds that begin and end with it
+``estimation_telling``     who is told, and by which number
+``refusals``               saying no
+``estimation_phases``      the table of phases
+``estimation_state``       what is known; how it is stored and shown
+=========================  =======================================================================
 
 A new command is a function in one of them, and a row in :data:`COMMANDS`; a new request, a row in
 ``estimation_requests.REQUESTS``.
@@ -215,6 +216,11 @@ class Estimation:
     def seq(self) -> int:
         """The number of the last change."""
         return self._state.seq
+
+    @property
+    def rounds_left(self) -> int:
+        """How many more rounds can be revealed."""
+        return self._state.rounds_left
 
     @property
     def generation(self) -> int:

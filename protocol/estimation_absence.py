@@ -17,11 +17,12 @@ from protocol.estimation_clock import set_clock
 from protocol.estimation_leading import outlives_owner
 from protocol.estimation_people import part_with, vacate
 from protocol.estimation_phases import ENDED, Trigger, move
+from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import State
 from protocol.estimation_telling import next_seq
 from protocol.estimation_timers import timer_up
 from protocol.ids import MemberId
-from protocol.lasting import CLOCK, NOBODY, Detach, Park, Restart, Return
+from protocol.lasting import CLOCK, NOBODY, RESTED, Detach, Park, Restart, Return
 from protocol.limits import ASK_AGAIN_SECONDS, COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
 from protocol.messages import ADMIN_LEFT, TimeUp
 from protocol.refusals import Effects, turn_away
@@ -43,6 +44,7 @@ def detach(state: State, command: Detach, member: MemberId, now: float) -> Effec
     return [
         SetTimer(member, state.grace_seconds),
         TellAll(WentAway(next_seq(state), member, now)),
+        *judge_round(state, now),
     ]
 
 
@@ -59,6 +61,7 @@ def come_back(state: State, command: Return, member: MemberId, now: float) -> Ef
     if now < state.resting_until:
         _welcome_back(state, member, now)
         effects += set_clock(state, now)  # what waits for the rest may be due earlier
+    effects += judge_round(state, now)
     return [*effects, Greet(member, _known(state, command)), Subscribe(member)]
 
 
@@ -84,6 +87,8 @@ def _known(state: State, command: Return) -> int | None:
 
 def time_up(state: State, command: TimeUp, member: MemberId, now: float) -> Effects:
     """Wait no longer for a member, or for anybody to come."""
+    if member == RESTED:
+        return judge_round(state, now)
     if member == NOBODY:
         if state.seats:
             return []
@@ -129,6 +134,11 @@ def restart(state: State, command: Restart, member: MemberId, now: float) -> Eff
     state.parked = False
     state.rest_ends = now + REST_SECONDS if state.expected else 0.0
     state.resting_until = state.rest_ends
+    were_here = {key for key, seat in state.seats.items() if seat.lasting and seat.here}
+    if were_here or now < state.returning_until:
+        state.returning_until = now + REST_SECONDS
+    for seat in state.seats.values():
+        seat.here = False  # all at once, so that nobody is there to whom a round could be revealed
     effects = set_clock(state, now)
     if not state.seats:
         return [*effects, SetTimer(NOBODY, EMPTY_SECONDS)]
@@ -139,8 +149,8 @@ def restart(state: State, command: Restart, member: MemberId, now: float) -> Eff
                 return effects
             continue
         left = state.grace_seconds
-        if seat.here:
-            seat.here, seat.since = False, now
+        if key in were_here:
+            seat.since = now
             effects.append(TellAll(WentAway(next_seq(state), key, now)))
         else:
             left -= max(0.0, now - seat.since)

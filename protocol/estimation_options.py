@@ -5,6 +5,7 @@ import attrs
 from protocol.changes import Configured
 from protocol.effects import TellAll
 from protocol.estimation_leading import follow_owner
+from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq
 from protocol.ids import MemberId
@@ -32,4 +33,6 @@ def configure(
         return []
     state.options = DEFAULTS if options == DEFAULTS else options
     told: Effects = [TellAll(Configured(next_seq(state), options, may(state)))]
-    return told if options.owner_absence is before.owner_absence else told + follow_owner(state)
+    if options.owner_absence is not before.owner_absence:
+        told += follow_owner(state)
+    return told + judge_round(state, now)

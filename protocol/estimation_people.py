@@ -31,7 +31,7 @@ from protocol.effects import (
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation_leading import follow_owner, make_owner, outlives_owner, succeed
 from protocol.estimation_names import called, tell_apart
-from protocol.estimation_phases import ENDED, GATHERING, VOTED, VOTING, Trigger, move
+from protocol.estimation_phases import ENDED, GATHERING, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -100,7 +100,7 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
     ]
     if state.phase is VOTING:
         effects.append(Tell(member, VoteRequested(state.ticket)))
-    return effects + _judge_capacity(state)
+    return effects + _judge_capacity(state) + judge_round(state, now)
 
 
 def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
@@ -129,7 +129,8 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
         effects += follow_owner(state)
     elif owns:
         effects += make_owner(state, member)
-    effects += [Greet(member, None), Subscribe(member)]
+    # Before it is greeted, as it is told the room as it is after all that.
+    effects += [*judge_round(state, now), Greet(member, None), Subscribe(member)]
     return effects + _judge_capacity(state)
 
 
@@ -218,11 +219,10 @@ def vacate(state: State, member: MemberId, now: float, *, expired: bool = False)
         state.waited_for.discard(member)
         state.expected.discard(member)
         effects += tell_guests(state, MemberLeft(called(seat)))
-    completed = judge_round(state)
     if seat.announced and state.numbering:
-        complete = state.phase is VOTED
+        complete = bool(state.votes) and not state.waited_for
         effects.append(TellAll(Left(next_seq(state), member, expired, complete)))
-    effects += completed
+    effects += judge_round(state, now)
     if owned:
         effects += succeed(state, now)
     if not state.seats and state.keyed:

@@ -7,6 +7,7 @@ from protocol.answers import Answers, answer_to
 from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_afterwards import set_estimate
 from protocol.estimation_leading import claim, demote, hand_over, promote
 from protocol.estimation_names import rename
 from protocol.estimation_nudging import nudge
@@ -14,7 +15,7 @@ from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_roles import change_role
-from protocol.estimation_rounds import begin_round, cast_card
+from protocol.estimation_rounds import begin_round, cast_card, retract
 from protocol.estimation_seats import raise_capacity
 from protocol.estimation_state import Seat, State
 from protocol.estimation_talk import say, unsay
@@ -44,8 +45,10 @@ from protocol.lasting import (
     RaiseCapacity,
     Rename,
     ResumeTimer,
+    Retract,
     RevealRound,
     SayHere,
+    SetEstimate,
     StartTimer,
     StopTimer,
     Unsay,
@@ -54,8 +57,10 @@ from protocol.refusals import Effects, refusal_in
 
 REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effects]]] = {
     CastCard: cast_card,
+    Retract: retract,
     BeginRound: begin_round,
     RevealRound: reveal_round,
+    SetEstimate: set_estimate,
     CloseRoom: close_room,
     Configure: configure,
     ChangeRole: change_role,

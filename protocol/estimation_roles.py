@@ -40,7 +40,6 @@ def change_role(
         effects += _ask_to_vote(state, who, seat)
     else:
         _take_card(state, who)
-    completed = judge_round(state)
     running = state.phase is VOTING or state.phase is VOTED
     after = may(state)
     change = RoleChanged(
@@ -48,10 +47,10 @@ def change_role(
         who,
         role,
         waiting_for(state) if running else None,
-        state.phase is VOTED,
+        running and bool(state.votes) and not state.waited_for,
         after if after != before else None,
     )
-    return [*effects, TellAll(change), *completed]
+    return [*effects, TellAll(change), *judge_round(state, now)]
 
 
 def _ask_to_vote(state: State, who: MemberId, seat: Seat) -> Effects:
@@ -66,7 +65,7 @@ def _take_card(state: State, who: MemberId) -> None:
     if state.votes.pop(who, None) is None or state.votes or state.phase is not VOTED:
         return
     # Nothing is left to reveal, so those are asked who came when all had voted.
-    move(state, Trigger.EMPTY)
+    move(state, Trigger.RETRACT)
     state.waited_for = {
         key for key, seat in state.seats.items() if seat.announced and seat.role is Role.VOTER
     }

@@ -12,10 +12,11 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
-from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
+from protocol.limits import ANNOUNCE_SECONDS, EARLIER_ROUNDS, ROUNDS
 from protocol.messages import TicketId, Vote
 from protocol.options import DEFAULTS, Options
 from protocol.picture import (
+    Earlier,
     May,
     Mine,
     Picture,
@@ -29,6 +30,7 @@ from protocol.picture import (
 )
 from protocol.statistics import summarize
 from protocol.talk import Gathered, Remark
+from protocol.value import value
 
 _NO_TICKET: Final = TicketId("")
 
@@ -83,6 +85,14 @@ class Seat:
     """When it may have said what it has said, had it talked without a pause at its rate."""
 
 
+@value
+class Past:
+    """A round that was revealed, and the ticket on which it was."""
+
+    ticket: str
+    round: Earlier
+
+
 @attrs.define(kw_only=True)
 class State:
     """An estimation room, whole."""
@@ -131,8 +141,16 @@ class State:
     began: float = 0.0
     unled_since: float | None = None
     """From when on it may be claimed, as nobody leads it any more."""
+    told_complete: bool = False
+    """Members that end with their connections know that everybody has voted."""
+    prompted: bool = False
+    """The admin has been asked to reveal the votes, and has not answered."""
+    returning_until: float = 0.0
+    """Until then who is away may be on the way back after a restart, and is waited for."""
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    past: tuple[Past, ...] = ()
+    """The last of those before the one that was begun last, ascending."""
     timer: Timer | None = None
     """The one that runs or is paused."""
     said: int = 0
@@ -177,6 +195,13 @@ def stage(state: State) -> Stage:
     return Stage.WAITING if state.shown is None else Stage.REVEALED
 
 
+def earlier(state: State) -> tuple[Earlier, ...]:
+    """Give what is left in sight of earlier rounds of the ticket that was begun last."""
+    ticket = state.ticket
+    found = [each.round for each in state.past if each.ticket == ticket]
+    return tuple(found[-EARLIER_ROUNDS:])
+
+
 def waiting_for(state: State) -> tuple[MemberId, ...]:
     """List whose votes are waited for, in the order of their seats."""
     return tuple(member for member in state.seats if member in state.waited_for)
@@ -211,6 +236,7 @@ def picture(state: State) -> Picture:
         ),
         round=running,
         shown=state.shown,
+        earlier=earlier(state),
         options=state.options,
         may=may(state),
         unled_since=state.unled_since,
@@ -228,6 +254,7 @@ def may(state: State) -> May:
         rounds=state.rounds_left > 0,
         options=state.options,
         led=state.unled_since is None,
+        shown=state.shown is not None,
         timer=state.timer,
     )
 

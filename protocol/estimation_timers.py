@@ -16,7 +16,7 @@ from protocol.estimation_clock import (
     turns_the_page,
 )
 from protocol.estimation_phases import REVEALING
-from protocol.estimation_reveal import reveal
+from protocol.estimation_reveal import turn_over
 from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq, tell_guests
 from protocol.ids import MemberId
@@ -124,6 +124,5 @@ def timer_up(state: State, now: float) -> Effects:
     effects.append(TellAll(TimeOver(next_seq(state), timer.kind, may(state))))
     effects += tell_guests(state, TimerOver(timer.kind))
     if reveals and state.votes:
-        # As the admin: one that is its connection is prompted, and need not be told to wait.
-        effects += reveal(state, CLOCK if state.admin is None else state.admin, now)
+        effects += turn_over(state, now)
     return effects

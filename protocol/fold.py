@@ -13,11 +13,14 @@ from protocol.changes import (
     CapacityRaised,
     Change,
     Configured,
+    Estimated,
     FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
+    Recast,
     Renamed,
+    Retracted,
     Revealed,
     RoleChanged,
     Said,
@@ -118,6 +121,7 @@ def _begun(picture: Picture, change: Begun) -> Picture:
             complete=False,
             waiting_for=change.waiting_for,
         ),
+        earlier=change.earlier,
         may=change.may,
     )
 
@@ -129,6 +133,16 @@ def _voted(picture: Picture, change: Voted) -> Picture:
         round=_no_longer_waiting(picture.round, change.member, complete=change.complete),
         may=change.may or picture.may,
     )
+
+
+def _retracted(picture: Picture, change: Retracted) -> Picture:
+    after = _changed(picture, change.member, voted=False)
+    running = picture.round
+    if running is not None:
+        waited_for = {*running.waiting_for, change.member}
+        waiting = tuple(each.id for each in after.members if each.id in waited_for)
+        running = attrs.evolve(running, waiting_for=waiting, complete=False)
+    return attrs.evolve(after, round=running, may=change.may or picture.may)
 
 
 def _revealed(picture: Picture, change: Revealed) -> Picture:
@@ -161,6 +175,29 @@ def _capacity_raised(picture: Picture, change: CapacityRaised) -> Picture:
     return attrs.evolve(picture, capacity=change.capacity)
 
 
+def _recast(picture: Picture, change: Recast) -> Picture:
+    shown, vote = picture.shown, change.vote
+    if shown is None:
+        return picture
+    votes = tuple(vote if each.member == vote.member else each for each in shown.votes)
+    if vote not in votes:
+        votes = (*votes, vote)
+    missing = tuple(each for each in shown.missing if each.member != vote.member)
+    shown = attrs.evolve(shown, votes=votes, missing=missing, statistics=change.statistics)
+    return attrs.evolve(picture, shown=shown)
+
+
+def _estimated(picture: Picture, change: Estimated) -> Picture:
+    if picture.shown is None:
+        return picture
+    earlier = tuple(
+        attrs.evolve(each, estimate=change.card) if each.number == change.round else each
+        for each in picture.earlier
+    )
+    shown = attrs.evolve(picture.shown, estimate=change.card)
+    return attrs.evolve(picture, shown=shown, earlier=earlier)
+
+
 def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
     return attrs.evolve(picture, timer=change.timer, may=change.may)
 
@@ -187,12 +224,15 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Configured: _configured,
     Begun: _begun,
     Voted: _voted,
+    Retracted: _retracted,
     Revealed: _revealed,
     RoleChanged: _role_changed,
     FacilitatorChanged: _facilitator_changed,
     Unled: _unled,
     Renamed: _renamed,
     CapacityRaised: _capacity_raised,
+    Recast: _recast,
+    Estimated: _estimated,
     TimerChanged: _timer_changed,
     TimeOver: _time_over,
     Said: _said,

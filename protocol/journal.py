@@ -40,7 +40,9 @@ class Entry(NamedTuple):
 _REQUESTS: Final[dict[str, type]] = {
     "begin": lasting.BeginRound,
     "vote": lasting.CastCard,
+    "retract": lasting.Retract,
     "reveal": lasting.RevealRound,
+    "estimate": lasting.SetEstimate,
     "configure": lasting.Configure,
     "role": lasting.ChangeRole,
     "promote": lasting.Promote,

@@ -13,6 +13,8 @@ from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
+RESTED: Final = MemberId("*")
+"""The same of the room, where a timer ends what it waits for after a restart."""
 
 CLOCK: Final = MemberId("*clock")
 """The timer of an estimation room, where a command or a timer needs a member."""
@@ -98,6 +100,13 @@ class CastCard:
 
 
 @value
+class Retract:
+    """A member takes its card of a certain round back."""
+
+    round: int
+
+
+@value
 class RevealRound:
     """The owner turns the cards of a certain round over."""
 
@@ -112,6 +121,9 @@ class Configure:
     reveal_by: Who | None = None
     owner_absence: OwnerAbsence | None = None
     claim_by: ClaimBy | None = None
+    auto_reveal: bool | None = None
+    change_after_reveal: bool | None = None
+
     voting_ends: VotingEnds | None = None
     voting_seconds: int | None = None
     """0 if no timer starts by itself any more."""
@@ -172,6 +184,15 @@ class Nudge:
     """A facilitator reminds a member whose vote is waited for."""
 
     member: MemberId
+
+
+@value
+class SetEstimate:
+    """A facilitator says on which estimate the team has agreed, in the round shown last."""
+
+    round: int
+    card: str | None
+    """``None`` takes the estimate back."""
 
 
 @value
@@ -250,7 +271,9 @@ class TellReactions:
 Request = (
     BeginRound
     | CastCard
+    | Retract
     | RevealRound
+    | SetEstimate
     | Configure
     | ChangeRole
     | Promote

@@ -134,3 +134,8 @@ IMPORT_BYTES: Final = MIB
 IMPORT_COLUMNS: Final = 1_000
 """In such a file. All fields of a large Jira are some hundred columns, as labels, sprints and
 comments have as many columns each as the ticket with most of them."""
+
+PAST_ROUNDS: Final = 20
+"""Whose figures a room remembers, of whatever tickets, to show them when one is voted on again."""
+EARLIER_ROUNDS: Final = 10
+"""Of one ticket, that are shown beside its present round."""

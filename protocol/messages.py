@@ -199,6 +199,31 @@ class VoteCast:
 
 
 @value
+class VoteRetracted:
+    """To everybody: who has taken a vote back."""
+
+    name: str
+    ticket_id: TicketId
+
+
+@value
+class VoteChanged:
+    """To everybody: what a vote is now that was shown as another one, or was missing."""
+
+    name: str
+    ticket_id: TicketId
+    card: str
+
+
+@value
+class EstimateSet:
+    """To everybody: on which estimate the team has agreed, or that it has not after all."""
+
+    ticket_id: TicketId
+    card: str | None
+
+
+@value
 class Spoken:
     """To everybody: somebody has said something."""
 
@@ -227,6 +252,8 @@ class Vote:
     member_id: MemberId
     name: str
     value: str
+    changed: bool = False
+    """It was put down, or changed, after the reveal."""
 
 
 @value
@@ -341,6 +368,9 @@ EstimationEvent = (
     | TicketPrompt
     | VoteRequested
     | VoteCast
+    | VoteRetracted
+    | VoteChanged
+    | EstimateSet
     | Spoken
     | VotingCompleted
     | RevealPrompt
@@ -375,3 +405,7 @@ class TicketResult:
     """From the opening of the vote to its reveal."""
     deck: Deck = DEFAULT_DECK
     """By which the votes count."""
+    estimate: str | None = None
+    """On which the team has agreed, if it has."""
+    replaces: bool = False
+    """It takes the place of what was recorded last: the same round, as it has become since."""

@@ -58,6 +58,10 @@ class Options:
     """Whether the room ends with its owner."""
     claim_by: ClaimBy = ClaimBy.ALL
     """Who may claim it, where it does not."""
+    auto_reveal: bool = False
+    """The cards are turned over by the rules, as soon as nobody who is here is waited for."""
+    change_after_reveal: bool = False
+    """Votes may be changed after the reveal, until the next round begins."""
     voting_ends: VotingEnds = VotingEnds.TELL
     """What the end of a voting timer does."""
     voting_seconds: int = 0

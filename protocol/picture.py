@@ -69,6 +69,16 @@ class ShownVote:
     member: MemberId
     name: str
     card: str
+    changed: bool = False
+    """It was put down, or changed, after the reveal."""
+
+
+@value
+class Missed:
+    """Somebody who was waited for when the cards were turned over."""
+
+    member: MemberId
+    name: str
 
 
 @value
@@ -81,6 +91,10 @@ class Shown:
     statistics: Summary
     seconds: float
     """From its beginning to its reveal."""
+    missing: tuple[Missed, ...] = ()
+    """Who was waited for in vain."""
+    estimate: str | None = None
+    """The card on which the team has agreed; ``None`` before."""
 
 
 @value
@@ -96,6 +110,15 @@ class Timer:
     """Seconds that it has left while it is paused; ``None`` while it runs."""
     by: MemberId | None
     """Who has started it; ``None`` if it started by itself, with a round."""
+
+
+@value
+class Earlier:
+    """What is left in sight of a round that was revealed before, of the same ticket."""
+
+    number: int
+    statistics: Summary
+    estimate: str | None
 
 
 @value
@@ -116,6 +139,7 @@ def abilities(
     votes: bool,
     rounds: bool,
     options: Options = DEFAULTS,
+    shown: bool = False,
     timer: Timer | None = None,
     led: bool = True,
 ) -> May:
@@ -126,12 +150,17 @@ def abilities(
         votes: whether there are any in the round that is running.
         rounds: whether the room has any left.
         options: the room's.
+        shown: whether a round is on show.
         led: whether it can not be claimed, as somebody leads it, or its owner has yet to come.
         timer: the one that runs or is paused.
     """
     if options is not DEFAULTS or timer is not None:
         deeds = _NO_TIMER if timer is None else _PAUSED if timer.deadline is None else _TICKING
-        return _abilities(stage, votes, rounds, options, deeds, led)
+        return _abilities(stage, votes, rounds, options, shown, deeds, led)
+    if shown:
+        if stage is not Stage.VOTING:
+            return _SHOWN if rounds else _ALL_SHOWN
+        return _VOTED_AGAIN if votes else _ASKED_AGAIN
     if stage is not Stage.VOTING:
         return _BETWEEN if rounds else _NO_MORE
     return _VOTED if votes else _ASKED
@@ -148,14 +177,17 @@ def _abilities(
     votes: bool,
     rounds: bool,
     options: Options,
+    shown: bool,
     timing: tuple[str, ...] = _NO_TIMER,
     led: bool = True,
 ) -> May:
     running = stage is Stage.VOTING
+    late = shown and not running and options.change_after_reveal
     deeds = {
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "estimate": (shown, Who.FACILITATORS),
         "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
         "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
         "unsay": (True, Who.ALL),
@@ -171,7 +203,10 @@ def _abilities(
             "rename",
             *(claim if options.claim_by is ClaimBy.ALL else ()),
         ),
-        voters=("vote",) if running else (),
+        voters=(
+            *(("vote",) if running or late else ()),
+            *(("retract",) if running and votes else ()),
+        ),
         facilitators=(
             *leaders,
             *timing,
@@ -188,10 +223,14 @@ _TALKERS: Final = {
     Talkers.FACILITATORS: Who.FACILITATORS,
     Talkers.NOBODY: Who.FACILITATORS,
 }
-_BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
-_NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
-_ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
-_VOTED: Final = _abilities(Stage.VOTING, True, True, DEFAULTS)
+_BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS, False)
+_NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS, False)
+_ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS, False)
+_VOTED: Final = _abilities(Stage.VOTING, True, True, DEFAULTS, False)
+_SHOWN: Final = _abilities(Stage.REVEALED, False, True, DEFAULTS, True)
+_ALL_SHOWN: Final = _abilities(Stage.REVEALED, False, False, DEFAULTS, True)
+_ASKED_AGAIN: Final = _abilities(Stage.VOTING, False, True, DEFAULTS, True)
+_VOTED_AGAIN: Final = _abilities(Stage.VOTING, True, True, DEFAULTS, True)
 
 
 @value
@@ -219,6 +258,8 @@ class Picture:
     """In the stage of voting only."""
     shown: Shown | None
     """The last round that was revealed, also while the next one runs."""
+    earlier: tuple[Earlier, ...]
+    """Rounds of the ticket that was begun last, ascending, up to its latest beginning."""
     options: Options
     may: May
     unled_since: float | None = None

@@ -3,6 +3,7 @@
 What refuses for one reason or another gives the refusal, or nothing if there is none.
 """
 
+from protocol.deck import Deck
 from protocol.effects import Disconnect, Effect, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation_phases import REVEALING
@@ -95,6 +96,11 @@ def refuse_ticket(state: State, given: TicketId, member: MemberId) -> Effects:
             member, ErrorCode.WRONG_TICKET, "ticket_id", ticket_id=state.ticket, given=given
         )
     return []
+
+
+def refuse_card(member: MemberId, deck: Deck, field: str) -> Effects:
+    """Refuse a card that is none of a deck."""
+    return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=deck.spelled)
 
 
 def refuse_round(state: State, given: int, member: MemberId) -> Effects:

@@ -118,6 +118,7 @@ ESTIMATION: Final = [
         "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
+        "estimation_afterwards",
         "estimation_names",
     ),
     "estimation_clock",

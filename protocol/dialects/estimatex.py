@@ -221,6 +221,20 @@ def _vote_cast(event: messages.VoteCast) -> bytes:
     return f"* {event.name} has voted on ticket {event.ticket_id}".encode()
 
 
+def _vote_retracted(event: messages.VoteRetracted) -> bytes:
+    return f"* {event.name} has taken back the vote on ticket {event.ticket_id}".encode()
+
+
+def _vote_changed(event: messages.VoteChanged) -> bytes:
+    return f"* The vote of {event.name} on ticket {event.ticket_id} is now {event.card}".encode()
+
+
+def _estimate_set(event: messages.EstimateSet) -> bytes:
+    if event.card is None:
+        return f"* Ticket {event.ticket_id} has no estimate any more".encode()
+    return f"* The estimate of ticket {event.ticket_id} is {event.card}".encode()
+
+
 def _spoken(event: messages.Spoken) -> bytes:
     return f"* {event.name}: {' '.join(event.text.split())}".encode()
 
@@ -306,6 +320,9 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.TicketPrompt: _ticket_prompt,
     messages.VoteRequested: _vote_requested,
     messages.VoteCast: _vote_cast,
+    messages.VoteRetracted: _vote_retracted,
+    messages.VoteChanged: _vote_changed,
+    messages.EstimateSet: _estimate_set,
     messages.Spoken: _spoken,
     messages.VotingCompleted: _voting_completed,
     messages.RevealPrompt: _reveal_prompt,

@@ -21,9 +21,11 @@ from protocol.lasting import (
     Rename,
     Request,
     ResumeTimer,
+    Retract,
     RevealRound,
     Role,
     SayHere,
+    SetEstimate,
     StartTimer,
     StopTimer,
     TimerKind,
@@ -61,8 +63,18 @@ class Room(Seat[Picture]):
         return await self._change(BeginRound(TicketId(ticket)))
 
     async def vote(self, card: str) -> Picture:
-        """Put down, or change, a card in the round that is running; raises as :meth:`begin`."""
+        """Put down, or change, a card in the round that is running; raises as :meth:`begin`.
+
+        If none is, in the one on show, where the room allows that.
+        """
+        shown = self.picture.shown
+        if self.picture.round is None and shown is not None:
+            return await self._change(CastCard(shown.number, card))
         return await self._change(CastCard(self._running(), card))
+
+    async def retract(self) -> Picture:
+        """Take the own card back from the round that is running; raises as :meth:`begin`."""
+        return await self._change(Retract(self._running()))
 
     async def reveal(self) -> Picture:
         """Turn the cards over, as the owner; raises as :meth:`begin`."""
@@ -102,6 +114,18 @@ class Room(Seat[Picture]):
     async def nudge(self, member: MemberId) -> None:
         """Remind a member whose vote is waited for, as a facilitator; raises as :meth:`begin`."""
         await self._ask(Nudge(member), Ack)
+
+    async def estimate(self, card: str | None) -> Picture:
+        """Set the final estimate of the round shown last, as a facilitator, or take it back.
+
+        Raises:
+            Declined: if the room refuses it, or has shown no round yet.
+            RoomOver: if it is over before there is an answer.
+        """
+        shown = self.picture.shown
+        if shown is None:
+            raise Declined(Error(code=ErrorCode.NOT_SHOWN, text="no round has been shown yet"))
+        return await self._change(SetEstimate(shown.number, card))
 
     async def start_timer(self, seconds: int, kind: TimerKind | None = None) -> Picture:
         """Start a timer as a facilitator, in place of the one there is; raises as :meth:`begin`.

@@ -30,8 +30,8 @@ class RoundRecorder:
         self._counters = counters
 
     def record(self, room_id: RoomId, record: TicketResult) -> None:
-        """A round has been revealed."""
-        self._counters.rounds_revealed += 1
+        """A round has been revealed, or is another one than it was."""
+        self._counters.rounds_revealed += not record.replaces
         self._record.record(room_id, record)
 
     def close(self, room_id: RoomId, at: float) -> None:

@@ -86,10 +86,10 @@ class LastingAudience:
             deck=deck,
             name="Planning",
             grace_seconds=grace,
+            options=options,
             opened_at=self.now,
             keyed=keyed,
             most_rounds=rounds,
-            options=options,
             most_capacity=most,
         )
         self.timers: dict[str, float] = {NOBODY: self.now + EMPTY_SECONDS} if keyed else {}

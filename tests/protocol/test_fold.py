@@ -30,6 +30,7 @@ from protocol.ids import MemberId
 from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import (
+    Earlier,
     Picture,
     Running,
     Seated,
@@ -67,6 +68,7 @@ WAITING_ROOM = Picture(
     members=(seat(ANN, owner=True), seat(BOB)),
     round=None,
     shown=None,
+    earlier=(),
     options=DEFAULTS,
     may=WAITING,
     timer=None,
@@ -253,6 +255,7 @@ def test_every_field_counts_in_the_digest() -> None:
         "members": VOTING_ROOM.members[::-1],
         "round": None,
         "shown": SHOWN,
+        "earlier": (Earlier(1, summarize(["5"]), None),),
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
         "unled_since": 3.0,

@@ -535,7 +535,7 @@ def test_a_vote_may_be_changed_until_the_reveal() -> None:
     room.ask("ann", RevealRound(1))
 
     assert [vote.value for vote in room.recorded[0].votes] == ["8"]
-    assert code_of(room.ask("ann", CastCard(1, "5"))) is ErrorCode.NO_VOTE_RUNNING
+    assert code_of(room.ask("ann", CastCard(1, "5"))) is ErrorCode.ALREADY_SHOWN
 
 
 @pytest.mark.parametrize(
@@ -645,8 +645,15 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
     [
         ([], {"ann": ["begin"], "bob": []}),
         ([T1], {"ann": ["vote", "begin"], "bob": ["vote"]}),
-        ([T1, CastCard(1, "5")], {"ann": ["vote", "reveal"], "bob": ["vote"]}),
-        ([T1, CastCard(1, "5"), RevealRound(1)], {"ann": ["begin"], "bob": []}),
+        (
+            [T1, CastCard(1, "5")],
+            {"ann": ["vote", "retract", "reveal"], "bob": ["vote", "retract"]},
+        ),
+        ([T1, CastCard(1, "5"), RevealRound(1)], {"ann": ["begin", "estimate"], "bob": []}),
+        (
+            [T1, CastCard(1, "5"), RevealRound(1), BeginRound(TicketId("T-2")), CastCard(2, "5")],
+            {"ann": ["vote", "retract", "reveal", "estimate"], "bob": ["vote", "retract"]},
+        ),
     ],
 )
 def test_what_one_may_do_follows_the_round(
@@ -656,8 +663,9 @@ def test_what_one_may_do_follows_the_round(
     for request in requests:
         room.ask("ann", request)
 
+    of_rounds = {"begin", "vote", "retract", "reveal", "estimate"}
     for member, deeds in may.items():
-        assert [each for each in room.may(member) if each in {"begin", "vote", "reveal"}] == deeds
+        assert [each for each in room.may(member) if each in of_rounds] == deeds
     assert room.may("stranger") == ()
 
 

@@ -22,8 +22,12 @@ from hypothesis.stateful import (
 from protocol.answers import REMEMBERED
 from protocol.changes import (
     Ack,
+    Begun,
+    Estimated,
     Failure,
     Reactions,
+    Recast,
+    Retracted,
     Revealed,
     Said,
     Snapshot,
@@ -41,6 +45,7 @@ from protocol.lasting import (
     CLOCK,
     NOBODY,
     REACTIONS,
+    RESTED,
     BeginRound,
     CastCard,
     ChangeRole,
@@ -62,22 +67,25 @@ from protocol.lasting import (
     Rename,
     Request,
     ResumeTimer,
+    Retract,
     Return,
     RevealRound,
     Role,
     SayHere,
+    SetEstimate,
     StartTimer,
     StopTimer,
     TimerKind,
     Unsay,
 )
-from protocol.limits import REACTION_SECONDS, REST_SECONDS
+from protocol.limits import EARLIER_ROUNDS, PAST_ROUNDS, REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
     CastVote,
     Command,
     Enter,
+    EstimateSet,
     Event,
     Leave,
     Refusal,
@@ -89,6 +97,8 @@ from protocol.messages import (
     TicketResult,
     TimeUp,
     VoteCast,
+    VoteChanged,
+    VoteRetracted,
     VotesRevealed,
 )
 from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Talkers, VotingEnds, Who
@@ -164,15 +174,28 @@ class Notebook:
     capacity: int = 0
     unled: bool = False
     """It has lost its owner, and nobody leads it."""
+    excused: set[str] = attrs.Factory(set)
+    """Who came when the round was complete, and is not waited for in it."""
+    missed: set[str] = attrs.Factory(set)
+    """Who was waited for in vain in the round revealed last."""
+    estimate: str | None = None
+    played: list[tuple[str, int]] = attrs.Factory(list)
+    """The ticket and the number of each round that was revealed, and told with its number."""
+    earlier: list[int] = attrs.Factory(list)
+    restarted: float = float("-inf")
+    """When the server has come back."""
+
     said: int = 0
     remarks: dict[int, tuple[str, str]] = attrs.Factory(dict)
     clock: Clock | None = None
     rung: list[TimerKind] = attrs.Factory(list)
     """Of what kinds those timers were whose time was up."""
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float, ticket: str) -> None:
         """Let there be a round, with a timer of its own if the options say so."""
         self.turn_over()
+        past = self.played[-PAST_ROUNDS:]
+        self.earlier = [number for each, number in past if each == ticket][-EARLIER_ROUNDS:]
         self.voting = True
         seconds = self.options.voting_seconds
         if seconds:
@@ -181,6 +204,7 @@ class Notebook:
     def turn_over(self) -> None:
         """Let there be no round any more, nor a timer for it."""
         self.voting, self.complete, self.votes = False, False, {}
+        self.excused.clear()
         if self.clock is not None and self.clock.kind is TimerKind.VOTING:
             self.clock = None
 
@@ -209,7 +233,23 @@ class Notebook:
             member
             for member, seat in self.seats.items()
             if seat.announced and seat.role is Role.VOTER and member not in self.votes
-        }
+        } - self.excused
+
+    def ripe(self) -> bool:
+        """Tell whether the round is to be revealed by itself, unless it is held back."""
+        here = {member for member, seat in self.seats.items() if seat.away_since is None}
+        return bool(
+            self.options.auto_reveal
+            and self.voting
+            and self.votes
+            and not self.waited_for() & here
+            and any(self.seats[member].announced for member in here)
+        )
+
+    def held(self, now: float, resting_until: float) -> bool:
+        """Tell whether somebody may be on the way back after a restart."""
+        away = any(seat.away_since is not None for seat in self.seats.values())
+        return now < resting_until or (away and now < self.restarted + REST_SECONDS)
 
     def judge(self) -> None:
         """Complete the round for good once nobody is waited for."""
@@ -261,11 +301,16 @@ class Save:
 def gives_a_card_away(event: Event) -> bool:
     """Tell whether an event says a card, other than those of the deck and of rounds revealed."""
     match event:
-        case VotesRevealed() | Revealed():
+        case VotesRevealed() | Revealed() | Recast() | Estimated() | VoteChanged() | EstimateSet():
             return False
+        case Refusal(problem) | Failure(_, problem) if problem.code is ErrorCode.NO_ESTIMATE:
+            return problem.values != {"cards": ", ".join(CARDS[:2])}
+        case Begun():
+            event = attrs.evolve(event, earlier=())
         case Snapshot(picture, mine):
             event = Snapshot(
-                attrs.evolve(picture, cards=(), shown=None), attrs.evolve(mine, card=None)
+                attrs.evolve(picture, cards=(), shown=None, earlier=()),
+                attrs.evolve(mine, card=None),
             )
         case Refusal(problem) | Failure(_, problem) if problem.code is ErrorCode.NOT_IN_DECK:
             return problem.values != {"cards": " ".join(CARDS)}
@@ -277,7 +322,7 @@ def gives_a_card_away(event: Event) -> bool:
 TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
 ENDS = ("voting_ends", "voting_seconds")
 LEFT_TO_SOME = {
-    *("begin", "reveal", "configure", "close"),
+    *("begin", "reveal", "configure", "estimate", "close"),
     *("promote", "demote", "hand_over", "claim", "capacity", "nudge"),
     *("say", *TIMING),
 }
@@ -296,7 +341,7 @@ class LastingRoom(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open(capacity=3, keyed=True, grace=60.0, rounds=2000, members=0)
+        self.open(capacity=3, keyed=True, grace=60.0, rounds=2000, members=0, auto=False)
 
     @initialize(
         capacity=st.integers(2, 5),
@@ -304,14 +349,24 @@ class LastingRoom(RuleBasedStateMachine):
         grace=st.sampled_from([60.0, 20.0, 600.0, 0.0]),
         rounds=st.sampled_from([2000, 2]),
         members=st.integers(0, 5),
+        auto=st.sampled_from([False, False, True]),
     )
-    def open(self, *, capacity: int, keyed: bool, grace: float, rounds: int, members: int) -> None:
+    def open(
+        self, *, capacity: int, keyed: bool, grace: float, rounds: int, members: int, auto: bool
+    ) -> None:
         """Most rooms begin with some people in them; else little would ever happen."""
+        options = attrs.evolve(DEFAULTS, auto_reveal=auto)
         self.room = LastingAudience(
-            capacity, keyed=keyed, grace=grace, deck=Deck(CARDS), rounds=rounds, most=MOST
+            capacity,
+            keyed=keyed,
+            grace=grace,
+            deck=Deck(CARDS),
+            rounds=rounds,
+            most=MOST,
+            options=options,
         )
         self.keyed, self.grace = keyed, grace
-        self.notebook = Notebook(capacity=capacity)
+        self.notebook = Notebook(capacity=capacity, options=options)
         self.everybody: list[str] = []  # who ever came, in order
         self.refs: dict[str, int] = {}
         # From the moment on at which changes are numbered.
@@ -362,14 +417,23 @@ class LastingRoom(RuleBasedStateMachine):
     def after(self, member: str, command: Command, effects: Effects) -> None:
         """Read what everybody has heard, and write down who has voted."""
         room, book = self.room, self.notebook
+        resting_until = room.rules.snapshot()["resting_until"]
+        ended = any(isinstance(effect, Record) for effect in effects)
         for key, events in room.hear().items():
             assert not any(map(gives_a_card_away, events))
             for event in events:
                 if isinstance(event, Snapshot):
                     assert event.mine.member == key
-                    assert event.mine.card == book.votes.get(key)
+                    assert event.mine.card == (None if ended else book.votes.get(key))
         told = {type(effect.event) for effect in effects if isinstance(effect, TellAll)}
-        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed), (Spoken, Said)):
+        for guests, lasting in (
+            (VoteCast, Voted),
+            (VoteRetracted, Retracted),
+            (VoteChanged, Recast),
+            (EstimateSet, Estimated),
+            (VotesRevealed, Revealed),
+            (Spoken, Said),
+        ):
             if {guests, lasting} & told:
                 assert (guests in told) == any(
                     seat.announced and not seat.lasting for seat in book.seats.values()
@@ -385,8 +449,36 @@ class LastingRoom(RuleBasedStateMachine):
                             book.votes[member] = card
                         case _:
                             raise AssertionError("a vote without a command for it")
+                case TellAll(Revealed(_, shown, _)):
+                    book.played.append((shown.ticket, shown.number))
+                case TellAll(Retracted()):
+                    del book.votes[member]
+                    book.complete = False
+                case TellAll(Recast(_, _, vote, _)):
+                    match command:
+                        case CastVote(_, card) | Numbered(_, CastCard(_, card)):
+                            assert (vote.member, vote.card, vote.changed) == (member, card, True)
+                        case _:
+                            raise AssertionError("a vote without a command for it")
+                    assert book.options.change_after_reveal
+                    assert not book.voting
+                    assert member in book.missed or member in book.revealed[-1]
+                    book.missed.discard(member)
+                    book.revealed[-1] = {**book.revealed[-1], member: card}
+                case TellAll(Estimated(_, _, card)):
+                    book.estimate = card
+                case Record(TicketResult(replaces=True) as result):
+                    voted = {vote.member_id: vote.value for vote in result.votes}
+                    assert voted == book.revealed[-1]
+                    assert result.estimate == book.estimate
                 case Record(TicketResult(_, votes, _)):
+                    asked = command.request if isinstance(command, Numbered) else command
+                    if member != CLOCK and not isinstance(asked, RevealVotes | RevealRound):
+                        assert book.ripe()
+                        assert not book.held(room.now, resting_until)
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
+                    book.missed = book.waited_for()
+                    book.estimate = None
                     book.revealed.append(book.votes)
                     book.turn_over()
                 case TellAll(TimeOver(_, kind, _)):
@@ -396,6 +488,9 @@ class LastingRoom(RuleBasedStateMachine):
                 case _:
                     pass
         book.judge()
+        if book.ripe() and not book.over:
+            # Time that is up has perhaps not been told to the rules yet.
+            assert room.now <= room.timers[RESTED] <= room.now + REST_SECONDS
 
     def save(self) -> None:
         room = self.room
@@ -429,6 +524,8 @@ class LastingRoom(RuleBasedStateMachine):
             book.seats[member] = Seat(
                 lasting=True, role=role, signed_in=account is not None, name=name
             )
+            if book.complete:
+                book.excused.add(member)
             if owner and self.keyed:
                 book.crown(member)
         self.say(member, join)
@@ -463,8 +560,13 @@ class LastingRoom(RuleBasedStateMachine):
             self.say(self.who(number), Announce(OTHER_ROOM))
 
     def announce_as(self, member: str) -> None:
-        seat = self.notebook.seats.get(member)
+        book = self.notebook
+        seat = book.seats.get(member)
         if seat is not None:
+            if member not in self.room.connected:
+                return
+            if book.complete and not seat.announced:
+                book.excused.add(member)
             seat.announced = True
         self.say(member, Announce(ROOM))
 
@@ -607,6 +709,9 @@ class LastingRoom(RuleBasedStateMachine):
         if not save.changes and not self.keyed:
             self.first = None  # whoever joined has never been there
         room.now += seconds
+        here = any(seat.lasting and seat.away_since is None for seat in book.seats.values())
+        if here or room.now < book.restarted + REST_SECONDS:
+            book.restarted = room.now
         for member, seat in list(book.seats.items()):
             if not seat.lasting:
                 book.drop(member)
@@ -640,14 +745,22 @@ class LastingRoom(RuleBasedStateMachine):
 
     def request(self, number: int, deed: str, card: str, *, right: bool) -> Request:
         """Make a request, in accordance with what is shown or not."""
-        shown = self.room.rules.picture().round
-        round_number = shown.number if shown and right else number
+        picture = self.room.rules.picture()
+        shown = picture.round
+        if deed in {"vote", "estimate"} and (shown is None or deed == "estimate"):
+            on_show = picture.shown.number if picture.shown else 1
+            number = on_show if right else number
+        round_number = shown.number if shown and right and deed != "estimate" else number
         match deed:
+            case "estimate":
+                return SetEstimate(number, card if right else None)
             case "begin":
                 other = "B" if shown and shown.ticket == "A" else "A"
                 return BeginRound(TicketId(other if right or shown is None else shown.ticket))
             case "vote":
                 return CastCard(round_number, card if right else NO_CARD)
+            case "retract":
+                return Retract(round_number)
             case "reveal":
                 return RevealRound(round_number)
             case "leave":
@@ -680,6 +793,10 @@ class LastingRoom(RuleBasedStateMachine):
                 who = Who.ALL if right else Who.FACILITATORS
                 if number % 3 == 0:
                     return Configure(talk_by=list(Talkers)[number // 3])
+                if number == 7:
+                    return Configure(auto_reveal=right)
+                if number == 5:
+                    return Configure(change_after_reveal=right)
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
             case "role":
                 whom = MemberId(self.who(number // 2)) if number % 2 else None
@@ -705,7 +822,7 @@ class LastingRoom(RuleBasedStateMachine):
         number=SOMEBODY,
         deed=st.sampled_from(
             [
-                *("vote", "begin", "reveal", "leave", "configure", "role"),
+                *("vote", "begin", "reveal", "leave", "configure", "role", "retract", "estimate"),
                 *("promote", "demote", "claim", "rename", "nudge"),
                 *("say", "unsay", *TIMING, *ENDS),
             ]
@@ -743,7 +860,7 @@ class LastingRoom(RuleBasedStateMachine):
         number=SOMEBODY,
         deed=st.sampled_from(
             [
-                *("begin", "reveal", "configure", "role"),
+                *("begin", "reveal", "configure", "estimate", "role"),
                 *("promote", "demote", "hand_over", "capacity", "nudge", "nudge"),
                 *("say", *TIMING, *ENDS),
             ]
@@ -912,9 +1029,24 @@ class LastingRoom(RuleBasedStateMachine):
                 same = running is not None and running.ticket == ticket
                 return "begin", ErrorCode.BEGUN_TWICE if same else None
             case CastCard(number, card):
+                if running is None:
+                    if shown.shown is None or number != shown.shown.number:
+                        return "vote", ErrorCode.NO_VOTE_RUNNING
+                    if member not in {*self.notebook.missed, *self.notebook.revealed[-1]}:
+                        return "vote", ErrorCode.ALREADY_SHOWN
                 if running is not None and number != running.number:
                     return "vote", ErrorCode.WRONG_ROUND
                 return "vote", None if card in CARDS else ErrorCode.NOT_IN_DECK
+            case Retract(number):
+                if running is not None and number != running.number:
+                    return "retract", ErrorCode.WRONG_ROUND
+                down = member in self.notebook.votes
+                return "retract", None if down else ErrorCode.NO_CARD_DOWN
+            case SetEstimate(number, chosen):
+                if shown.shown is not None and number != shown.shown.number:
+                    return "estimate", ErrorCode.NOT_SHOWN
+                good = chosen in {None, *CARDS[:2]}
+                return "estimate", None if good else ErrorCode.NO_ESTIMATE
             case RevealRound(number):
                 wrong = running is not None and number != running.number
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
@@ -979,8 +1111,8 @@ class LastingRoom(RuleBasedStateMachine):
         """Write down what a request that must be granted does."""
         book, now = self.notebook, self.room.now
         match request:
-            case BeginRound():
-                book.begin(now)
+            case BeginRound(ticket):
+                book.begin(now, ticket)
             case CloseRoom():
                 book.over = True
             case Depart():
@@ -990,6 +1122,9 @@ class LastingRoom(RuleBasedStateMachine):
                 book.remarks[book.said] = (member, text)
             case Unsay(number):
                 del book.remarks[number]
+            case Configure():
+                wished = attrs.asdict(request, filter=lambda _, wish: wish is not None)
+                book.options = attrs.evolve(book.options, **wished)
             case StartTimer(seconds, kind):
                 usual = TimerKind.VOTING if book.voting else TimerKind.DISCUSSION
                 book.clock = Clock(kind or usual, now + seconds)
@@ -1053,7 +1188,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.begin(self.room.now)
+                    book.begin(self.room.now, named)
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -1217,7 +1352,7 @@ class LastingRoom(RuleBasedStateMachine):
         clock = self.notebook.clock
         ticking = {CLOCK} if clock is not None and clock.deadline is not None else set()
         told = {REACTIONS} if self.shown else set()
-        assert self.room.timers.keys() == due | empty | ticking | told
+        assert self.room.timers.keys() - {RESTED} == due | empty | ticking | told
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:
@@ -1229,10 +1364,19 @@ class LastingRoom(RuleBasedStateMachine):
 
     @invariant()
     def results_are_what_was_voted(self) -> None:
-        results = [
-            {vote.member_id: vote.value for vote in each.votes} for each in self.room.recorded
-        ]
+        results: list[dict[str, str]] = []
+        for each in self.room.recorded:
+            if each.replaces:
+                results.pop()
+            results.append({vote.member_id: vote.value for vote in each.votes})
         assert results == self.notebook.revealed
+        shown = self.room.rules.picture().shown
+        if shown is not None and not self.notebook.over:
+            assert {vote.member: vote.card for vote in shown.votes} == results[-1]
+            assert {each.member for each in shown.missing} == self.notebook.missed
+            assert shown.estimate == self.notebook.estimate
+            earlier = [each.number for each in self.room.rules.picture().earlier]
+            assert earlier == self.notebook.earlier
 
     def teardown(self) -> None:
         """Replay the log, as it is written, from each snapshot that was ever taken."""

@@ -78,6 +78,20 @@ class NewOptions(Strict):
         ClaimBy | None,
         Parameter(description="Who may claim it then: `all` if not given, or those `signed_in`"),
     ] = None
+    auto_reveal: Annotated[
+        bool | None,
+        Parameter(
+            description="Whether the cards are turned over as soon as nobody who is here is "
+            "waited for; `false` if not given"
+        ),
+    ] = None
+    change_after_reveal: Annotated[
+        bool | None,
+        Parameter(
+            description="Whether votes may be changed after the reveal, until the next vote "
+            "begins; `false` if not given"
+        ),
+    ] = None
     voting_ends: Annotated[
         VotingEnds | None,
         Parameter(

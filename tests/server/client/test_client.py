@@ -52,23 +52,37 @@ def seat(
 async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> None:
     async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
         await ann.wait_for(lambda picture: len(picture.members) == 2)
+        with pytest.raises(Declined):
+            await ann.estimate("5")
         begun = await ann.begin("T-1")
         assert begun.round is not None
         await bob.wait_for(lambda picture: picture.round)
         await ann.vote("5")
+        await bob.vote("13")
+        retracted = await bob.retract()
+        assert retracted.round is not None
+        assert retracted.round.waiting_for == (bob.mine.member,)
+        assert [each.mine.card for each in (ann, bob)] == ["5", None]
         await bob.vote("8")
-        assert ann.mine.card == "5"
-        assert bob.mine.card == "8"
+        assert [each.mine.card for each in (ann, bob)] == ["5", "8"]
         revealed = await ann.reveal()
         await bob.wait_for(lambda picture: picture.stage is Stage.REVEALED)
 
+        await ann.estimate("5")
+        with pytest.raises(Declined):
+            await bob.estimate("8")
+        with pytest.raises(Declined, match="already shown"):
+            await bob.vote("5")
+        estimated = await bob.wait_for(lambda picture: picture.shown and picture.shown.estimate)
+        assert estimated.shown is not None
+        assert estimated.shown.estimate == "5"
         assert revealed.shown is not None
         assert [(vote.name, vote.card) for vote in revealed.shown.votes] == [
             ("Ann", "5"),
             ("Bob", "8"),
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
-        assert {"begin", "close"} <= set(ann.mine.may)
+        assert {"begin", "estimate", "close"} <= set(ann.mine.may)
         assert ann.welcome is not None
 
 
