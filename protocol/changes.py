@@ -35,6 +35,8 @@ class Left:
     """It had been away for longer than its grace."""
     complete: bool
     """Whether nobody is waited for any more in the round that is running."""
+    by: MemberId | None = None
+    """Who has put it out, if somebody has."""
 
 
 @value
@@ -73,6 +75,16 @@ class Configured:
 
 
 @value
+class DoorChanged:
+    """Others may come in than before."""
+
+    seq: int
+    locked: bool
+    """Nobody new comes in."""
+    needs_passcode: bool
+
+
+@value
 class Begun:
     """A round begins."""
 
@@ -105,7 +117,18 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
+Change = (
+    Joined
+    | Left
+    | WentAway
+    | CameBack
+    | OwnerChanged
+    | Configured
+    | DoorChanged
+    | Begun
+    | Voted
+    | Revealed
+)
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 """Changes that are told only once they are on record."""

@@ -21,9 +21,10 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.deck import Deck
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, TicketId, is_room_id
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.ids import Passcode, RoomId, TicketId, is_room_id
+from protocol.limits import NAME_LENGTH, PASSCODE_LENGTH, SHORTEST_PASSCODE, TICKET_LENGTH
 from protocol.text import clean_line as clean_line
+from protocol.text import normalise
 
 T = TypeVar("T")
 
@@ -31,6 +32,18 @@ T = TypeVar("T")
 def clean_name(text: str) -> str:
     """Judge a member's name; see :func:`protocol.text.clean_line`."""
     return clean_line(text, NAME_LENGTH)
+
+
+def clean_passcode(text: str) -> Passcode:
+    """Judge a room's passcode as a line, and bring it into the one form that is compared.
+
+    Raises:
+        ValueError: as :func:`protocol.text.clean_line`, or if it is too short.
+    """
+    line = clean_line(text, PASSCODE_LENGTH)
+    if len(line) < SHORTEST_PASSCODE:
+        raise ValueError(f"must be at least {SHORTEST_PASSCODE} characters long")
+    return Passcode(normalise(line))
 
 
 def _string(value: object, _: object = None) -> str:
@@ -122,6 +135,10 @@ def _ticket_id(value: object, _: object) -> TicketId:
     return TicketId(clean_line(_string(value), TICKET_LENGTH))
 
 
+def _passcode(value: object, _: object) -> Passcode:
+    return clean_passcode(_string(value))
+
+
 def _room_id(value: object, _: object) -> RoomId:
     text = _string(value)
     if not is_room_id(text):
@@ -139,6 +156,7 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_factory(_is_choice, _choice)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    converter.register_structure_hook_func(lambda wanted: wanted is Passcode, _passcode)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)
     return converter

@@ -9,7 +9,9 @@ module                   rules
 =======================  =========================================================================
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
+``estimation_removal``   putting somebody out
 ``estimation_people``    coming, leaving, ending the room
+``estimation_door``      the lock, the passcode, and who may not come in
 ``estimation_options``   how the team wants the room to work
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
@@ -110,6 +112,7 @@ class Estimation:
         name: str = "",
         grace_seconds: float = 0.0,
         options: Options = DEFAULTS,
+        seal: str | None = None,
         opened_at: float = 0.0,
         keyed: bool = False,
         announce_seconds: float = ANNOUNCE_SECONDS,
@@ -126,6 +129,7 @@ class Estimation:
             grace_seconds: the seconds for which a member that joins keeps its seat without a
                 connection.
             options: how the team wants it to work.
+            seal: by which its passcode is recognised, if it has one.
             opened_at: when the room was opened, in seconds by its clock.
             keyed: whether the owner is who shows a key, and not who enters first.
             announce_seconds: the seconds that a member may take from its seat to its announcement.
@@ -139,6 +143,7 @@ class Estimation:
             name=name,
             grace_seconds=float(grace_seconds),
             options=options,
+            seal=seal,
             opened_at=float(opened_at),
             keyed=keyed,
             numbering=keyed,
@@ -208,6 +213,15 @@ class Estimation:
         if seat is None or seat.account is None or seat.login is None:
             return None
         return seat.account, seat.login
+
+    @property
+    def seal(self) -> str | None:
+        """By which the room's passcode is recognised; ``None`` if it has none."""
+        return self._state.seal
+
+    def removed_by(self, member: MemberId) -> str | None:
+        """Say who has put somebody out, as far as it is remembered; ``None`` if nobody has."""
+        return self._state.removed.get(member)
 
     @property
     def owner(self) -> MemberId | None:

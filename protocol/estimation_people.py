@@ -29,7 +29,8 @@ from protocol.effects import (
     TellAll,
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
-from protocol.estimation_phases import GATHERING, VOTED, VOTING, Trigger, move
+from protocol.estimation_door import turn_away_newcomer, turn_away_visitor
+from protocol.estimation_phases import GATHERING, REVEALING, VOTED, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -59,6 +60,9 @@ CLOSED: Final = "its owner has ended it"
 
 def enter(state: State, command: Enter, member: MemberId, now: float) -> Effects:
     """Give a seat to a member that ends with its connection, and time to announce itself."""
+    refusal = turn_away_visitor(state, member)
+    if refusal:
+        return refusal
     if len(state.seats) >= state.capacity:
         return _turn_away_full(state, member)
     timer = SetTimer(member, state.announce_seconds)
@@ -104,6 +108,9 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
 def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     """Give a seat to a member that outlives its connection, and let it be present."""
     owns = command.owner and state.keyed
+    refusal = [] if owns else turn_away_newcomer(state, command, member)
+    if refusal:
+        return refusal
     # One more than there are: whoever holds the key must not be kept out by its own old seat.
     if len(state.seats) >= state.capacity + owns:
         return _turn_away_full(state, member)
@@ -136,13 +143,15 @@ def _appear(state: State, member: MemberId, seat: Seat) -> Effects:
     state.announced += 1
     if state.numbering:  # whoever folds shows the latest last, however long it had its seat
         state.seats[member] = state.seats.pop(member)
-    waited_for = state.phase is VOTING and seat.role is Role.VOTER
+    # Who has voted and left may come again as the same member: its vote still counts.
+    voted = state.phase in REVEALING and member in state.votes
+    waited_for = state.phase is VOTING and seat.role is Role.VOTER and not voted
     if waited_for:
         state.waited_for.add(member)
     state.guests += not seat.lasting
     effects = tell_guests(state, MemberJoined(seat.name, seat.admin))
     if state.numbering:
-        shown = seated(member, seat, voted=False)
+        shown = seated(member, seat, voted=voted)
         effects.append(TellAll(Joined(next_seq(state), shown, waited_for)))
     return effects
 
@@ -206,8 +215,17 @@ def part_with(state: State, member: MemberId, *, expired: bool = False) -> Effec
     return effects
 
 
-def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
-    """Take a member's seat away, if it has one, and tell the audience."""
+def vacate(
+    state: State, member: MemberId, *, expired: bool = False, by: MemberId | None = None
+) -> Effects:
+    """Take a member's seat away, if it has one, and tell the audience.
+
+    Args:
+        state: the room.
+        member: whose seat.
+        expired: it has been away for too long.
+        by: who has put it out, if somebody has.
+    """
     seat = state.seats.pop(member, None)
     if seat is None:
         # Where nobody has ever entered, nobody knows the room's id.
@@ -221,11 +239,12 @@ def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
         state.guests -= not seat.lasting
         state.waited_for.discard(member)
         state.expected.discard(member)
-        effects += tell_guests(state, MemberLeft(seat.name))
+        remover = None if by is None else state.seats[by].name
+        effects += tell_guests(state, MemberLeft(seat.name, remover))
     completed = judge_round(state)
     if seat.announced and state.numbering:
         complete = state.phase is VOTED
-        effects.append(TellAll(Left(next_seq(state), member, expired, complete)))
+        effects.append(TellAll(Left(next_seq(state), member, expired, complete, by)))
     effects += completed
     if not state.seats and state.keyed:
         # Who has only looked in must not end what its owner has yet to come to.

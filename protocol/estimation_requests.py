@@ -7,8 +7,10 @@ from protocol.answers import Answers, answer_to
 from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_door import lock, seal_passcode
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
+from protocol.estimation_removal import kick
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
@@ -19,8 +21,11 @@ from protocol.lasting import (
     CloseRoom,
     Configure,
     Depart,
+    Kick,
+    Lock,
     Numbered,
     RevealRound,
+    SealPasscode,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -30,6 +35,9 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     RevealRound: reveal_round,
     CloseRoom: close_room,
     Configure: configure,
+    SealPasscode: seal_passcode,
+    Lock: lock,
+    Kick: kick,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""

@@ -12,6 +12,7 @@ from protocol.changes import (
     CameBack,
     Change,
     Configured,
+    DoorChanged,
     Joined,
     Left,
     OwnerChanged,
@@ -87,6 +88,10 @@ def _configured(picture: Picture, change: Configured) -> Picture:
     return attrs.evolve(picture, options=change.options, may=change.may)
 
 
+def _door_changed(picture: Picture, change: DoorChanged) -> Picture:
+    return attrs.evolve(picture, locked=change.locked, needs_passcode=change.needs_passcode)
+
+
 def _begun(picture: Picture, change: Begun) -> Picture:
     return attrs.evolve(
         picture,
@@ -130,6 +135,7 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     CameBack: _came_back,
     OwnerChanged: _owner_changed,
     Configured: _configured,
+    DoorChanged: _door_changed,
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,

@@ -16,6 +16,9 @@ TicketId = NewType("TicketId", str)
 TicketNumber = NewType("TicketNumber", int)
 """The id of a ticket in a backlog: from 1 on, growing, and never used again in that room."""
 
+Passcode = NewType("Passcode", str)
+"""What opens a room: a line of 4 to 64 characters, in the one form that is compared."""
+
 CHAT_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 """Of chat rooms, whose ids people choose."""
 

@@ -42,6 +42,9 @@ _REQUESTS: Final[dict[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "passcode": lasting.SealPasscode,
+    "lock": lasting.Lock,
+    "kick": lasting.Kick,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

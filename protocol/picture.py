@@ -113,6 +113,9 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "lock": (True, Who.FACILITATORS),
+        "passcode": (True, Who.FACILITATORS),
+        "kick": (True, Who.FACILITATORS),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
@@ -157,6 +160,10 @@ class Picture:
     """The last round that was revealed, also while the next one runs."""
     options: Options
     may: May
+    locked: bool = False
+    """Nobody new comes in."""
+    needs_passcode: bool = False
+    """Whoever comes must say a passcode."""
 
 
 @value

@@ -14,8 +14,15 @@ import attrs
 from protocol import chat_picture, greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
-from protocol.ids import CHAT_ROOM_ID_PATTERN, ROOM_ID_LENGTH, MemberId, RoomId, TicketId
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.ids import (
+    CHAT_ROOM_ID_PATTERN,
+    ROOM_ID_LENGTH,
+    MemberId,
+    Passcode,
+    RoomId,
+    TicketId,
+)
+from protocol.limits import NAME_LENGTH, PASSCODE_LENGTH, SHORTEST_PASSCODE, TICKET_LENGTH
 from protocol.text import LINE_PATTERN
 
 Json = dict[str, Any]
@@ -90,6 +97,11 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
     RoomId: {"pattern": f"^[A-Za-z0-9]{{{ROOM_ID_LENGTH}}}$"},
     MemberId: {"description": "Of a member; opaque, and never used again."},
     TicketId: {"minLength": 1, "maxLength": TICKET_LENGTH, "pattern": LINE_PATTERN},
+    Passcode: {
+        "minLength": SHORTEST_PASSCODE,
+        "maxLength": PASSCODE_LENGTH,
+        "pattern": LINE_PATTERN,
+    },
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {

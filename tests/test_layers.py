@@ -31,6 +31,7 @@ INSIDE: Final = {
         *(
             "parley_chats",
             "parley_v1",
+            "passcodes",
             "lobby",
             "link",
             "gochat",
@@ -107,8 +108,10 @@ INSIDE: Final = {
 """The order inside each package, topmost first."""
 
 ESTIMATION: Final = [
-    *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
+    *("estimation", "estimation_requests", "estimation_absence", "estimation_removal"),
+    "estimation_people",
     *(
+        "estimation_door",
         "estimation_options",
         "estimation_rounds",
         "estimation_reveal",

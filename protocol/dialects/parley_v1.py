@@ -42,6 +42,7 @@ CLOSE_CODES: Final[Mapping[Ending, int]] = {
     Ending.REFUSED: 4507,
     Ending.STRUCK_OUT: 4508,
     Ending.SIGNED_OUT: 4509,
+    Ending.LOCKED: 4510,
 }
 """Below 4500 it is worth to come back, from 4500 on it is not (RFC 6455 section 7.4.2)."""
 
@@ -63,6 +64,9 @@ REQUESTS: Final[Mapping[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "passcode": lasting.SetPasscode,
+    "lock": lasting.Lock,
+    "kick": lasting.Kick,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
@@ -75,6 +79,7 @@ CHANGES: Final[Mapping[str, type]] = {
     "back": changes.CameBack,
     "owner": changes.OwnerChanged,
     "configured": changes.Configured,
+    "door": changes.DoorChanged,
     "begun": changes.Begun,
     "voted": changes.Voted,
     "revealed": changes.Revealed,
@@ -149,6 +154,10 @@ class Error:
     """Of the request that was refused, if it has one."""
     retry: bool = False
     """Whether the same request may be sent again later: it counts as not answered yet."""
+    tries_left: int | None = None
+    """How many more wrong passcodes are taken now, after one."""
+    retry_after: int | None = None
+    """Seconds after which it is worth to try again, where that is known."""
 
 
 def read_hello(text: str) -> greeting.Hello:
@@ -244,6 +253,7 @@ class ParleyV1:
         requests: Mapping[str, type],
         events: Mapping[str, type],
         numbered: Callable[[int, Any], Command] = lasting.Numbered,
+        seals: Mapping[type, Callable[[Any], object]] | None = None,
     ) -> None:
         """Speak of one kind of room.
 
@@ -251,9 +261,11 @@ class ParleyV1:
             requests: what may be asked for, by type.
             events: what is told, by type.
             numbered: makes the command of a request and its number.
+            seals: for requests with a secret, what gives the request that goes on in its place.
         """
         self._requests = requests
         self._numbered = numbered
+        self._seals = seals or {}
         self._writers: Mapping[type, Writer] = {
             kind: _OFTEN.get(kind) or _writer(name, kind) for name, kind in events.items()
         }
@@ -279,8 +291,12 @@ class ParleyV1:
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
                 raise Refused(ErrorCode.MALFORMED, complaint, "ref")
-            request = _read_card(message) if wanted is lasting.CastCard else None
-            return self._numbered(ref, request or codec.structure(message, wanted, ""))
+            request: Any = _read_card(message) if wanted is lasting.CastCard else None
+            if request is None:
+                request = codec.structure(message, wanted, "")
+                if wanted in self._seals:
+                    request = self._seals[wanted](request)
+            return self._numbered(ref, request)
         except Refused as refused:
             if numbered:
                 values = {"ref": ref}
@@ -327,12 +343,33 @@ class ParleyV1:
             field=problem.field,
             ref=ref,
             retry=problem.code in RETRY,
+            tries_left=_whole(problem, "tries_left"),
+            retry_after=_whole(problem, "retry_after"),
         )
         return encode_text(codec.dumps({"type": "error", **codec.CONVERTER.unstructure(said)}))
 
 
+def _whole(problem: Problem, name: str) -> int | None:
+    number = problem.values.get(name)
+    return number if isinstance(number, int) else None
+
+
 PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES})
 """The dialect of estimation rooms."""
+
+
+def sealing(seal: Callable[[str], str]) -> ParleyV1:
+    """Make the dialect of estimation rooms for whoever reads what members ask for.
+
+    Args:
+        seal: gives what is kept in place of a passcode, which goes nowhere else.
+    """
+
+    def sealed(wish: lasting.SetPasscode) -> lasting.SealPasscode:
+        return lasting.SealPasscode(None if wish.passcode is None else seal(wish.passcode))
+
+    return ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, seals={lasting.SetPasscode: sealed})
+
 
 PARLEY_CHAT_V1: Final = ParleyV1(
     CHAT_REQUESTS, {**CHAT_CHANGES, **CHAT_NOTICES}, talking.NumberedTalk

@@ -2,10 +2,20 @@
 
 from protocol.changes import Ack
 from protocol.client_estimation import EstimationClient
+from protocol.codec import clean_passcode
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import TicketId
-from protocol.lasting import BeginRound, CastCard, CloseRoom, Request, RevealRound
+from protocol.ids import MemberId, TicketId
+from protocol.lasting import (
+    BeginRound,
+    CastCard,
+    CloseRoom,
+    Kick,
+    Lock,
+    Request,
+    RevealRound,
+    SetPasscode,
+)
 from protocol.picture import Mine, Picture
 from server.client.errors import Declined
 from server.client.seat import Seat
@@ -44,6 +54,29 @@ class Room(Seat[Picture]):
         """Turn the cards over, as the owner; raises as :meth:`begin`."""
         return await self._change(RevealRound(self._running()))
 
+    async def set_passcode(self, passcode: str | None) -> Picture:
+        """Have newcomers say another passcode, or none, as a facilitator; raises as :meth:`begin`.
+
+        Raises:
+            ValueError: if this can be no passcode.
+        """
+        wish = SetPasscode(None if passcode is None else clean_passcode(passcode))
+        return await self._change(wish)
+
+    async def lock(self, *, locked: bool = True) -> Picture:
+        """Let nobody new in any more, or again, as a facilitator; raises as :meth:`begin`."""
+        return await self._change(Lock(locked))
+
+    async def kick(self, member: MemberId, *, ban: bool = False, address: bool = False) -> Picture:
+        """Put somebody out, as a facilitator; raises as :meth:`begin`.
+
+        Args:
+            member: who.
+            ban: for good.
+            address: and everybody new from its network address.
+        """
+        return await self._change(Kick(member=member, ban=ban, address=address))
+
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""
         await self._ask(CloseRoom(), Ack)
@@ -54,6 +87,6 @@ class Room(Seat[Picture]):
             raise Declined(Error(code=ErrorCode.NO_VOTE_RUNNING, text="no vote is running"))
         return running.number
 
-    async def _change(self, request: Request) -> Picture:
+    async def _change(self, request: Request | SetPasscode) -> Picture:
         await self._ask(request, Ack)
         return self.picture

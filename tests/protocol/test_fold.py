@@ -167,6 +167,8 @@ def test_every_field_counts_in_the_digest() -> None:
         "shown": SHOWN,
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
+        "locked": True,
+        "needs_passcode": True,
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

@@ -36,11 +36,14 @@ from protocol.lasting import (
     Depart,
     Detach,
     Join,
+    Kick,
+    Lock,
     Numbered,
     Request,
     Return,
     RevealRound,
     Role,
+    SealPasscode,
 )
 from protocol.messages import (
     Announce,
@@ -95,6 +98,7 @@ class Seat:
     announced: bool = True
     away_since: float | None = None
     leads: bool = False
+    account: int | None = None
 
 
 @attrs.define
@@ -110,6 +114,19 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    locked: bool = False
+    passcode: bool = False
+    banned: set[str] = attrs.Factory(set)
+    """Ids, and accounts by their numbers."""
+
+    def turns_away(self, member: str, account: int | None, *, lasting: bool) -> ErrorCode | None:
+        """Say why a newcomer without the owner's key may not come, whether there is room or not."""
+        if not lasting:
+            open_to = ErrorCode.NEEDS_PASSCODE if self.passcode else None
+            return ErrorCode.LOCKED if self.locked else open_to
+        if member in self.banned or str(account) in self.banned:
+            return ErrorCode.BANNED
+        return ErrorCode.LOCKED if self.locked else None
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
@@ -165,7 +182,7 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close"}
+LEFT_TO_SOME = {"begin", "reveal", "configure", "passcode", "lock", "kick", "close"}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -282,33 +299,64 @@ class LastingRoom(RuleBasedStateMachine):
 
     # --- coming and going -------------------------------------------------------------------
 
-    @rule(name=NAMES, role=st.sampled_from(Role), owner=st.booleans())
-    def join(self, name: str, role: Role, *, owner: bool) -> None:
-        member, book = self.newcomer(), self.notebook
+    @rule(
+        name=NAMES,
+        role=st.sampled_from(Role),
+        owner=st.booleans(),
+        account=st.none() | st.integers(1, 3),
+        again=st.none() | SOMEBODY,
+    )
+    def join(
+        self,
+        name: str,
+        role: Role,
+        *,
+        owner: bool,
+        account: int | None = None,
+        again: int | None = None,
+    ) -> None:
+        """Somebody comes, or comes again under the id that it had: by the same nonce."""
+        book = self.notebook
+        member = self.newcomer() if again is None else self.who(again)
+        if member in book.seats or member == "stranger":
+            return  # whoever has a seat returns to it
         before = self.room.rules.picture()
+        command = Join(name=name, role=role, owner=owner, account=account)
         if book.over:
-            assert self.say(member, Join(name=name, role=role, owner=owner)) == []
+            assert self.say(member, command) == []
             return
-        full = len(book.seats) >= self.capacity + (owner and self.keyed)
-        if not full:
-            book.seats[member] = Seat(lasting=True, role=role)
+        owns = owner and self.keyed
+        full = len(book.seats) >= self.capacity + owns
+        refused = None if owns else book.turns_away(member, account, lasting=True)
+        if refused is None and full:
+            refused = ErrorCode.ROOM_FULL
+        self.room.dismissed.pop(member, None)
+        self.room.clients.pop(member, None)
+        if refused is None:
+            book.answers.pop(member, None)
+            self.refs.pop(member, None)
+            book.seats[member] = Seat(lasting=True, role=role, account=account)
             if owner and self.keyed:
                 book.owner = member
                 book.seats[member].leads = True
-        self.say(member, Join(name=name, role=role, owner=owner))
-        assert (self.room.dismissed.get(member) is ErrorCode.ROOM_FULL) == full
-        if not full and self.first is None:
+        self.say(member, command)
+        assert self.room.dismissed.get(member) is refused
+        if refused is None and self.first is None:
             self.first = before
 
     @rule(name=NAMES, announce=st.booleans())
     def enter(self, name: str, *, announce: bool) -> None:
         member, book = self.newcomer(), self.notebook
-        if not book.over and len(book.seats) < self.capacity:
+        refused = book.turns_away(member, None, lasting=False)
+        if not book.over and refused is None and len(book.seats) < self.capacity:
             book.seats[member] = Seat(lasting=False, announced=False)
             if book.owner is None and not self.keyed:
                 book.owner = member
                 book.seats[member].leads = True
+        over = book.over
         self.say(member, Enter(name))
+        if refused is not None and not over:
+            assert self.room.dismissed[member] is refused
         if announce:
             self.announce_as(member)
 
@@ -481,12 +529,21 @@ class LastingRoom(RuleBasedStateMachine):
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
                 return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
+            case "lock":
+                return Lock(not right)
+            case "passcode":
+                return SealPasscode(None if right else f"seal {number}")
+            case "kick":
+                target = MemberId(self.lasting(number) if right else self.who(number))
+                return Kick(member=target, ban=card == CARDS[0], address=card == CARDS[1])
             case _:
                 return CloseRoom()
 
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure"]),
+        deed=st.sampled_from(
+            ["vote", "begin", "reveal", "leave", "configure", "lock", "passcode", "kick"]
+        ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -499,13 +556,18 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure"]))
-    def owner_asks(self, number: int, deed: str) -> None:
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(["begin", "reveal", "configure", "lock", "passcode", "kick"]),
+        card=st.sampled_from(CARDS),
+        right=st.sampled_from([True, True, True, False]),
+    )
+    def owner_asks(self, number: int, deed: str, card: str, *, right: bool) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
         if owner is not None:
             ref = self.refs.get(owner, 0) + 1
-            self.number(owner, ref, self.request(number, deed, CARDS[0], right=True))
+            self.number(owner, ref, self.request(number, deed, card, right=right))
 
     @precondition(lambda self: self.notebook.voting)
     @rule(card=st.sampled_from(CARDS), but=st.integers(0, 2))
@@ -571,7 +633,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert room.stored() == stored, "what is to be asked again has not been answered"
             return
         self.refs[member] = ref
-        name, refusable = self.judge(request, before)
+        name, refusable = self.judge(request, before, member)
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
             assert book.allows(member, name) or not granted
@@ -590,7 +652,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert len(effects) == 1
             assert not granted or answer.problem.code is refusable
 
-    def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
+    def judge(self, request: Request, shown: Picture, asker: str) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
         match request:
@@ -608,8 +670,23 @@ class LastingRoom(RuleBasedStateMachine):
                 return "close", None
             case Configure():
                 return "configure", None
+            case Lock():
+                return "lock", None
+            case SealPasscode():
+                return "passcode", None
+            case Kick(member=target):
+                return "kick", self.judge_kick(asker, target)
             case Depart():
                 return "leave", None
+
+    def judge_kick(self, member: str, target: str) -> ErrorCode | None:
+        """Say why somebody cannot be put out."""
+        seat = self.notebook.seats.get(target)
+        if seat is None or not seat.announced:
+            return ErrorCode.NO_SUCH_MEMBER
+        if target == member:
+            return ErrorCode.IS_YOURSELF
+        return ErrorCode.IS_OWNER if target == self.notebook.owner else None
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
@@ -621,6 +698,15 @@ class LastingRoom(RuleBasedStateMachine):
                 book.over = True
             case Depart():
                 book.drop(member)
+            case Lock(locked):
+                book.locked = locked
+            case SealPasscode(seal):
+                book.passcode = seal is not None
+            case Kick(member=target, ban=ban, address=address):
+                if ban or address:
+                    account = book.seats[target].account
+                    book.banned |= {target} if account is None else {target, str(account)}
+                book.drop(target)
             case Configure(begin_by=begin_by, reveal_by=reveal_by):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
@@ -683,6 +769,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
+        assert (picture.locked, picture.needs_passcode) == (book.locked, book.passcode)
         assert self.room.rules.owner == book.owner == self.room.owner
 
     @invariant()
