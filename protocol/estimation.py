@@ -10,11 +10,14 @@ module                   rules
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
 ``estimation_removal``   putting somebody out
+``estimation_timers``    the room's timer: what is asked of it, and its end
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_door``      the lock, the passcode, and who may not come in
 ``estimation_options``   how the team wants the room to work
+``estimation_talk``      chat and reactions
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
+``estimation_clock``     when the timer rings, and rounds that begin and end with it
 ``estimation_telling``   who is told, and by which number
 ``refusals``             saying no
 ``estimation_phases``    the table of phases
@@ -43,9 +46,20 @@ from protocol.estimation_reveal import reveal_votes
 from protocol.estimation_rounds import begin_voting, cast_vote
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import react, tell_reactions
 from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Detach, Join, Numbered, Park, Ping, Restart, Return
+from protocol.lasting import (
+    Detach,
+    Join,
+    Numbered,
+    Park,
+    Ping,
+    React,
+    Restart,
+    Return,
+    TellReactions,
+)
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     Announce,
@@ -90,6 +104,8 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     TimeUp: time_up,
     Reject: _reject,
     Ping: _pong,
+    React: react,
+    TellReactions: tell_reactions,
     Park: park,
     Restart: restart,
 }

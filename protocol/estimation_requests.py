@@ -14,6 +14,14 @@ from protocol.estimation_removal import kick
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import say, unsay
+from protocol.estimation_timers import (
+    extend_timer,
+    pause_timer,
+    resume_timer,
+    start_timer,
+    stop_timer,
+)
 from protocol.ids import MemberId
 from protocol.lasting import (
     BeginRound,
@@ -21,11 +29,18 @@ from protocol.lasting import (
     CloseRoom,
     Configure,
     Depart,
+    ExtendTimer,
     Kick,
     Lock,
     Numbered,
+    PauseTimer,
+    ResumeTimer,
     RevealRound,
+    SayHere,
     SealPasscode,
+    StartTimer,
+    StopTimer,
+    Unsay,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -38,6 +53,13 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     SealPasscode: seal_passcode,
     Lock: lock,
     Kick: kick,
+    StartTimer: start_timer,
+    PauseTimer: pause_timer,
+    ResumeTimer: resume_timer,
+    ExtendTimer: extend_timer,
+    StopTimer: stop_timer,
+    SayHere: say,
+    Unsay: unsay,
     Depart: depart,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""
@@ -67,6 +89,8 @@ def answer(state: State, command: Numbered, member: MemberId, now: float) -> Eff
         return [Tell(member, Failure(ref, resting))]
     effects = REQUESTS[kind](state, request, member, seat, now)
     problem = refusal_in(effects, member)
+    if problem is not None and problem.code is ErrorCode.TOO_MUCH:
+        return [Tell(member, Failure(ref, problem))]  # as above
     answered = answer_to(ref, state.seq, problem)
     if answers is None:
         answers = seat.answers = Answers()

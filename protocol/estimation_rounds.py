@@ -10,6 +10,7 @@ from typing import Final
 from protocol.changes import Begun, Voted
 from protocol.effects import TellAll
 from protocol.errors import ErrorCode
+from protocol.estimation_clock import begin_with_round, end_with_round
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -74,6 +75,10 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
     if state.numbering:
         begun = Begun(next_seq(state), state.round, ticket, now, waiting_for(state), may(state))
         effects.append(TellAll(begun))
+    if state.options.voting_seconds:
+        effects += begin_with_round(state, now)
+    elif state.timer is not None:
+        effects += end_with_round(state)
     return effects
 
 

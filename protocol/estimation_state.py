@@ -23,10 +23,12 @@ from protocol.picture import (
     Seated,
     Shown,
     Stage,
+    Timer,
     abilities,
     may_do,
 )
 from protocol.statistics import summarize
+from protocol.talk import Gathered, Remark
 
 _NO_TICKET: Final = TicketId("")
 
@@ -36,6 +38,9 @@ STATE_VERSION: Final = 2
 
 class Phase(Enum):
     """What the room is waiting for."""
+
+    # There is one of each, and a room looks them up for each vote: Enum's own takes a call more.
+    __hash__ = object.__hash__
 
     GATHERING = "gathering"
     """Members; the admin has not been prompted yet."""
@@ -70,6 +75,8 @@ class Seat:
     """By what it is signed in to its account."""
     answers: Answers | None = None
     """To its numbered requests; ``None`` before the first one."""
+    talk_paid_at: float = 0.0
+    """When it may have said what it has said, had it talked without a pause at its rate."""
 
 
 @attrs.define(kw_only=True)
@@ -126,11 +133,25 @@ class State:
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    timer: Timer | None = None
+    """The one that runs or is paused."""
+    said: int = 0
+    """Messages that were ever said."""
+    remarks: tuple[Remark, ...] = ()
+    """The last of them, ascending, without those that were taken back."""
+    told_anew: int = 0
+    """Who knows less than the change of this number is told everything anew: before it somebody has
+    said what must not be told any more."""
     # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
     results_key: str = attrs.field(init=False, eq=False, repr=False, default="")
     """Told to every member: it opens the room's results."""
+    reactions: Gathered | None = attrs.field(init=False, eq=False, repr=False, default=None)
+    """Of this moment; ``None`` before the first one."""
+
+
+_VOTING, _VOTED = Phase.VOTING, Phase.VOTED  # looked up once
 
 
 def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
@@ -150,7 +171,7 @@ def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
 
 def stage(state: State) -> Stage:
     """Say what the room shows."""
-    if state.phase in {Phase.VOTING, Phase.VOTED}:
+    if state.phase is _VOTING or state.phase is _VOTED:
         return Stage.VOTING
     return Stage.WAITING if state.shown is None else Stage.REVEALED
 
@@ -193,6 +214,8 @@ def picture(state: State) -> Picture:
         may=may(state),
         locked=state.locked,
         needs_passcode=state.seal is not None,
+        timer=state.timer,
+        messages=state.remarks,
     )
 
 
@@ -204,6 +227,7 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        timer=state.timer,
     )
 
 

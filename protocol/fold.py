@@ -17,6 +17,10 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    Said,
+    TimeOver,
+    TimerChanged,
+    Unsaid,
     Voted,
     WentAway,
 )
@@ -24,6 +28,7 @@ from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
 from protocol.ids import MemberId
 from protocol.picture import Picture, Running, Seated, Stage
+from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -128,6 +133,23 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
+def _said(picture: Picture, change: Said) -> Picture:
+    remark = Remark(change.id, change.member, change.name, change.text, change.at)
+    return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
+
+
+def _unsaid(picture: Picture, change: Unsaid) -> Picture:
+    return attrs.evolve(picture, messages=without_remark(picture.messages, change.id))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -139,6 +161,10 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
+    Said: _said,
+    Unsaid: _unsaid,
 }
 
 

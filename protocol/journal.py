@@ -45,6 +45,13 @@ _REQUESTS: Final[dict[str, type]] = {
     "passcode": lasting.SealPasscode,
     "lock": lasting.Lock,
     "kick": lasting.Kick,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }

@@ -8,12 +8,20 @@ from typing import Final
 
 import attrs
 
-from protocol.ids import MemberId, Passcode, TicketId
-from protocol.options import Who
+from protocol.ids import MemberId, Passcode, RemarkText, TicketId
+from protocol.options import Talkers, VotingEnds, Who
+from protocol.talk import Emoji
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
+
+CLOCK: Final = MemberId("*clock")
+"""The timer of an estimation room, where a command or a timer needs a member."""
+
+REACTIONS: Final = MemberId("*reactions")
+"""Whose timer is that of reactions which wait to be told: when it is due, it is for
+:class:`TellReactions`."""
 
 
 class Role(StrEnum):
@@ -22,6 +30,14 @@ class Role(StrEnum):
     VOTER = "voter"
     SPECTATOR = "spectator"
     """Watches, and is never waited for."""
+
+
+class TimerKind(StrEnum):
+    """What a timer of an estimation room is for."""
+
+    DISCUSSION = "discussion"
+    VOTING = "voting"
+    """Ends with the round in which it was started, at the latest."""
 
 
 @value(kw_only=True)
@@ -96,6 +112,56 @@ class Configure:
 
     begin_by: Who | None = None
     reveal_by: Who | None = None
+    voting_ends: VotingEnds | None = None
+    voting_seconds: int | None = None
+    """0 if no timer starts by itself any more."""
+    talk_by: Talkers | None = None
+
+
+@value
+class StartTimer:
+    """A facilitator starts a timer, in place of the one that there is."""
+
+    seconds: int
+    kind: TimerKind | None = None
+    """``None``: for voting while a round runs, for discussion otherwise."""
+
+
+@value
+class PauseTimer:
+    """A facilitator stops the timer for a while."""
+
+
+@value
+class ResumeTimer:
+    """A facilitator lets the timer go on."""
+
+
+@value
+class ExtendTimer:
+    """A facilitator gives the timer more time, or less."""
+
+    seconds: int
+    """Negative for less."""
+
+
+@value
+class StopTimer:
+    """A facilitator ends the timer before its time, and nobody is told that the time is up."""
+
+
+@value
+class SayHere:
+    """A member says something to all."""
+
+    text: RemarkText
+
+
+@value
+class Unsay:
+    """A member takes a message of its own back, or a facilitator anybody's."""
+
+    id: int
 
 
 @value
@@ -150,6 +216,18 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
+@value
+class React:
+    """A member shows something for a moment; whoever is not here misses it."""
+
+    emoji: Emoji
+
+
+@value
+class TellReactions:
+    """It is time to tell all of the reactions that wait for it."""
+
+
 Request = (
     BeginRound
     | CastCard
@@ -158,6 +236,13 @@ Request = (
     | SealPasscode
     | Lock
     | Kick
+    | StartTimer
+    | PauseTimer
+    | ResumeTimer
+    | ExtendTimer
+    | StopTimer
+    | SayHere
+    | Unsay
     | CloseRoom
     | Depart
 )
@@ -173,4 +258,4 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping
+LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | React | TellReactions

@@ -19,11 +19,18 @@ from protocol.ids import (
     ROOM_ID_LENGTH,
     MemberId,
     Passcode,
+    RemarkText,
     RoomId,
     TicketId,
 )
-from protocol.limits import NAME_LENGTH, PASSCODE_LENGTH, SHORTEST_PASSCODE, TICKET_LENGTH
-from protocol.text import LINE_PATTERN
+from protocol.limits import (
+    NAME_LENGTH,
+    PASSCODE_LENGTH,
+    REMARK_LENGTH,
+    SHORTEST_PASSCODE,
+    TICKET_LENGTH,
+)
+from protocol.text import LINE_PATTERN, PROSE_PATTERN
 
 Json = dict[str, Any]
 
@@ -47,6 +54,8 @@ class Endpoint:
     requests: Mapping[str, type]
     events: Mapping[str, type]
     """Changes and notices."""
+    signals: Mapping[str, type] = {}
+    """What is said without a ``ref``, beside the ping."""
     hello: type = greeting.Hello
     """What a client says first."""
 
@@ -57,6 +66,7 @@ ESTIMATION: Final = Endpoint(
     summary="Estimation rooms",
     requests=parley_v1.REQUESTS,
     events={**parley_v1.CHANGES, **parley_v1.NOTICES},
+    signals=parley_v1.SIGNALS,
 )
 
 CHAT: Final = Endpoint(
@@ -102,6 +112,7 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
         "maxLength": PASSCODE_LENGTH,
         "pattern": LINE_PATTERN,
     },
+    RemarkText: {"minLength": 1, "maxLength": REMARK_LENGTH, "pattern": PROSE_PATTERN},
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
@@ -184,6 +195,8 @@ def _spoken(endpoint: Endpoint) -> Iterator[tuple[Side, str, type, bool]]:
     for word, kind in endpoint.requests.items():
         yield Side.CLIENT, word, kind, True
     yield Side.CLIENT, "ping", lasting.Ping, False
+    for word, kind in endpoint.signals.items():
+        yield Side.CLIENT, word, kind, False
     for word, kind in endpoint.events.items():
         yield Side.SERVER, word, kind, False
     yield Side.SERVER, "error", parley_v1.Error, False

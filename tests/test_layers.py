@@ -109,12 +109,16 @@ INSIDE: Final = {
 
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_removal"),
-    "estimation_people",
+    *("estimation_people", "estimation_timers"),
     *(
         "estimation_door",
         "estimation_options",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
+    ),
+    "estimation_clock",
+    *(
         "estimation_telling",
         "refusals",
     ),

@@ -5,6 +5,7 @@ more fields and more types, which clients ignore.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -67,10 +68,23 @@ REQUESTS: Final[Mapping[str, type]] = {
     "passcode": lasting.SetPasscode,
     "lock": lasting.Lock,
     "kick": lasting.Kick,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
 """What a member of an estimation room may ask for, each with a ``ref``."""
+
+SIGNALS: Final[Mapping[str, type]] = {
+    "react": lasting.React,
+}
+"""What a member of an estimation room may say without a ``ref``: it is of the moment, and answered
+only if it is refused."""
 
 CHANGES: Final[Mapping[str, type]] = {
     "joined": changes.Joined,
@@ -83,6 +97,10 @@ CHANGES: Final[Mapping[str, type]] = {
     "begun": changes.Begun,
     "voted": changes.Voted,
     "revealed": changes.Revealed,
+    "timer": changes.TimerChanged,
+    "time_up": changes.TimeOver,
+    "said": changes.Said,
+    "unsaid": changes.Unsaid,
 }
 """What happens in an estimation room, each with a ``seq``."""
 
@@ -99,6 +117,7 @@ NOTICES: Final[Mapping[str, type]] = {
     **_NOTICES,
     "snapshot": changes.Snapshot,
     "digest": changes.Digest,
+    "reactions": changes.Reactions,
 }
 """What the server says in estimation rooms beside changes and errors."""
 
@@ -254,6 +273,7 @@ class ParleyV1:
         events: Mapping[str, type],
         numbered: Callable[[int, Any], Command] = lasting.Numbered,
         seals: Mapping[type, Callable[[Any], object]] | None = None,
+        signals: Mapping[str, type] = MappingProxyType({}),
     ) -> None:
         """Speak of one kind of room.
 
@@ -262,7 +282,9 @@ class ParleyV1:
             events: what is told, by type.
             numbered: makes the command of a request and its number.
             seals: for requests with a secret, what gives the request that goes on in its place.
+            signals: what may be said without a number, by type, beside the ping.
         """
+        self._signals = signals
         self._requests = requests
         self._numbered = numbered
         self._seals = seals or {}
@@ -286,7 +308,10 @@ class ParleyV1:
         try:
             wanted = self._requests.get(kind) if type(kind) is str else None
             if wanted is None:
-                complaint = "type must be one of " + ", ".join((*self._requests, "ping"))
+                if type(kind) is str and kind in self._signals:
+                    return self._signal(text, self._signals[kind])
+                known = (*self._requests, *self._signals, "ping")
+                complaint = "type must be one of " + ", ".join(known)
                 raise Refused(ErrorCode.MALFORMED, complaint, "type")
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
@@ -302,6 +327,11 @@ class ParleyV1:
                 values = {"ref": ref}
                 refused.problem = attrs.evolve(refused.problem, values=values)
             raise
+
+    def _signal(self, text: str, wanted: type[Said]) -> Said:
+        message = _object(text)
+        del message["type"]
+        return codec.structure(message, wanted, "")
 
     def encode(self, event: Event) -> bytes | None:
         """Write one event as a complete, unmasked WebSocket frame.
@@ -354,7 +384,7 @@ def _whole(problem: Problem, name: str) -> int | None:
     return number if isinstance(number, int) else None
 
 
-PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES})
+PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS)
 """The dialect of estimation rooms."""
 
 
@@ -368,7 +398,8 @@ def sealing(seal: Callable[[str], str]) -> ParleyV1:
     def sealed(wish: lasting.SetPasscode) -> lasting.SealPasscode:
         return lasting.SealPasscode(None if wish.passcode is None else seal(wish.passcode))
 
-    return ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, seals={lasting.SetPasscode: sealed})
+    seals: Mapping[type, Callable[[Any], object]] = {lasting.SetPasscode: sealed}
+    return ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS, seals=seals)
 
 
 PARLEY_CHAT_V1: Final = ParleyV1(
@@ -410,6 +441,12 @@ def write_request(ref: int, request: object) -> str:
     return codec.dumps({"type": kind, "ref": ref, **plain}).decode()
 
 
+def write_signal(signal: object) -> str:
+    """Write what is said without a number."""
+    plain = codec.CONVERTER.unstructure(signal)
+    return codec.dumps({"type": _SIGNAL_TYPES[type(signal)], **plain}).decode()
+
+
 def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     """Read what a server says, as a client: a change, a notice, an :class:`Error`.
 
@@ -427,7 +464,8 @@ def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     return _structure(message, wanted)
 
 
-_REQUEST_TYPES: Final = {kind: name for name, kind in {**CHAT_REQUESTS, **REQUESTS}.items()}
+_REQUEST_TYPES: Final = {kind: name for name, kind in (*CHAT_REQUESTS.items(), *REQUESTS.items())}
+_SIGNAL_TYPES: Final = {kind: name for name, kind in SIGNALS.items()}
 
 
 def _structure(message: object, wanted: type[Said]) -> Said:

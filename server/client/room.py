@@ -5,18 +5,27 @@ from protocol.client_estimation import EstimationClient
 from protocol.codec import clean_passcode
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import MemberId, TicketId
+from protocol.ids import MemberId, RemarkText, TicketId
 from protocol.lasting import (
     BeginRound,
     CastCard,
     CloseRoom,
+    ExtendTimer,
     Kick,
     Lock,
+    PauseTimer,
     Request,
+    ResumeTimer,
     RevealRound,
+    SayHere,
     SetPasscode,
+    StartTimer,
+    StopTimer,
+    TimerKind,
+    Unsay,
 )
 from protocol.picture import Mine, Picture
+from protocol.talk import Emoji
 from server.client.errors import Declined
 from server.client.seat import Seat
 from server.client.streams import Address, Dial
@@ -76,6 +85,49 @@ class Room(Seat[Picture]):
             address: and everybody new from its network address.
         """
         return await self._change(Kick(member=member, ban=ban, address=address))
+
+    async def start_timer(self, seconds: int, kind: TimerKind | None = None) -> Picture:
+        """Start a timer as a facilitator, in place of the one there is; raises as :meth:`begin`.
+
+        Args:
+            seconds: until its end.
+            kind: for what; if not given, for voting while a round runs, else for discussion.
+        """
+        return await self._change(StartTimer(seconds, kind))
+
+    async def pause_timer(self) -> Picture:
+        """Let the timer stand still; raises as :meth:`begin`."""
+        return await self._change(PauseTimer())
+
+    async def resume_timer(self) -> Picture:
+        """Let the timer run for what it has left; raises as :meth:`begin`."""
+        return await self._change(ResumeTimer())
+
+    async def extend_timer(self, seconds: int) -> Picture:
+        """Give the timer more time, or less if negative; raises as :meth:`begin`."""
+        return await self._change(ExtendTimer(seconds))
+
+    async def stop_timer(self) -> Picture:
+        """End the timer before its time; raises as :meth:`begin`."""
+        return await self._change(StopTimer())
+
+    async def say(self, text: str) -> Picture:
+        """Say something to all; raises as :meth:`begin`."""
+        return await self._change(SayHere(RemarkText(text)))
+
+    async def unsay(self, number: int) -> Picture:
+        """Take a message back, by its id; raises as :meth:`begin`."""
+        return await self._change(Unsay(number))
+
+    def react(self, emoji: Emoji) -> bool:
+        """Show something now: all hear of it as :class:`~protocol.client_happenings.Reacted`.
+
+        Returns:
+            Whether there is a connection; without one it is forgotten, as nobody waits for it.
+        """
+        shown = self._own.react(emoji)
+        self._wake.set()
+        return shown
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

@@ -77,6 +77,7 @@ from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
 T1 = BeginRound(TicketId("T-1"))
+TALK = ("say", "react", "unsay")
 
 
 def room_of(*members: str, capacity: int = 4, grace: float = 60.0, **more: Any) -> LastingAudience:
@@ -455,7 +456,7 @@ def test_a_spectator_is_not_waited_for_and_may_not_vote() -> None:
     room.ask("ann", T1)
 
     assert waiting_for(room) == ("ann",)
-    assert room.may("sue") == ("leave",)
+    assert room.may("sue") == ("leave", *TALK)
     assert code_of(room.ask("sue", CastCard(1, "5"))) is ErrorCode.SPECTATOR
 
 
@@ -635,7 +636,16 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", "configure", "lock", "passcode", "kick", "close")
+    assert room.may("ann") == (
+        "leave",
+        *TALK,
+        "configure",
+        "lock",
+        "passcode",
+        "kick",
+        "start_timer",
+        "close",
+    )
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
@@ -645,15 +655,36 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
         (
             [],
             {
-                "ann": ("leave", "begin", "configure", "lock", "passcode", "kick", "close"),
-                "bob": ("leave",),
+                "ann": (
+                    "leave",
+                    *TALK,
+                    "begin",
+                    "configure",
+                    "lock",
+                    "passcode",
+                    "kick",
+                    "start_timer",
+                    "close",
+                ),
+                "bob": ("leave", *TALK),
             },
         ),
         (
             [T1],
             {
-                "ann": ("leave", "vote", "begin", "configure", "lock", "passcode", "kick", "close"),
-                "bob": ("leave", "vote"),
+                "ann": (
+                    "leave",
+                    *TALK,
+                    "vote",
+                    "begin",
+                    "configure",
+                    "lock",
+                    "passcode",
+                    "kick",
+                    "start_timer",
+                    "close",
+                ),
+                "bob": ("leave", *TALK, "vote"),
             },
         ),
         (
@@ -661,22 +692,34 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
             {
                 "ann": (
                     "leave",
+                    *TALK,
                     "vote",
                     "reveal",
                     "configure",
                     "lock",
                     "passcode",
                     "kick",
+                    "start_timer",
                     "close",
                 ),
-                "bob": ("leave", "vote"),
+                "bob": ("leave", *TALK, "vote"),
             },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
             {
-                "ann": ("leave", "begin", "configure", "lock", "passcode", "kick", "close"),
-                "bob": ("leave",),
+                "ann": (
+                    "leave",
+                    *TALK,
+                    "begin",
+                    "configure",
+                    "lock",
+                    "passcode",
+                    "kick",
+                    "start_timer",
+                    "close",
+                ),
+                "bob": ("leave", *TALK),
             },
         ),
     ],
