@@ -39,6 +39,8 @@ class Left:
     """It had been away for longer than its grace."""
     complete: bool
     """Whether nobody is waited for any more in the round that is running."""
+    by: MemberId | None = None
+    """Who has put it out, if somebody has."""
 
 
 @value
@@ -76,6 +78,16 @@ class Configured:
     seq: int
     options: Options
     may: May
+
+
+@value
+class DoorChanged:
+    """Others may come in than before."""
+
+    seq: int
+    locked: bool
+    """Nobody new comes in."""
+    needs_passcode: bool
 
 
 @value
@@ -240,6 +252,7 @@ Change = (
     | CameBack
     | OwnerChanged
     | Configured
+    | DoorChanged
     | Begun
     | Voted
     | Retracted

@@ -8,12 +8,12 @@ from protocol.chat_picture import ChatPicture
 from protocol.dialects.parley_v1 import Error
 from protocol.farewell import Ending
 from protocol.greeting import Greeting
-from protocol.lasting import Request
+from protocol.lasting import Request, SetPasscode
 from protocol.picture import Mine, Picture
 from protocol.talk import Reaction
 from protocol.talking import TalkRequest
 
-AnyRequest = Request | TalkRequest
+AnyRequest = Request | SetPasscode | TalkRequest
 """What may be asked for in a room of some kind."""
 
 

@@ -67,6 +67,13 @@ class Disconnect:
 
 
 @value
+class Bar:
+    """Keep out whoever comes from this member's network address, for as long as this room runs."""
+
+    member: MemberId
+
+
+@value
 class Own:
     """The room ends with this member's connection, even if that has ended already."""
 
@@ -121,6 +128,7 @@ Effect = (
     | Subscribe
     | Greet
     | Disconnect
+    | Bar
     | Own
     | Release
     | SetTimer

@@ -9,8 +9,10 @@ module                     rules
 =========================  =======================================================================
 ``estimation_requests``    numbered requests: carried out once, and answered whenever asked
 ``estimation_absence``     being away, coming back, time that is up, the server's restart
+``estimation_removal``     putting somebody out
 ``estimation_timers``      the room's timer: what is asked of it, and its end
 ``estimation_people``      coming, leaving, ending the room
+``estimation_door``        the lock, the passcode, and who may not come in
 ``estimation_leading``     who leads it: owners, facilitators, and what comes after them
 ``estimation_seats``       how many there are
 ``estimation_nudging``     reminding somebody of its vote
@@ -132,6 +134,7 @@ class Estimation:
         name: str = "",
         grace_seconds: float = 0.0,
         options: Options = DEFAULTS,
+        seal: str | None = None,
         opened_at: float = 0.0,
         keyed: bool = False,
         announce_seconds: float = ANNOUNCE_SECONDS,
@@ -149,6 +152,7 @@ class Estimation:
             grace_seconds: the seconds for which a member that joins keeps its seat without a
                 connection.
             options: how the team wants it to work.
+            seal: by which its passcode is recognised, if it has one.
             opened_at: when the room was opened, in seconds by its clock.
             keyed: whether the owner is who shows a key, and not who enters first.
             announce_seconds: the seconds that a member may take from its seat to its announcement.
@@ -163,6 +167,7 @@ class Estimation:
             name=name,
             grace_seconds=float(grace_seconds),
             options=options,
+            seal=seal,
             opened_at=float(opened_at),
             keyed=keyed,
             numbering=keyed,
@@ -238,6 +243,15 @@ class Estimation:
         if seat is None or seat.account is None or seat.login is None:
             return None
         return seat.account, seat.login
+
+    @property
+    def seal(self) -> str | None:
+        """By which the room's passcode is recognised; ``None`` if it has none."""
+        return self._state.seal
+
+    def removed_by(self, member: MemberId) -> str | None:
+        """Say who has put somebody out, as far as it is remembered; ``None`` if nobody has."""
+        return self._state.removed.get(member)
 
     @property
     def owner(self) -> MemberId | None:

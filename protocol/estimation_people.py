@@ -29,9 +29,10 @@ from protocol.effects import (
     TellAll,
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.estimation_door import turn_away_newcomer, turn_away_visitor
 from protocol.estimation_leading import follow_owner, make_owner, outlives_owner, succeed
 from protocol.estimation_names import called, tell_apart
-from protocol.estimation_phases import ENDED, GATHERING, VOTING, Trigger, move
+from protocol.estimation_phases import ENDED, GATHERING, REVEALING, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -61,6 +62,9 @@ CLOSED: Final = "its owner has ended it"
 
 def enter(state: State, command: Enter, member: MemberId, now: float) -> Effects:
     """Give a seat to a member that ends with its connection, and time to announce itself."""
+    refusal = turn_away_visitor(state, member)
+    if refusal:
+        return refusal
     if len(state.seats) >= state.capacity:
         return _turn_away_full(state, member)
     timer = SetTimer(member, state.announce_seconds)
@@ -106,6 +110,9 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
 def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     """Give a seat to a member that outlives its connection, and let it be present."""
     owns = command.owner and state.keyed
+    refusal = [] if owns else turn_away_newcomer(state, command, member)
+    if refusal:
+        return refusal
     # One more than there are: whoever holds the key must not be kept out by its own old seat.
     if len(state.seats) >= state.capacity + owns:
         return _turn_away_full(state, member)
@@ -141,13 +148,15 @@ def _appear(state: State, member: MemberId, seat: Seat) -> Effects:
     state.announced += 1
     if state.numbering:  # whoever folds shows the latest last, however long it had its seat
         state.seats[member] = state.seats.pop(member)
-    waited_for = state.phase is VOTING and seat.role is Role.VOTER
+    # Who has voted and left may come again as the same member: its vote still counts.
+    voted = state.phase in REVEALING and member in state.votes
+    waited_for = state.phase is VOTING and seat.role is Role.VOTER and not voted
     if waited_for:
         state.waited_for.add(member)
     state.guests += not seat.lasting
     effects = tell_guests(state, MemberJoined(called(seat), seat.admin))
     if state.numbering:
-        shown = seated(member, seat, voted=False)
+        shown = seated(member, seat, voted=voted)
         effects.append(TellAll(Joined(next_seq(state), shown, waited_for)))
     return effects
 
@@ -200,8 +209,23 @@ def part_with(state: State, member: MemberId, now: float, *, expired: bool = Fal
     return effects
 
 
-def vacate(state: State, member: MemberId, now: float, *, expired: bool = False) -> Effects:
-    """Take a member's seat away, if it has one, and tell the audience."""
+def vacate(
+    state: State,
+    member: MemberId,
+    now: float,
+    *,
+    expired: bool = False,
+    by: MemberId | None = None,
+) -> Effects:
+    """Take a member's seat away, if it has one, and tell the audience.
+
+    Args:
+        state: the room.
+        member: whose seat.
+        now: the time.
+        expired: it has been away for too long.
+        by: who has put it out, if somebody has.
+    """
     seat = state.seats.pop(member, None)
     if seat is None:
         # Where nobody has ever entered, nobody knows the room's id.
@@ -218,10 +242,11 @@ def vacate(state: State, member: MemberId, now: float, *, expired: bool = False)
         state.guests -= not seat.lasting
         state.waited_for.discard(member)
         state.expected.discard(member)
-        effects += tell_guests(state, MemberLeft(called(seat)))
+        remover = None if by is None else called(state.seats[by])
+        effects += tell_guests(state, MemberLeft(called(seat), remover))
     if seat.announced and state.numbering:
         complete = bool(state.votes) and not state.waited_for
-        effects.append(TellAll(Left(next_seq(state), member, expired, complete)))
+        effects.append(TellAll(Left(next_seq(state), member, expired, complete, by)))
     effects += judge_round(state, now)
     if owned:
         effects += succeed(state, now)

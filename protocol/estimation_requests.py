@@ -8,11 +8,13 @@ from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
 from protocol.estimation_afterwards import set_estimate
+from protocol.estimation_door import lock, seal_passcode
 from protocol.estimation_leading import claim, demote, hand_over, promote
 from protocol.estimation_names import rename
 from protocol.estimation_nudging import nudge
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
+from protocol.estimation_removal import kick
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_roles import change_role
 from protocol.estimation_rounds import begin_round, cast_card, retract
@@ -38,6 +40,8 @@ from protocol.lasting import (
     Depart,
     ExtendTimer,
     HandOver,
+    Kick,
+    Lock,
     Nudge,
     Numbered,
     PauseTimer,
@@ -48,6 +52,7 @@ from protocol.lasting import (
     Retract,
     RevealRound,
     SayHere,
+    SealPasscode,
     SetEstimate,
     StartTimer,
     StopTimer,
@@ -71,6 +76,9 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     Rename: rename,
     RaiseCapacity: raise_capacity,
     Nudge: nudge,
+    SealPasscode: seal_passcode,
+    Lock: lock,
+    Kick: kick,
     StartTimer: start_timer,
     PauseTimer: pause_timer,
     ResumeTimer: resume_timer,

@@ -130,6 +130,14 @@ class State:
     last server acknowledged and did not keep."""
     rest_ends: float = 0.0
     """When that is over at the latest, whoever is still expected."""
+    locked: bool = False
+    """Nobody new comes in."""
+    seal: str | None = attrs.field(default=None, repr=False)
+    """By which the passcode is recognised, if there is one."""
+    banned: dict[MemberId, int | None] = attrs.Factory(dict)
+    """Who was put out for good, and of which account it was."""
+    removed: dict[MemberId, str] = attrs.Factory(dict)
+    """Who was put out last, and by whom."""
     parked: bool = False
     """The last server has kept all that it acknowledged, so nobody has to ask again."""
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
@@ -240,6 +248,8 @@ def picture(state: State) -> Picture:
         options=state.options,
         may=may(state),
         unled_since=state.unled_since,
+        locked=state.locked,
+        needs_passcode=state.seal is not None,
         timer=state.timer,
         messages=state.remarks,
     )

@@ -13,6 +13,7 @@ from protocol.changes import (
     CapacityRaised,
     Change,
     Configured,
+    DoorChanged,
     Estimated,
     FacilitatorChanged,
     Joined,
@@ -107,6 +108,10 @@ def _unled(picture: Picture, change: Unled) -> Picture:
 
 def _configured(picture: Picture, change: Configured) -> Picture:
     return attrs.evolve(picture, options=change.options, may=change.may)
+
+
+def _door_changed(picture: Picture, change: DoorChanged) -> Picture:
+    return attrs.evolve(picture, locked=change.locked, needs_passcode=change.needs_passcode)
 
 
 def _begun(picture: Picture, change: Begun) -> Picture:
@@ -222,6 +227,7 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     CameBack: _came_back,
     OwnerChanged: _owner_changed,
     Configured: _configured,
+    DoorChanged: _door_changed,
     Begun: _begun,
     Voted: _voted,
     Retracted: _retracted,

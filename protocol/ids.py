@@ -22,6 +22,9 @@ TicketNumber = NewType("TicketNumber", int)
 MemberName = NewType("MemberName", str)
 """What a member of an estimation room calls itself: 1 to 50 characters, as in its first message."""
 
+Passcode = NewType("Passcode", str)
+"""What opens a room: a line of 4 to 64 characters, in the one form that is compared."""
+
 CHAT_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 """Of chat rooms, whose ids people choose."""
 

@@ -6,7 +6,9 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, MemberName, RemarkText, TicketId
+import attrs
+
+from protocol.ids import MemberId, MemberName, Passcode, RemarkText, TicketId
 from protocol.options import ClaimBy, OwnerAbsence, Talkers, VotingEnds, Who
 from protocol.talk import Emoji
 from protocol.value import value
@@ -242,6 +244,43 @@ class Unsay:
 
 
 @value
+class SetPasscode:
+    """A facilitator gives the room a passcode, or takes it away, as clients ask for it.
+
+    The rules and the log never get it, but a :class:`SealPasscode` in its place.
+    """
+
+    passcode: Passcode | None = attrs.field(repr=False)
+    """Whoever comes from now on must say it; ``None`` for no passcode."""
+
+
+@value
+class SealPasscode:
+    """The same with a seal: by it a passcode is recognised, but not read."""
+
+    seal: str | None = attrs.field(repr=False)
+
+
+@value
+class Lock:
+    """A facilitator lets nobody new in any more, or lets people in again."""
+
+    locked: bool
+
+
+@value(kw_only=True)
+class Kick:
+    """A facilitator puts somebody out of the room."""
+
+    member: MemberId
+    """Neither the owner nor oneself."""
+    ban: bool = False
+    """Its account, if it has one, and its seat are kept out for as long as there is this room."""
+    address: bool = False
+    """So is its network address, until the server is restarted; this is a ban as well."""
+
+
+@value
 class CloseRoom:
     """The owner ends the room for everybody."""
 
@@ -283,6 +322,9 @@ Request = (
     | Rename
     | RaiseCapacity
     | Nudge
+    | SealPasscode
+    | Lock
+    | Kick
     | StartTimer
     | PauseTimer
     | ResumeTimer
@@ -293,7 +335,7 @@ Request = (
     | CloseRoom
     | Depart
 )
-"""What a member of an estimation room may ask for."""
+"""What a member of an estimation room may ask for, as the rules know it."""
 
 
 @value

@@ -99,6 +99,16 @@ VOTING_SECONDS: Final = (5, 3_600)
 ROOM_NAME_LENGTH: Final = 100
 """Characters in what people call a room."""
 
+SHORTEST_PASSCODE: Final = 4
+PASSCODE_LENGTH: Final = 64
+"""Characters in the passcode of a room."""
+
+MOST_BANS: Final = 500
+"""Members that are kept out of one room for good."""
+
+REMOVED_KNOWN: Final = 64
+"""Of those who were put out of a room last it is known by whom, for when they come back."""
+
 MOST_CARDS: Final = 30
 """In a deck."""
 

@@ -167,6 +167,8 @@ class MemberLeft:
     """To everybody who stays."""
 
     name: str
+    by: str | None = None
+    """Who has put it out, if somebody has."""
 
 
 @value

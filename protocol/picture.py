@@ -188,6 +188,9 @@ def _abilities(
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
         "estimate": (shown, Who.FACILITATORS),
+        "lock": (True, Who.FACILITATORS),
+        "passcode": (True, Who.FACILITATORS),
+        "kick": (True, Who.FACILITATORS),
         "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
         "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
         "unsay": (True, Who.ALL),
@@ -264,6 +267,10 @@ class Picture:
     may: May
     unled_since: float | None = None
     """Unix time in seconds from which on nobody has led the room, so that it may be claimed."""
+    locked: bool = False
+    """Nobody new comes in."""
+    needs_passcode: bool = False
+    """Whoever comes must say a passcode."""
     timer: Timer | None = None
     messages: tuple[Remark, ...] = ()
     """The last ones that were said, ascending."""

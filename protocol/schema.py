@@ -19,11 +19,18 @@ from protocol.ids import (
     ROOM_ID_LENGTH,
     MemberId,
     MemberName,
+    Passcode,
     RemarkText,
     RoomId,
     TicketId,
 )
-from protocol.limits import NAME_LENGTH, REMARK_LENGTH, TICKET_LENGTH
+from protocol.limits import (
+    NAME_LENGTH,
+    PASSCODE_LENGTH,
+    REMARK_LENGTH,
+    SHORTEST_PASSCODE,
+    TICKET_LENGTH,
+)
 from protocol.text import LINE_PATTERN, PROSE_PATTERN
 
 Json = dict[str, Any]
@@ -102,6 +109,11 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
     MemberId: {"description": "Of a member; opaque, and never used again."},
     MemberName: {"minLength": 1, "maxLength": NAME_LENGTH, "pattern": LINE_PATTERN},
     TicketId: {"minLength": 1, "maxLength": TICKET_LENGTH, "pattern": LINE_PATTERN},
+    Passcode: {
+        "minLength": SHORTEST_PASSCODE,
+        "maxLength": PASSCODE_LENGTH,
+        "pattern": LINE_PATTERN,
+    },
     RemarkText: {"minLength": 1, "maxLength": REMARK_LENGTH, "pattern": PROSE_PATTERN},
 }
 

@@ -31,6 +31,7 @@ INSIDE: Final = {
         *(
             "parley_chats",
             "parley_v1",
+            "passcodes",
             "lobby",
             "link",
             "gochat",
@@ -107,11 +108,12 @@ INSIDE: Final = {
 """The order inside each package, topmost first."""
 
 ESTIMATION: Final = [
-    *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
-    "estimation_timers",
+    *("estimation", "estimation_requests", "estimation_absence", "estimation_removal"),
+    *("estimation_people", "estimation_timers"),
     *(
         "estimation_seats",
         "estimation_nudging",
+        "estimation_door",
         "estimation_options",
         "estimation_leading",
         "estimation_roles",

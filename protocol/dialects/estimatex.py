@@ -152,6 +152,10 @@ _COMMANDS: Final[dict[str, type]] = {
 # Fields and messages have names here that the rules do not know.
 _SENTENCES: Final = {
     ErrorCode.NOT_ANNOUNCED: "join the room with JOIN_ROOM first",
+    ErrorCode.NEEDS_PASSCODE: (
+        "this room has a passcode, which cannot be said in this dialect; come with a client of "
+        "parley.v1"
+    ),
     ErrorCode.NOT_IN_DECK: "data.vote must be a card of this room ({cards})",
 }
 
@@ -201,7 +205,8 @@ def _joined(event: messages.MemberJoined) -> bytes:
 
 
 def _left(event: messages.MemberLeft) -> bytes:
-    return _update(f"{event.name} has left the room")
+    removed = f": {event.by} has removed them" if event.by is not None else ""
+    return _update(f"{event.name} has left the room{removed}")
 
 
 def _capacity_reached(event: messages.CapacityReached) -> bytes:

@@ -43,6 +43,7 @@ CLOSE_CODES: Final[Mapping[Ending, int]] = {
     Ending.REFUSED: 4507,
     Ending.STRUCK_OUT: 4508,
     Ending.SIGNED_OUT: 4509,
+    Ending.LOCKED: 4510,
 }
 """Below 4500 it is worth to come back, from 4500 on it is not (RFC 6455 section 7.4.2)."""
 
@@ -74,6 +75,9 @@ REQUESTS: Final[Mapping[str, type]] = {
     "rename": lasting.Rename,
     "capacity": lasting.RaiseCapacity,
     "nudge": lasting.Nudge,
+    "passcode": lasting.SetPasscode,
+    "lock": lasting.Lock,
+    "kick": lasting.Kick,
     "start_timer": lasting.StartTimer,
     "pause_timer": lasting.PauseTimer,
     "resume_timer": lasting.ResumeTimer,
@@ -99,6 +103,7 @@ CHANGES: Final[Mapping[str, type]] = {
     "back": changes.CameBack,
     "owner": changes.OwnerChanged,
     "configured": changes.Configured,
+    "door": changes.DoorChanged,
     "begun": changes.Begun,
     "voted": changes.Voted,
     "retracted": changes.Retracted,
@@ -187,6 +192,10 @@ class Error:
     """Of the request that was refused, if it has one."""
     retry: bool = False
     """Whether the same request may be sent again later: it counts as not answered yet."""
+    tries_left: int | None = None
+    """How many more wrong passcodes are taken now, after one."""
+    retry_after: int | None = None
+    """Seconds after which it is worth to try again, where that is known."""
 
 
 def read_hello(text: str) -> greeting.Hello:
@@ -282,6 +291,7 @@ class ParleyV1:
         requests: Mapping[str, type],
         events: Mapping[str, type],
         numbered: Callable[[int, Any], Command] = lasting.Numbered,
+        seals: Mapping[type, Callable[[Any], object]] | None = None,
         signals: Mapping[str, type] = MappingProxyType({}),
     ) -> None:
         """Speak of one kind of room.
@@ -290,11 +300,13 @@ class ParleyV1:
             requests: what may be asked for, by type.
             events: what is told, by type.
             numbered: makes the command of a request and its number.
+            seals: for requests with a secret, what gives the request that goes on in its place.
             signals: what may be said without a number, by type, beside the ping.
         """
         self._signals = signals
         self._requests = requests
         self._numbered = numbered
+        self._seals = seals or {}
         self._writers: Mapping[type, Writer] = {
             kind: _OFTEN.get(kind) or _writer(name, kind) for name, kind in events.items()
         }
@@ -323,8 +335,12 @@ class ParleyV1:
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
                 raise Refused(ErrorCode.MALFORMED, complaint, "ref")
-            request = _read_card(message) if wanted is lasting.CastCard else None
-            return self._numbered(ref, request or codec.structure(message, wanted, ""))
+            request: Any = _read_card(message) if wanted is lasting.CastCard else None
+            if request is None:
+                request = codec.structure(message, wanted, "")
+                if wanted in self._seals:
+                    request = self._seals[wanted](request)
+            return self._numbered(ref, request)
         except Refused as refused:
             if numbered:
                 values = {"ref": ref}
@@ -376,12 +392,34 @@ class ParleyV1:
             field=problem.field,
             ref=ref,
             retry=problem.code in RETRY,
+            tries_left=_whole(problem, "tries_left"),
+            retry_after=_whole(problem, "retry_after"),
         )
         return encode_text(codec.dumps({"type": "error", **codec.CONVERTER.unstructure(said)}))
 
 
+def _whole(problem: Problem, name: str) -> int | None:
+    number = problem.values.get(name)
+    return number if isinstance(number, int) else None
+
+
 PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS)
 """The dialect of estimation rooms."""
+
+
+def sealing(seal: Callable[[str], str]) -> ParleyV1:
+    """Make the dialect of estimation rooms for whoever reads what members ask for.
+
+    Args:
+        seal: gives what is kept in place of a passcode, which goes nowhere else.
+    """
+
+    def sealed(wish: lasting.SetPasscode) -> lasting.SealPasscode:
+        return lasting.SealPasscode(None if wish.passcode is None else seal(wish.passcode))
+
+    seals: Mapping[type, Callable[[Any], object]] = {lasting.SetPasscode: sealed}
+    return ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS, seals=seals)
+
 
 PARLEY_CHAT_V1: Final = ParleyV1(
     CHAT_REQUESTS, {**CHAT_CHANGES, **CHAT_NOTICES}, talking.NumberedTalk

@@ -17,6 +17,9 @@ _DEEDS: Final = {
     "capacity": "add seats",
     "nudge": "remind others",
     "role": "say who votes and who only watches",
+    "passcode": "change the passcode",
+    "lock": "lock the room",
+    "kick": "remove members",
     "start_timer": "start a timer",
     "pause_timer": "pause the timer",
     "resume_timer": "let the timer go on",
@@ -77,6 +80,13 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.LEFT: "you have left the room",
     ErrorCode.REPLACED: "another connection has taken this one's place",
     ErrorCode.WRONG_KEY: "this key is not one of this room",
+    ErrorCode.NEEDS_PASSCODE: "this room has a passcode",
+    ErrorCode.LOCKED: "this room is locked: nobody new comes in",
+    ErrorCode.IS_OWNER: "the owner cannot be removed from the room",
+    ErrorCode.IS_YOURSELF: "nobody removes themselves; leave the room instead",
+    ErrorCode.TOO_MANY_BANS: "{most} members are kept out of this room, which is the most",
+    ErrorCode.REMOVED: "{by} has removed you from the room",
+    ErrorCode.BANNED: "you have been removed from this room for good",
     ErrorCode.RESTING: (
         "the server has just come back; wait until all are back, for {seconds} s at most"
     ),

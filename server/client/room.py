@@ -2,6 +2,7 @@
 
 from protocol.changes import Ack
 from protocol.client_estimation import EstimationClient
+from protocol.codec import clean_passcode
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
 from protocol.ids import MemberId, MemberName, RemarkText, TicketId
@@ -14,6 +15,8 @@ from protocol.lasting import (
     Demote,
     ExtendTimer,
     HandOver,
+    Kick,
+    Lock,
     Nudge,
     PauseTimer,
     Promote,
@@ -26,6 +29,7 @@ from protocol.lasting import (
     Role,
     SayHere,
     SetEstimate,
+    SetPasscode,
     StartTimer,
     StopTimer,
     TimerKind,
@@ -127,6 +131,29 @@ class Room(Seat[Picture]):
             raise Declined(Error(code=ErrorCode.NOT_SHOWN, text="no round has been shown yet"))
         return await self._change(SetEstimate(shown.number, card))
 
+    async def set_passcode(self, passcode: str | None) -> Picture:
+        """Have newcomers say another passcode, or none, as a facilitator; raises as :meth:`begin`.
+
+        Raises:
+            ValueError: if this can be no passcode.
+        """
+        wish = SetPasscode(None if passcode is None else clean_passcode(passcode))
+        return await self._change(wish)
+
+    async def lock(self, *, locked: bool = True) -> Picture:
+        """Let nobody new in any more, or again, as a facilitator; raises as :meth:`begin`."""
+        return await self._change(Lock(locked))
+
+    async def kick(self, member: MemberId, *, ban: bool = False, address: bool = False) -> Picture:
+        """Put somebody out, as a facilitator; raises as :meth:`begin`.
+
+        Args:
+            member: who.
+            ban: for good.
+            address: and everybody new from its network address.
+        """
+        return await self._change(Kick(member=member, ban=ban, address=address))
+
     async def start_timer(self, seconds: int, kind: TimerKind | None = None) -> Picture:
         """Start a timer as a facilitator, in place of the one there is; raises as :meth:`begin`.
 
@@ -180,6 +207,6 @@ class Room(Seat[Picture]):
             raise Declined(Error(code=ErrorCode.NO_VOTE_RUNNING, text="no vote is running"))
         return running.number
 
-    async def _change(self, request: Request) -> Picture:
+    async def _change(self, request: Request | SetPasscode) -> Picture:
         await self._ask(request, Ack)
         return self.picture

@@ -90,6 +90,7 @@ def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estim
         name=settings.name,
         grace_seconds=settings.grace_seconds,
         options=settings.options,
+        seal=settings.seal,
         opened_at=session.opened_at,
         keyed=True,
         announce_seconds=limits.announce_seconds,

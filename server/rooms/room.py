@@ -11,6 +11,7 @@ import trio
 
 from protocol.dialects.base import Dialect
 from protocol.effects import (
+    Bar,
     ClearTimer,
     Disconnect,
     Effect,
@@ -109,6 +110,17 @@ class Journal(Turning, Protocol):
         """The room ends in this process, and goes on in another one."""
 
 
+class Doorway(Protocol):
+    """What whoever lets people in needs to know of the rules."""
+
+    @property
+    def seal(self) -> str | None:
+        """By which the room's passcode is recognised; ``None`` if it has none."""
+
+    def removed_by(self, member: MemberId) -> str | None:
+        """Say who has put somebody out, as far as it is remembered; ``None`` if nobody has."""
+
+
 @attrs.frozen(kw_only=True)
 class Lasting:
     """What a room needs so that members can outlive their connections."""
@@ -127,6 +139,8 @@ class Lasting:
     """Shows the room as everybody may see it, if it is one for estimation."""
     login_of: Callable[[MemberId], tuple[int, str] | None] | None = None
     """Says whose account a member is of and by what it was signed in, also before a restart."""
+    door: Doorway | None = None
+    """Who may come in, if it is a room for estimation."""
     journal: Journal | None = None
     """Its log, if it is to outlive the process."""
     record: Durable | None = None
@@ -186,6 +200,7 @@ class Room(Generic[Recorded]):
         self._forget = forget
         self._clock = clock
         self._members: dict[MemberId, Member] = {}
+        self._barred: set[str] = set()  # sources
         self.lasting = lasting
         self._journal = lasting.journal if lasting is not None else None
         self._record = lasting.record or lasting.journal if lasting is not None else None
@@ -305,6 +320,10 @@ class Room(Generic[Recorded]):
         member.greeted = greeted
         member.attach(link)
         return self.admit(member)
+
+    def bars(self, source: str) -> bool:
+        """Tell whether nobody new may come from this source; nobody knows after a restart."""
+        return source in self._barred
 
     def has_member(self, member_id: MemberId) -> bool:
         """Tell whether somebody is a member, with a connection or without."""
@@ -496,6 +515,11 @@ class Room(Generic[Recorded]):
                         # Not welcomed, it has not been told what it is refused for.
                         last = (leaver.dialect.encode(Refusal(problem)) or b"") + last
                     leaver.close(parting.code, parting.reason, last)
+            case Bar(member):
+                if member in self._members:
+                    source = self._members[member].source
+                    if source is not None:  # of who has not been back since a restart none is known
+                        self._barred.add(source)
             case Greet(member, seq):
                 self._greet(member, seq)
             case Own(member, reason):
@@ -575,5 +599,8 @@ _ENDINGS: Final = {
     ErrorCode.TOO_MANY_SEATS: Ending.ROOM_FULL,
     ErrorCode.WRONG_KEY: Ending.WRONG_KEY,
     ErrorCode.STRUCK_OUT: Ending.STRUCK_OUT,
+    ErrorCode.REMOVED: Ending.REMOVED,
+    ErrorCode.BANNED: Ending.REMOVED,
+    ErrorCode.LOCKED: Ending.LOCKED,
 }
 """What the reasons for which the rules part from a member mean for its connection."""

@@ -259,6 +259,8 @@ def test_every_field_counts_in_the_digest() -> None:
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
         "unled_since": 3.0,
+        "locked": True,
+        "needs_passcode": True,
         "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
         "messages": (Remark(1, ANN, "Ann", "Hello", 5.0),),
     }

@@ -58,6 +58,8 @@ from protocol.lasting import (
     ExtendTimer,
     HandOver,
     Join,
+    Kick,
+    Lock,
     Nudge,
     Numbered,
     PauseTimer,
@@ -72,6 +74,7 @@ from protocol.lasting import (
     RevealRound,
     Role,
     SayHere,
+    SealPasscode,
     SetEstimate,
     StartTimer,
     StopTimer,
@@ -137,7 +140,7 @@ class Seat:
     announced: bool = True
     away_since: float | None = None
     leads: bool = False
-    signed_in: bool = False
+    account: int | None = None
     name: str = ""
     shown: tuple[str, int] | None = None
     nudged_at: float | None = None
@@ -190,6 +193,19 @@ class Notebook:
     clock: Clock | None = None
     rung: list[TimerKind] = attrs.Factory(list)
     """Of what kinds those timers were whose time was up."""
+    locked: bool = False
+    passcode: bool = False
+    banned: set[str] = attrs.Factory(set)
+    """Ids, and accounts by their numbers."""
+
+    def turns_away(self, member: str, account: int | None, *, lasting: bool) -> ErrorCode | None:
+        """Say why a newcomer without the owner's key may not come, whether there is room or not."""
+        if not lasting:
+            open_to = ErrorCode.NEEDS_PASSCODE if self.passcode else None
+            return ErrorCode.LOCKED if self.locked else open_to
+        if member in self.banned or str(account) in self.banned:
+            return ErrorCode.BANNED
+        return ErrorCode.LOCKED if self.locked else None
 
     def begin(self, now: float, ticket: str) -> None:
         """Let there be a round, with a timer of its own if the options say so."""
@@ -219,7 +235,7 @@ class Notebook:
             return member == self.owner
         if deed == "claim":
             anybody = self.options.claim_by is ClaimBy.ALL
-            return self.unled and (anybody or self.seats[member].signed_in)
+            return self.unled and (anybody or self.seats[member].account is not None)
         if deed in {"say", "react"}:
             talkers = self.options.talk_by
             leads = self.seats[member].leads
@@ -321,10 +337,11 @@ def gives_a_card_away(event: Event) -> bool:
 
 TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
 ENDS = ("voting_ends", "voting_seconds")
+DOOR = ("passcode", "lock", "kick")
 LEFT_TO_SOME = {
     *("begin", "reveal", "configure", "estimate", "close"),
     *("promote", "demote", "hand_over", "claim", "capacity", "nudge"),
-    *("say", *TIMING),
+    *("say", *TIMING, *DOOR),
 }
 
 
@@ -510,38 +527,61 @@ class LastingRoom(RuleBasedStateMachine):
         name=NAMES,
         role=st.sampled_from(Role),
         owner=st.booleans(),
-        account=st.sampled_from([None, 4711]),
+        account=st.none() | st.integers(1, 3),
+        again=st.none() | SOMEBODY,
     )
-    def join(self, name: str, role: Role, *, owner: bool, account: int | None = None) -> None:
-        member, book = self.newcomer(), self.notebook
+    def join(
+        self,
+        name: str,
+        role: Role,
+        *,
+        owner: bool,
+        account: int | None = None,
+        again: int | None = None,
+    ) -> None:
+        """Somebody comes, or comes again under the id that it had: by the same nonce."""
+        book = self.notebook
+        member = self.newcomer() if again is None else self.who(again)
+        if member in book.seats or member == "stranger":
+            return  # whoever has a seat returns to it
         before = self.room.rules.picture()
         join = Join(name=name, role=role, owner=owner, account=account)
         if book.over:
             assert self.say(member, join) == []
             return
-        full = len(book.seats) >= book.capacity + (owner and self.keyed)
-        if not full:
-            book.seats[member] = Seat(
-                lasting=True, role=role, signed_in=account is not None, name=name
-            )
+        owns = owner and self.keyed
+        full = len(book.seats) >= book.capacity + owns
+        refused = None if owns else book.turns_away(member, account, lasting=True)
+        if refused is None and full:
+            refused = ErrorCode.ROOM_FULL
+        self.room.dismissed.pop(member, None)
+        self.room.clients.pop(member, None)
+        if refused is None:
+            book.answers.pop(member, None)
+            self.refs.pop(member, None)
+            book.seats[member] = Seat(lasting=True, role=role, account=account, name=name)
             if book.complete:
                 book.excused.add(member)
-            if owner and self.keyed:
+            if owns:
                 book.crown(member)
         self.say(member, join)
-        assert (self.room.dismissed.get(member) is ErrorCode.ROOM_FULL) == full
-        if not full and self.first is None:
+        assert self.room.dismissed.get(member) is refused
+        if refused is None and self.first is None:
             self.first = before
 
     @rule(name=NAMES, announce=st.booleans())
     def enter(self, name: str, *, announce: bool) -> None:
         member, book = self.newcomer(), self.notebook
-        if not book.over and len(book.seats) < book.capacity:
+        refused = book.turns_away(member, None, lasting=False)
+        if not book.over and refused is None and len(book.seats) < book.capacity:
             book.seats[member] = Seat(lasting=False, announced=False, name=name)
             if book.owner is None and not self.keyed:
                 book.owner = member
                 book.seats[member].leads = True
+        over = book.over
         self.say(member, Enter(name))
+        if refused is not None and not over:
+            assert self.room.dismissed[member] is refused
         if announce:
             self.announce_as(member)
 
@@ -815,6 +855,13 @@ class LastingRoom(RuleBasedStateMachine):
                 return RaiseCapacity(number)
             case "nudge":
                 return Nudge(MemberId(self.lasting(number // 2) if right else self.who(number)))
+            case "lock":
+                return Lock(not right)
+            case "passcode":
+                return SealPasscode(None if right else f"seal {number}")
+            case "kick":
+                target = MemberId(self.lasting(number) if right else self.who(number))
+                return Kick(member=target, ban=card == CARDS[0], address=card == CARDS[1])
             case _:
                 return CloseRoom()
 
@@ -824,7 +871,7 @@ class LastingRoom(RuleBasedStateMachine):
             [
                 *("vote", "begin", "reveal", "leave", "configure", "role", "retract", "estimate"),
                 *("promote", "demote", "claim", "rename", "nudge"),
-                *("say", "unsay", *TIMING, *ENDS),
+                *("say", "unsay", *TIMING, *ENDS, *DOOR),
             ]
         ),
         card=st.sampled_from(CARDS),
@@ -862,16 +909,18 @@ class LastingRoom(RuleBasedStateMachine):
             [
                 *("begin", "reveal", "configure", "estimate", "role"),
                 *("promote", "demote", "hand_over", "capacity", "nudge", "nudge"),
-                *("say", *TIMING, *ENDS),
+                *("say", *TIMING, *ENDS, *DOOR),
             ]
         ),
+        card=st.sampled_from(CARDS),
+        right=st.sampled_from([True, True, True, False]),
     )
-    def owner_asks(self, number: int, deed: str) -> None:
+    def owner_asks(self, number: int, deed: str, card: str, *, right: bool) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
         if owner is not None:
             ref = self.refs.get(owner, 0) + 1
-            self.number(owner, ref, self.request(number, deed, CARDS[0], right=True))
+            self.number(owner, ref, self.request(number, deed, card, right=right))
 
     @precondition(lambda self: self.notebook.owner is not None)
     @rule(
@@ -885,7 +934,7 @@ class LastingRoom(RuleBasedStateMachine):
     ) -> None:
         """The owner does what else would hardly ever come together."""
         self.owner_wants(Configure(voting_ends=ends))
-        self.owner_asks(0, "begin")
+        self.owner_asks(0, "begin", CARDS[0], right=True)
         self.owner_wants(StartTimer(30, kind if self.notebook.voting else None))
         if votes and self.notebook.voting:
             self.most_vote(CARDS[0], 0)
@@ -894,7 +943,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.room.now += 50 * (then == "ring late")
                 self.the_clock_rings(early=False)
             case "reveal" | "begin":
-                self.owner_asks(0, then)
+                self.owner_asks(0, then, CARDS[0], right=True)
             case "restart":
                 self.restart(45)
                 if self.notebook.clock is not None:
@@ -1052,6 +1101,12 @@ class LastingRoom(RuleBasedStateMachine):
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
             case CloseRoom():
                 return "close", None
+            case Lock():
+                return "lock", None
+            case SealPasscode():
+                return "passcode", None
+            case Kick(member=target):
+                return "kick", self.judge_kick(member, target)
             case Configure(voting_seconds=seconds):
                 fits = not seconds or 5 <= seconds <= 3600
                 return "configure", None if fits else ErrorCode.OUT_OF_RANGE
@@ -1073,7 +1128,7 @@ class LastingRoom(RuleBasedStateMachine):
             case Claim():
                 return "claim", None
             case Rename():
-                signed_in = self.notebook.seats[member].signed_in
+                signed_in = self.notebook.seats[member].account is not None
                 return "rename", ErrorCode.NAME_OF_ACCOUNT if signed_in else None
             case RaiseCapacity(capacity):
                 fits = self.notebook.capacity <= capacity <= max(self.notebook.capacity, MOST)
@@ -1107,6 +1162,15 @@ class LastingRoom(RuleBasedStateMachine):
                 mine = author == member or self.notebook.seats[member].leads
                 return "unsay", None if mine else ErrorCode.NOT_YOURS
 
+    def judge_kick(self, member: str, target: str) -> ErrorCode | None:
+        """Say why somebody cannot be put out."""
+        seat = self.notebook.seats.get(target)
+        if seat is None or not seat.announced:
+            return ErrorCode.NO_SUCH_MEMBER
+        if target == member:
+            return ErrorCode.IS_YOURSELF
+        return ErrorCode.IS_OWNER if target == self.notebook.owner else None
+
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
         book, now = self.notebook, self.room.now
@@ -1117,6 +1181,15 @@ class LastingRoom(RuleBasedStateMachine):
                 book.over = True
             case Depart():
                 book.drop(member)
+            case Lock(locked):
+                book.locked = locked
+            case SealPasscode(seal):
+                book.passcode = seal is not None
+            case Kick(member=target, ban=ban, address=address):
+                if ban or address:
+                    account = book.seats[target].account
+                    book.banned |= {target} if account is None else {target, str(account)}
+                book.drop(target)
             case SayHere(text):
                 book.said += 1
                 book.remarks[book.said] = (member, text)
@@ -1235,7 +1308,7 @@ class LastingRoom(RuleBasedStateMachine):
         else:
             assert [type(each) for each in effects] == [SetTimer]
 
-    @precondition(lambda self: REACTIONS in self.room.timers)
+    @precondition(lambda self: REACTIONS in self.room.timers and not self.notebook.over)
     @rule()
     def tell_reactions(self) -> None:
         """It is time for those that have waited."""
@@ -1273,6 +1346,7 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
+        assert (picture.locked, picture.needs_passcode) == (book.locked, book.passcode)
         assert [(each.id, (each.member, each.text)) for each in picture.messages] == list(
             book.remarks.items()
         )

@@ -26,12 +26,14 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from protocol.codec import clean_line
+from protocol.codec import clean_line, clean_passcode
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId
 from protocol.limits import (
     LONGEST_GRACE_SECONDS,
+    PASSCODE_LENGTH,
     ROOM_NAME_LENGTH,
+    SHORTEST_PASSCODE,
     SMALLEST_CAPACITY,
     VOTING_SECONDS,
 )
@@ -42,7 +44,7 @@ from server.auth.scopes import Scope
 from server.auth.sources import Source
 from server.auth.tokens import CHALLENGE, bearer
 from server.http.access import Access, Connection, reached_by
-from server.http.bodies import Json, Strict
+from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
 from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
@@ -145,6 +147,16 @@ class NewRoom(Strict):
             examples=[Example(value=60)],
         ),
     ] = None
+    passcode: Annotated[
+        str | None,
+        Parameter(
+            description="Which whoever comes must say, unless with the owner key; never shown",
+            min_length=SHORTEST_PASSCODE,
+            max_length=PASSCODE_LENGTH,
+            pattern=LINE_PATTERN,
+            examples=[Example(value="grey heron")],
+        ),
+    ] = attrs.field(default=None, repr=False, metadata=cleaned(clean_passcode))
     options: Annotated[
         NewOptions | None,
         Parameter(description="How the team wants to work; all of it can be changed later"),
@@ -190,14 +202,29 @@ class RoomDoor:
 
     id: Annotated[str, Parameter(description="The room's id")]
     name: Annotated[str, Parameter(description="What people call the room; may be empty")]
-    state: Annotated[str, Parameter(description="`open`, or `full` if every seat is taken")]
-    stage: Annotated[str, Parameter(description="`waiting`, `voting` or `revealed`")]
-    capacity: Annotated[int, Parameter(description="Seats")]
+    state: Annotated[
+        str,
+        Parameter(
+            description="`open`, `locked` if nobody new comes in, or `full` if every seat is taken"
+        ),
+    ]
+    stage: Annotated[
+        str | None,
+        Parameter(description="`waiting`, `voting` or `revealed`; null behind a passcode"),
+    ]
+    capacity: Annotated[int | None, Parameter(description="Seats; null behind a passcode")]
     deck_id: Annotated[str, Parameter(description="Of a deck in `/v1/decks`, or `custom`")]
     deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
-    people: Annotated[list[RoomPerson], Parameter(description="Who has a seat, in order")]
+    people_count: Annotated[int, Parameter(description="How many have a seat")]
+    people: Annotated[
+        list[RoomPerson] | None,
+        Parameter(description="Who has a seat, in order; null behind a passcode"),
+    ]
     needs_passcode: Annotated[bool, Parameter(description="Whether a passcode is needed to join")]
-    opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
+    opened_at: Annotated[
+        datetime | None,
+        Parameter(description="When it was opened (UTC); null behind a passcode"),
+    ]
 
 
 @attrs.frozen(kw_only=True)
@@ -275,13 +302,19 @@ class Allowing(Protocol):
 
 
 class Keys(Protocol):
-    """Makes and judges owner keys."""
+    """Makes and judges owner keys, and passcodes."""
 
     def owner_key(self, session_id: int) -> str:
         """Make the key of a room."""
 
     def is_owner_key(self, session_id: int, key: str) -> bool:
         """Judge a key."""
+
+    def seal(self, passcode: str) -> str:
+        """Make what is kept in place of a passcode; never the same twice."""
+
+    def opens(self, seal: str, passcode: str) -> bool:
+        """Judge a passcode."""
 
 
 @attrs.frozen(kw_only=True)
@@ -360,7 +393,7 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
 
         An account is not needed; with one, the room is its own, and among its sessions.
         """
-        settings = settings_of(data, needs.limits)
+        settings = settings_of(data, needs.limits, needs.keys)
         source = needs.source(request)
         user: User | None = request.scope.get("user")
         claim = None
@@ -372,7 +405,8 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
         if opened is None:
             owner = None if user is None else user.id
             opened = await _open(needs, source, partial(needs.rooms.open, settings, claim, owner))
-        if not opened.fresh and (opened.settings != settings or opened.ended):
+        same = opened.fresh or _same(opened.settings, settings, data.passcode, needs.keys)
+        if not opened.fresh and (opened.ended or not same):
             why = "has ended" if opened.ended else "was to be another one"
             raise RequestFailed(
                 HTTP_409_CONFLICT,
@@ -459,7 +493,7 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
     return [open_room, show_room, end_room]
 
 
-def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
+def settings_of(wish: NewRoom, limits: Limits, keys: Keys) -> RoomSettings:
     """Judge as what somebody wants to open a room.
 
     Raises:
@@ -478,7 +512,15 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
         options=_options(wish.options),
         most_rounds=limits.rounds,
         most_capacity=limits.room_capacity,
+        seal=None if wish.passcode is None else keys.seal(wish.passcode),
     )
+
+
+def _same(before: RoomSettings, wish: RoomSettings, passcode: str | None, keys: Keys) -> bool:
+    """Tell whether a room was opened as it is wished again, of which each seal is another one."""
+    if before.seal is None or passcode is None:
+        return before == wish
+    return keys.opens(before.seal, passcode) and attrs.evolve(wish, seal=before.seal) == before
 
 
 def _options(wish: NewOptions | None) -> Options:
@@ -525,14 +567,16 @@ def _told() -> Iterator[None]:
 
 
 def _door(shown: Picture) -> RoomDoor:
-    return RoomDoor(
+    full = len(shown.members) >= shown.capacity
+    door = RoomDoor(
         id=shown.room_id,
         name=shown.name,
-        state="full" if len(shown.members) >= shown.capacity else "open",
+        state="locked" if shown.locked else "full" if full else "open",
         stage=shown.stage,
         capacity=shown.capacity,
         deck_id=shown.deck_id,
         deck=RoomCard.all_of(shown.cards),
+        people_count=len(shown.members),
         people=[
             RoomPerson(
                 name=each.name,
@@ -543,9 +587,12 @@ def _door(shown: Picture) -> RoomDoor:
             )
             for each in shown.members
         ],
-        needs_passcode=False,
+        needs_passcode=shown.needs_passcode,
         opened_at=time_of(shown.opened_at),
     )
+    if not shown.needs_passcode:
+        return door
+    return attrs.evolve(door, stage=None, capacity=None, people=None, opened_at=None)
 
 
 def _gone(found: StoredSession, limits: Limits) -> RoomGone:

@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL
 from protocol.ids import RoomId
 from server.admission.parley_v1 import ParleyAdmission
+from server.admission.passcodes import Passcodes
 from server.admission.routes import Upgrade
 from server.auth.accounts import Identity
 from server.auth.scopes import Scope
@@ -74,7 +75,11 @@ class Site(parley_site.Site):
         )
         self.make_lobby(self.hub)
         self.admission = ParleyAdmission(
-            self.lobby, rooms=self.lasting, allowances=self.entrance.allowances, keys=self.keys
+            self.lobby,
+            rooms=self.lasting,
+            allowances=self.entrance.allowances,
+            keys=self.keys,
+            passcodes=Passcodes(self.keys, self.limits),
         )
 
     def knock(self, *, room_id: str | None = None, leftover: bytes = b"") -> Talker:
