@@ -7,9 +7,9 @@ comes with two, and when the server has come back, everybody is away with one ea
 
 from protocol.errors import Problem
 from protocol.greeting import Pong
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.options import Options
-from protocol.picture import May, Mine, Picture, Seated, Shown
+from protocol.picture import Listed, May, Mine, Picture, Seated, Shown, Undoable
 from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
@@ -82,6 +82,8 @@ class Begun:
     began_at: float
     waiting_for: tuple[MemberId, ...]
     may: May
+    ticket_id: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""
 
 
 @value
@@ -105,7 +107,67 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
+@value
+class TicketsAdded:
+    """Tickets are in the backlog, next to each other: one, or all of an import."""
+
+    seq: int
+    tickets: tuple[Listed, ...]
+    before: TicketNumber | None
+    """The ticket that follows them; ``None`` at the end."""
+    undo: Undoable | None
+    """What can be taken back from now on."""
+    undoes: int | None = None
+    """The number of the change that this one takes back."""
+
+
+@value
+class TicketChanged:
+    """A ticket is another one, at the same place."""
+
+    seq: int
+    ticket: Listed
+    undo: Undoable | None
+    undoes: int | None = None
+
+
+@value
+class TicketMoved:
+    """A ticket stands elsewhere."""
+
+    seq: int
+    ticket: TicketNumber
+    before: TicketNumber | None
+    """The ticket that follows it now; ``None`` at the end."""
+    undo: Undoable | None
+    undoes: int | None = None
+
+
+@value
+class TicketsRemoved:
+    """Tickets are gone from the backlog."""
+
+    seq: int
+    tickets: tuple[TicketNumber, ...]
+    undo: Undoable | None
+    undoes: int | None = None
+
+
+Change = (
+    Joined
+    | Left
+    | WentAway
+    | CameBack
+    | OwnerChanged
+    | Configured
+    | Begun
+    | Voted
+    | Revealed
+    | TicketsAdded
+    | TicketChanged
+    | TicketMoved
+    | TicketsRemoved
+)
 
 PAGE_TURNING = (Begun, Revealed, OwnerChanged)
 """Changes that are told only once they are on record."""
@@ -128,6 +190,15 @@ class Failure:
 
     ref: int
     problem: Problem
+
+
+@value
+class Described:
+    """A ticket's description, in answer to the request for it; it is read anew each time."""
+
+    ref: int
+    ticket: TicketNumber
+    description: str
 
 
 @value
@@ -156,4 +227,4 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong
+Notice = Change | Ack | Failure | Described | Snapshot | Saved | Digest | Pong

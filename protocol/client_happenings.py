@@ -2,7 +2,7 @@
 
 import attrs
 
-from protocol.changes import Ack, Change
+from protocol.changes import Ack, Change, Described
 from protocol.chat_changes import ChatChange, History
 from protocol.chat_picture import ChatPicture
 from protocol.dialects.parley_v1 import Error
@@ -51,7 +51,7 @@ class Answered:
 
     ref: int
     request: AnyRequest
-    answer: Ack | Error | History
+    answer: Ack | Error | History | Described
 
 
 @attrs.frozen

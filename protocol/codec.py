@@ -7,7 +7,7 @@ one :class:`~protocol.errors.Refused` that names the field.
 from collections.abc import Callable
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Any, Final, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, NewType, NoReturn, TypeVar, Union, get_args, get_origin
 
 import attrs
 import orjson
@@ -24,6 +24,7 @@ from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId, TicketId, is_room_id
 from protocol.limits import NAME_LENGTH, TICKET_LENGTH
 from protocol.text import clean_line as clean_line
+from protocol.ticket import TEXTS
 
 T = TypeVar("T")
 
@@ -129,6 +130,15 @@ def _room_id(value: object, _: object) -> RoomId:
     return RoomId(text)
 
 
+def _ticket_text(kind: Any, _: object) -> Callable[[object, object], str]:
+    clean = TEXTS[kind]
+    return lambda value, _: clean(_string(value))
+
+
+def _is_ticket_text(wanted: object) -> bool:
+    return isinstance(wanted, NewType) and wanted in TEXTS
+
+
 def new_converter() -> OrjsonConverter:
     """Make a converter like :data:`CONVERTER`, for whoever has hooks of its own to register."""
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
@@ -139,6 +149,7 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_factory(_is_choice, _choice)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    converter.register_structure_hook_factory(_is_ticket_text, _ticket_text)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)
     return converter

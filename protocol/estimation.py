@@ -8,6 +8,8 @@ it, in modules of which each imports only those below it:
 module                   rules
 =======================  =========================================================================
 ``estimation_requests``  numbered requests: carried out once, and answered whenever asked
+``estimation_undo``      what was done last is taken back
+``estimation_backlog``   the tickets that are to be estimated
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_options``   how the team wants the room to work
@@ -33,6 +35,7 @@ from protocol.effects import Disconnect, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation_absence import NOBODY_CAME as NOBODY_CAME
 from protocol.estimation_absence import come_back, detach, park, restart, time_up
+from protocol.estimation_backlog import import_tickets
 from protocol.estimation_people import CLOSED as CLOSED
 from protocol.estimation_people import announce, enter, join, leave
 from protocol.estimation_phases import ENDED
@@ -43,7 +46,7 @@ from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
 from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Detach, Join, Numbered, Park, Ping, Restart, Return
+from protocol.lasting import Detach, ImportTickets, Join, Numbered, Park, Ping, Restart, Return
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     Announce,
@@ -90,6 +93,7 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     Ping: _pong,
     Park: park,
     Restart: restart,
+    ImportTickets: import_tickets,
 }
 """What carries out each command, while the room has not ended; others do nothing."""
 

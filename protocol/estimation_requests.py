@@ -7,20 +7,30 @@ from protocol.answers import Answers, answer_to
 from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_backlog import change_backlog, describe
 from protocol.estimation_options import configure
 from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
+from protocol.estimation_undo import undo
 from protocol.ids import MemberId
 from protocol.lasting import (
+    AddTicket,
     BeginRound,
     CastCard,
     CloseRoom,
     Configure,
     Depart,
+    DescribeTicket,
+    EditTicket,
+    MoveTicket,
     Numbered,
+    RemoveTicket,
     RevealRound,
+    SkipTicket,
+    Undo,
+    UnskipTicket,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -31,6 +41,13 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     CloseRoom: close_room,
     Configure: configure,
     Depart: depart,
+    AddTicket: change_backlog,
+    EditTicket: change_backlog,
+    MoveTicket: change_backlog,
+    RemoveTicket: change_backlog,
+    SkipTicket: change_backlog,
+    UnskipTicket: change_backlog,
+    Undo: undo,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""
 
@@ -57,6 +74,10 @@ def answer(state: State, command: Numbered, member: MemberId, now: float) -> Eff
         left = int(state.resting_until - now) + 1
         resting = Problem(ErrorCode.RESTING, values={"seconds": left})
         return [Tell(member, Failure(ref, resting))]
+    if isinstance(
+        request, DescribeTicket
+    ):  # changes nothing: it is carried out whenever it is asked
+        return describe(state, request.ticket, member, ref)
     effects = REQUESTS[kind](state, request, member, seat, now)
     problem = refusal_in(effects, member)
     answered = answer_to(ref, state.seq, problem)

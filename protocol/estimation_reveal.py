@@ -55,13 +55,15 @@ def _reveal(state: State, member: MemberId, now: float) -> Effects:
     if state.numbering:
         state.shown = Shown(
             state.round,
-            state.ticket,
+            state.ticket if state.named else "",
             tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
             summarize([vote.value for vote in votes], state.deck),
             seconds,
+            state.ticket_number,
         )
         effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
-    effects.append(Record(TicketResult(state.ticket, votes, seconds, state.deck)))
+    result = TicketResult(state.ticket, votes, seconds, state.deck, state.ticket_number)
+    effects.append(Record(result))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:
         effects.append(TellOthers(member, AwaitingTicket()))

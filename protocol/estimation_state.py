@@ -6,11 +6,12 @@ from typing import Any, Final
 import attrs
 
 from protocol.answers import Answer, Answers, answer_to
+from protocol.backlog import Backlog
 from protocol.changes import Ack
 from protocol.codec import CONVERTER, dumps, loads, new_converter
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.lasting import Role
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import TicketId, Vote
@@ -24,9 +25,11 @@ from protocol.picture import (
     Shown,
     Stage,
     abilities,
+    listed,
     may_do,
 )
 from protocol.statistics import summarize
+from protocol.undo import Inverse
 
 _NO_TICKET: Final = TicketId("")
 
@@ -112,12 +115,19 @@ class State:
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
     round: int = 0
     ticket: TicketId = _NO_TICKET
+    named: bool = True
+    """Not if it is the room that calls it so, since nobody else did."""
+    ticket_number: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one; it may be gone from there."""
     votes: dict[MemberId, Vote] = attrs.Factory(dict)
     waited_for: set[MemberId] = attrs.Factory(set)
     """Present, voters and without a vote."""
     began: float = 0.0
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    backlog: Backlog = attrs.Factory(Backlog)
+    undo: Inverse | None = None
+    """What takes back what was done last, if that can be."""
     # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
@@ -159,10 +169,11 @@ def picture(state: State) -> Picture:
     if now is Stage.VOTING:
         running = Running(
             state.round,
-            state.ticket,
+            state.ticket if state.named else "",
             state.began,
             state.phase is Phase.VOTED,
             waiting_for(state),
+            state.ticket_number,
         )
     return Picture(
         seq=state.seq,
@@ -183,6 +194,8 @@ def picture(state: State) -> Picture:
         shown=state.shown,
         options=state.options,
         may=may(state),
+        backlog=tuple(map(listed, state.backlog.tickets)),
+        undo=None if state.undo is None else state.undo.shown,
     )
 
 

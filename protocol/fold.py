@@ -16,13 +16,17 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    TicketChanged,
+    TicketMoved,
+    TicketsAdded,
+    TicketsRemoved,
     Voted,
     WentAway,
 )
 from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
-from protocol.ids import MemberId
-from protocol.picture import Picture, Running, Seated, Stage
+from protocol.ids import MemberId, TicketNumber
+from protocol.picture import Listed, Picture, Running, Seated, Stage
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -98,6 +102,7 @@ def _begun(picture: Picture, change: Begun) -> Picture:
             change.began_at,
             complete=False,
             waiting_for=change.waiting_for,
+            ticket_id=change.ticket_id,
         ),
         may=change.may,
     )
@@ -123,6 +128,37 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _tickets_added(picture: Picture, change: TicketsAdded) -> Picture:
+    backlog = _inserted(picture.backlog, change.tickets, change.before)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _ticket_changed(picture: Picture, change: TicketChanged) -> Picture:
+    new = change.ticket
+    backlog = tuple(new if each.id == new.id else each for each in picture.backlog)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _ticket_moved(picture: Picture, change: TicketMoved) -> Picture:
+    moved = tuple(each for each in picture.backlog if each.id == change.ticket)
+    rest = tuple(each for each in picture.backlog if each.id != change.ticket)
+    backlog = _inserted(rest, moved, change.before)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _tickets_removed(picture: Picture, change: TicketsRemoved) -> Picture:
+    gone = set(change.tickets)
+    backlog = tuple(each for each in picture.backlog if each.id not in gone)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _inserted(
+    backlog: tuple[Listed, ...], tickets: tuple[Listed, ...], before: TicketNumber | None
+) -> tuple[Listed, ...]:
+    place = next((n for n, each in enumerate(backlog) if each.id == before), len(backlog))
+    return (*backlog[:place], *tickets, *backlog[place:])
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -133,6 +169,10 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Begun: _begun,
     Voted: _voted,
     Revealed: _revealed,
+    TicketsAdded: _tickets_added,
+    TicketChanged: _ticket_changed,
+    TicketMoved: _ticket_moved,
+    TicketsRemoved: _tickets_removed,
 }
 
 

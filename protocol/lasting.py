@@ -6,8 +6,16 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, TicketId
+from protocol.ids import MemberId, TicketId, TicketNumber
 from protocol.options import Who
+from protocol.ticket import (
+    Draft,
+    TicketDescription,
+    TicketKey,
+    TicketLabel,
+    TicketLink,
+    TicketTitle,
+)
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
@@ -68,9 +76,12 @@ class Park:
 
 @value
 class BeginRound:
-    """The owner opens a vote."""
+    """A facilitator opens a vote: on one of both, or on nothing that has a name."""
 
-    ticket: TicketId
+    ticket: TicketId | None = None
+    """Whatever it is called; it need not be in the backlog."""
+    ticket_id: TicketNumber | None = None
+    """A ticket of the backlog."""
 
 
 @value
@@ -94,6 +105,83 @@ class Configure:
 
     begin_by: Who | None = None
     reveal_by: Who | None = None
+    backlog_by: Who | None = None
+
+
+@value(kw_only=True)
+class AddTicket:
+    """Somebody puts a ticket into the backlog."""
+
+    title: TicketTitle
+    key: TicketKey = TicketKey("")
+    """What other systems call it, such as SHOP-412."""
+    link: TicketLink = TicketLink("")
+    """An http or https URL in ASCII."""
+    description: TicketDescription = TicketDescription("")
+    """Plain text, or the source of CommonMark."""
+    kind: TicketLabel = TicketLabel("")
+    """Such as story or bug."""
+    priority: TicketLabel = TicketLabel("")
+    before: TicketNumber | None = None
+    """The ticket that shall follow it; ``None`` for the end."""
+
+
+@value(kw_only=True)
+class EditTicket:
+    """Somebody changes fields of a ticket; those that are ``None`` stay as they are."""
+
+    ticket: TicketNumber
+    title: TicketTitle | None = None
+    key: TicketKey | None = None
+    link: TicketLink | None = None
+    description: TicketDescription | None = None
+    kind: TicketLabel | None = None
+    priority: TicketLabel | None = None
+
+
+@value
+class MoveTicket:
+    """Somebody puts a ticket elsewhere."""
+
+    ticket: TicketNumber
+    before: TicketNumber | None
+    """The ticket that shall follow it; ``None`` for the end."""
+
+
+@value
+class RemoveTicket:
+    """Somebody takes a ticket out of the backlog."""
+
+    ticket: TicketNumber
+
+
+@value
+class SkipTicket:
+    """Somebody puts a ticket aside, which is not to be voted on for now."""
+
+    ticket: TicketNumber
+
+
+@value
+class UnskipTicket:
+    """Somebody takes up again a ticket that was put aside."""
+
+    ticket: TicketNumber
+
+
+@value
+class DescribeTicket:
+    """A member wants to read a ticket's description, which is in no picture."""
+
+    ticket: TicketNumber
+
+
+@value(kw_only=True)
+class Undo:
+    """Somebody takes back what was done last, if that can be."""
+
+    seq: int | None = None
+    """The number of its change; if given, nothing else is taken back."""
 
 
 @value
@@ -111,7 +199,22 @@ class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
 
 
-Request = BeginRound | CastCard | RevealRound | Configure | CloseRoom | Depart
+Request = (
+    BeginRound
+    | CastCard
+    | RevealRound
+    | Configure
+    | CloseRoom
+    | Depart
+    | AddTicket
+    | EditTicket
+    | MoveTicket
+    | RemoveTicket
+    | SkipTicket
+    | UnskipTicket
+    | DescribeTicket
+    | Undo
+)
 """What a member of an estimation room may ask for."""
 
 
@@ -124,4 +227,17 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping
+@value
+class ImportTickets:
+    """Somebody brings tickets for the end of the backlog, all or none of them.
+
+    By somebody who is not in the room, if it comes from :data:`NOBODY`: whoever has shown the
+    owner's key.
+    """
+
+    claim: str
+    """By which the outcome is told to whoever waits for it."""
+    drafts: tuple[Draft, ...]
+
+
+LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | ImportTickets

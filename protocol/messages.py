@@ -10,7 +10,7 @@ from protocol.chat_records import PeoplePresent as PeoplePresent
 from protocol.chat_records import Person as Person
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.ids import TicketId as TicketId
 from protocol.lasting import LastingCommand
 from protocol.talking import TalkCommand
@@ -299,3 +299,5 @@ class TicketResult:
     """From the opening of the vote to its reveal."""
     deck: Deck = DEFAULT_DECK
     """By which the votes count."""
+    ticket: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""

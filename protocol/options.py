@@ -21,6 +21,8 @@ class Options:
     """Who may open a vote."""
     reveal_by: Who = Who.FACILITATORS
     """Who may turn the cards over."""
+    backlog_by: Who = Who.FACILITATORS
+    """Who may change the backlog, and take that back."""
 
 
 DEFAULTS: Final = Options()

@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import Final
 
 from protocol.deck import Card
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.lasting import Role
 from protocol.options import DEFAULTS, Options, Who
 from protocol.statistics import Summary
+from protocol.ticket import Ticket, TicketStatus
 from protocol.value import value
 
 
@@ -57,6 +58,8 @@ class Running:
     complete: bool
     """Nobody is waited for any more."""
     waiting_for: tuple[MemberId, ...]
+    ticket_id: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""
 
 
 @value
@@ -78,6 +81,41 @@ class Shown:
     statistics: Summary
     seconds: float
     """From its beginning to its reveal."""
+    ticket_id: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""
+
+
+@value
+class Listed:
+    """A ticket of the backlog, without its description."""
+
+    id: TicketNumber
+    title: str
+    key: str
+    """What other systems call it; may be empty, as may all that follows."""
+    link: str
+    kind: str
+    """Such as story or bug."""
+    priority: str
+    status: TicketStatus
+    estimate: str | None
+    """The label of a card."""
+    described: bool
+    """Whether it has a description."""
+
+
+@value
+class Undoable:
+    """What was done last, and can be taken back."""
+
+    seq: int
+    """The number of its change."""
+    deed: str
+    """Such as ``remove``."""
+    label: str
+    """With what it was done: the key or title of a ticket, or how many were brought."""
+    by: str
+    """The name of who did it; empty if it was somebody with the owner's key."""
 
 
 @value
@@ -113,6 +151,8 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
         "begin": (rounds and not (running and votes), options.begin_by),
         "reveal": (running and votes, options.reveal_by),
         "configure": (True, Who.FACILITATORS),
+        "backlog": (True, options.backlog_by),
+        "undo": (True, options.backlog_by),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
@@ -157,6 +197,10 @@ class Picture:
     """The last round that was revealed, also while the next one runs."""
     options: Options
     may: May
+    backlog: tuple[Listed, ...] = ()
+    """The tickets, in the order in which they shall be estimated."""
+    undo: Undoable | None = None
+    """What can be taken back now."""
 
 
 @value
@@ -167,6 +211,21 @@ class Mine:
     card: str | None
     """Its own card in the round that is running."""
     may: tuple[str, ...]
+
+
+def listed(ticket: Ticket) -> Listed:
+    """Show a ticket as everybody may see it."""
+    return Listed(
+        ticket.id,
+        ticket.title,
+        ticket.key,
+        ticket.link,
+        ticket.type,
+        ticket.priority,
+        ticket.status,
+        ticket.estimate,
+        bool(ticket.description),
+    )
 
 
 def may_do(picture: Picture, member: MemberId) -> tuple[str, ...]:

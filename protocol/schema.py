@@ -15,8 +15,23 @@ from protocol import chat_picture, greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
 from protocol.ids import CHAT_ROOM_ID_PATTERN, ROOM_ID_LENGTH, MemberId, RoomId, TicketId
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.limits import (
+    NAME_LENGTH,
+    TICKET_DESCRIPTION_LENGTH,
+    TICKET_KEY_LENGTH,
+    TICKET_LABEL_LENGTH,
+    TICKET_LENGTH,
+    TICKET_LINK_LENGTH,
+    TICKET_TITLE_LENGTH,
+)
 from protocol.text import LINE_PATTERN
+from protocol.ticket import (
+    TicketDescription,
+    TicketKey,
+    TicketLabel,
+    TicketLink,
+    TicketTitle,
+)
 
 Json = dict[str, Any]
 
@@ -90,6 +105,11 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
     RoomId: {"pattern": f"^[A-Za-z0-9]{{{ROOM_ID_LENGTH}}}$"},
     MemberId: {"description": "Of a member; opaque, and never used again."},
     TicketId: {"minLength": 1, "maxLength": TICKET_LENGTH, "pattern": LINE_PATTERN},
+    TicketTitle: {"minLength": 1, "maxLength": TICKET_TITLE_LENGTH, "pattern": LINE_PATTERN},
+    TicketKey: {"maxLength": TICKET_KEY_LENGTH},
+    TicketLink: {"maxLength": TICKET_LINK_LENGTH},
+    TicketDescription: {"maxLength": TICKET_DESCRIPTION_LENGTH},
+    TicketLabel: {"maxLength": TICKET_LABEL_LENGTH},
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {

@@ -47,7 +47,7 @@ INSIDE: Final = {
     ],
     "rooms": [
         *("chat_directory", "chat_archive", "chat_log", "chat_reads", "chat_numbers", "chat_entry"),
-        *("making", "lasting", "hub"),
+        *("making", "lasting", "hub", "imports"),
         *("room", "speech", "alarms", "member", "fanout", "ring", "inbox", "timers", "journal"),
         "rebuilding",
     ],
@@ -109,6 +109,8 @@ INSIDE: Final = {
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
     *(
+        "estimation_undo",
+        "estimation_backlog",
         "estimation_options",
         "estimation_rounds",
         "estimation_reveal",

@@ -65,6 +65,14 @@ REQUESTS: Final[Mapping[str, type]] = {
     "configure": lasting.Configure,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
+    "add": lasting.AddTicket,
+    "edit": lasting.EditTicket,
+    "move": lasting.MoveTicket,
+    "remove": lasting.RemoveTicket,
+    "skip": lasting.SkipTicket,
+    "unskip": lasting.UnskipTicket,
+    "describe": lasting.DescribeTicket,
+    "undo": lasting.Undo,
 }
 """What a member of an estimation room may ask for, each with a ``ref``."""
 
@@ -78,6 +86,10 @@ CHANGES: Final[Mapping[str, type]] = {
     "begun": changes.Begun,
     "voted": changes.Voted,
     "revealed": changes.Revealed,
+    "tickets_added": changes.TicketsAdded,
+    "ticket_changed": changes.TicketChanged,
+    "ticket_moved": changes.TicketMoved,
+    "tickets_removed": changes.TicketsRemoved,
 }
 """What happens in an estimation room, each with a ``seq``."""
 
@@ -93,6 +105,7 @@ _NOTICES: Final[Mapping[str, type]] = {
 NOTICES: Final[Mapping[str, type]] = {
     **_NOTICES,
     "snapshot": changes.Snapshot,
+    "described": changes.Described,
     "digest": changes.Digest,
 }
 """What the server says in estimation rooms beside changes and errors."""
@@ -390,7 +403,9 @@ def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     return _structure(message, wanted)
 
 
-_REQUEST_TYPES: Final = {kind: name for name, kind in {**CHAT_REQUESTS, **REQUESTS}.items()}
+_REQUEST_TYPES: Final = {
+    kind: name for names in (CHAT_REQUESTS, REQUESTS) for name, kind in names.items()
+}
 
 
 def _structure(message: object, wanted: type[Said]) -> Said:

@@ -10,6 +10,8 @@ _DEEDS: Final = {
     "reveal": "reveal the votes",
     "close": "end the room",
     "configure": "change the room's options",
+    "backlog": "change the backlog",
+    "undo": "take something back",
 }
 
 SENTENCES: Final[Mapping[ErrorCode, str]] = {
@@ -48,6 +50,8 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
         "the server has just come back; wait until all are back, for {seconds} s at most"
     ),
     ErrorCode.ROOM_ENDED: "the room is over",
+    ErrorCode.NO_SUCH_TICKET: "there is no ticket {ticket} in the backlog",
+    ErrorCode.NOTHING_TO_UNDO: "this is not what was done last, or it cannot be taken back",
     ErrorCode.TOO_MANY_SEATS: "you are in this room {seats} times already",
 }
 """A sentence for each code that the rules refuse with, without a final stop, around its values."""

@@ -327,7 +327,7 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     may = {
         "everybody": ["leave"],
         "voters": ["vote"],
-        "facilitators": ["reveal", "configure"],
+        "facilitators": ["reveal", "configure", "backlog", "undo"],
         "owner": ["close"],
     }
     client.receive(said("voted", seq=3, member=ANN, complete=True, may=may), 0.0)

@@ -17,11 +17,22 @@ from protocol.changes import (
 )
 from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.lasting import Role
 from protocol.options import DEFAULTS, Options, Who
-from protocol.picture import Picture, Running, Seated, Shown, ShownVote, Stage, abilities
+from protocol.picture import (
+    Picture,
+    Running,
+    Seated,
+    Shown,
+    ShownVote,
+    Stage,
+    Undoable,
+    abilities,
+    listed,
+)
 from protocol.statistics import summarize
+from protocol.ticket import Ticket
 from tests.protocol.audience import ROOM
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
@@ -167,6 +178,8 @@ def test_every_field_counts_in_the_digest() -> None:
         "shown": SHOWN,
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
+        "backlog": (listed(Ticket(id=TicketNumber(1), title="T")),),
+        "undo": Undoable(3, "remove", "T", "Ann"),
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

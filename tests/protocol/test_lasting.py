@@ -77,6 +77,7 @@ from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
 T1 = BeginRound(TicketId("T-1"))
+LEADING: Final = ("configure", "backlog", "undo")
 
 
 def room_of(*members: str, capacity: int = 4, grace: float = 60.0, **more: Any) -> LastingAudience:
@@ -635,22 +636,31 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", "configure", "close")
+    assert room.may("ann") == ("leave", *LEADING, "close")
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
 @pytest.mark.parametrize(
     ("requests", "may"),
     [
-        ([], {"ann": ("leave", "begin", "configure", "close"), "bob": ("leave",)}),
-        ([T1], {"ann": ("leave", "vote", "begin", "configure", "close"), "bob": ("leave", "vote")}),
+        ([], {"ann": ("leave", "begin", *LEADING, "close"), "bob": ("leave",)}),
+        (
+            [T1],
+            {
+                "ann": ("leave", "vote", "begin", *LEADING, "close"),
+                "bob": ("leave", "vote"),
+            },
+        ),
         (
             [T1, CastCard(1, "5")],
-            {"ann": ("leave", "vote", "reveal", "configure", "close"), "bob": ("leave", "vote")},
+            {
+                "ann": ("leave", "vote", "reveal", *LEADING, "close"),
+                "bob": ("leave", "vote"),
+            },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
-            {"ann": ("leave", "begin", "configure", "close"), "bob": ("leave",)},
+            {"ann": ("leave", "begin", *LEADING, "close"), "bob": ("leave",)},
         ),
     ],
 )

@@ -20,27 +20,36 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Failure, Revealed, Snapshot, Voted
+from protocol.changes import Ack, Described, Failure, Revealed, Snapshot, Voted
 from protocol.deck import Deck
-from protocol.effects import Record, Tell, TellAll
+from protocol.effects import Record, Settle, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
+    AddTicket,
     BeginRound,
     CastCard,
     CloseRoom,
     Configure,
     Depart,
+    DescribeTicket,
     Detach,
+    EditTicket,
+    ImportTickets,
     Join,
+    MoveTicket,
     Numbered,
+    RemoveTicket,
     Request,
     Return,
     RevealRound,
     Role,
+    SkipTicket,
+    Undo,
+    UnskipTicket,
 )
 from protocol.messages import (
     Announce,
@@ -62,6 +71,7 @@ from protocol.messages import (
 )
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import Picture, may_do
+from protocol.ticket import Draft, TicketTitle
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
     CHANGES,
@@ -110,12 +120,22 @@ class Notebook:
     answers: dict[str, dict[int, Ack | Failure]] = attrs.Factory(dict)
     over: bool = False
     options: Options = DEFAULTS
+    backlog: list[tuple[int, str, str]] = attrs.Factory(list)
+    """Of each ticket its number, its title and its status."""
+    last_ticket: int = 0
+    undo: list[tuple[int, str, str]] | None = None
+    """The backlog before what can be taken back."""
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
         if deed == "close":
             return member == self.owner
-        who = {"begin": self.options.begin_by, "reveal": self.options.reveal_by}.get(deed)
+        who = {
+            "begin": self.options.begin_by,
+            "reveal": self.options.reveal_by,
+            "backlog": self.options.backlog_by,
+            "undo": self.options.backlog_by,
+        }.get(deed)
         return who is Who.ALL or self.seats[member].leads
 
     def waited_for(self) -> set[str]:
@@ -130,6 +150,38 @@ class Notebook:
         """Complete the round for good once nobody is waited for."""
         if self.voting and self.votes and not self.waited_for():
             self.complete = True
+
+    def place(self, ticket: int | None) -> int:
+        """Say where a ticket is, or what has no number would be."""
+        ids = [each[0] for each in self.backlog]
+        return len(ids) if ticket is None else ids.index(ticket)
+
+    def change(self, request: Request) -> None:
+        """Change the backlog as a request that must be granted does."""
+        before = list(self.backlog)
+        match request:
+            case AddTicket(title=title, before=follower):
+                self.last_ticket += 1
+                self.backlog.insert(self.place(follower), (self.last_ticket, title, "open"))
+            case EditTicket(ticket=ticket, title=title):
+                place = self.place(ticket)
+                self.backlog[place] = (ticket, title or "", self.backlog[place][2])
+            case SkipTicket(ticket) | UnskipTicket(ticket):
+                place = self.place(ticket)
+                status = "skipped" if isinstance(request, SkipTicket) else "open"
+                self.backlog[place] = (ticket, self.backlog[place][1], status)
+            case RemoveTicket(ticket):
+                del self.backlog[self.place(ticket)]
+            case MoveTicket(ticket, follower) if ticket != follower:
+                moved = self.backlog.pop(self.place(ticket))
+                self.backlog.insert(self.place(follower), moved)
+            case Undo():
+                self.backlog, self.undo = self.undo or [], None
+                return
+            case _:
+                pass
+        if self.backlog != before:
+            self.undo = before
 
     def drop(self, member: str) -> None:
         """Let somebody be gone."""
@@ -165,7 +217,7 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
-LEFT_TO_SOME = {"begin", "reveal", "configure", "close"}
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "backlog", "undo"}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -469,6 +521,10 @@ class LastingRoom(RuleBasedStateMachine):
         shown = self.room.rules.picture().round
         round_number = shown.number if shown and right else number
         match deed:
+            case "begin" if number == 5:
+                return BeginRound(ticket_id=TicketNumber(1 if right else number))
+            case "begin" if number == 6:
+                return BeginRound()
             case "begin":
                 other = "B" if shown and shown.ticket == "A" else "A"
                 return BeginRound(TicketId(other if right or shown is None else shown.ticket))
@@ -480,13 +536,40 @@ class LastingRoom(RuleBasedStateMachine):
                 return Depart()
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
-                return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
+                if number % 3 == 2:
+                    return Configure(backlog_by=who)
+                return Configure(reveal_by=who) if number % 3 else Configure(begin_by=who)
+            case "backlog":
+                return self.backlog_request(number, card, right=right)
+            case "undo":
+                undo = self.room.rules.picture().undo
+                return Undo(seq=undo.seq if undo is not None and right else None)
+            case "describe":
+                return DescribeTicket(TicketNumber(number))
             case _:
                 return CloseRoom()
 
+    def backlog_request(self, number: int, card: str, *, right: bool) -> Request:
+        """Make a request that changes the backlog, mostly about a ticket that is there."""
+        ids = [each[0] for each in self.notebook.backlog]
+        ticket = TicketNumber(ids[number % len(ids)] if ids and right else number)
+        other = TicketNumber(ids[-1 - number % len(ids)]) if ids and number % 2 else None
+        title = TicketTitle(f"T{number}")
+        choices: list[Request] = [
+            AddTicket(title=title, before=other),
+            AddTicket(title=title),
+            EditTicket(ticket=ticket, title=title),
+            MoveTicket(ticket, other),
+            RemoveTicket(ticket),
+            UnskipTicket(ticket) if number % 2 else SkipTicket(ticket),
+        ]
+        return choices[(number + CARDS.index(card)) % len(choices)]
+
     @rule(
         number=SOMEBODY,
-        deed=st.sampled_from(["vote", "begin", "reveal", "leave", "configure"]),
+        deed=st.sampled_from(
+            ["vote", "begin", "reveal", "leave", "configure", "backlog", "undo", "describe"]
+        ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
         skip=st.sampled_from([1, 1, 1, 3, 10**15]),
@@ -499,13 +582,13 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure"]))
+    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure", "backlog"]))
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
         if owner is not None:
             ref = self.refs.get(owner, 0) + 1
-            self.number(owner, ref, self.request(number, deed, CARDS[0], right=True))
+            self.number(owner, ref, self.request(number, deed, CARDS[number % 3], right=True))
 
     @precondition(lambda self: self.notebook.voting)
     @rule(card=st.sampled_from(CARDS), but=st.integers(0, 2))
@@ -570,7 +653,9 @@ class LastingRoom(RuleBasedStateMachine):
             assert answer.problem.code is ErrorCode.RESTING
             assert room.stored() == stored, "what is to be asked again has not been answered"
             return
-        self.refs[member] = ref
+        if isinstance(request, DescribeTicket):
+            self.describe(member, ref, request.ticket)
+            return
         name, refusable = self.judge(request, before)
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
@@ -593,10 +678,15 @@ class LastingRoom(RuleBasedStateMachine):
     def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
+        known = {each[0]: each[1] for each in self.notebook.backlog}
         match request:
-            case BeginRound(ticket):
-                same = running is not None and running.ticket == ticket
-                return "begin", ErrorCode.BEGUN_TWICE if same else None
+            case BeginRound(ticket, number):
+                if number is not None and number not in known:
+                    return "begin", ErrorCode.NO_SUCH_TICKET
+                name = ticket if number is None else known[number]
+                asked = (name, number)
+                same = running is not None and asked == (running.ticket, running.ticket_id)
+                return "begin", ErrorCode.BEGUN_TWICE if same and name is not None else None
             case CastCard(number, card):
                 if running is not None and number != running.number:
                     return "vote", ErrorCode.WRONG_ROUND
@@ -610,6 +700,17 @@ class LastingRoom(RuleBasedStateMachine):
                 return "configure", None
             case Depart():
                 return "leave", None
+            case Undo(seq=seq):
+                told = shown.undo
+                wrong = told is None or seq not in {None, told.seq}
+                return "undo", ErrorCode.NOTHING_TO_UNDO if wrong else None
+            case AddTicket(before=before):
+                wrong = before is not None and before not in known
+            case MoveTicket(ticket, before):
+                wrong = ticket not in known or (before is not None and before not in known)
+            case _:
+                wrong = request.ticket not in known
+        return "backlog", ErrorCode.NO_SUCH_TICKET if wrong else None
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
@@ -621,13 +722,54 @@ class LastingRoom(RuleBasedStateMachine):
                 book.over = True
             case Depart():
                 book.drop(member)
-            case Configure(begin_by=begin_by, reveal_by=reveal_by):
+            case Configure(begin_by=begin_by, reveal_by=reveal_by, backlog_by=backlog_by):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
                     reveal_by=reveal_by or book.options.reveal_by,
+                    backlog_by=backlog_by or book.options.backlog_by,
                 )
-            case _:
+            case CastCard() | RevealRound() | DescribeTicket():
                 pass
+            case _:
+                book.change(request)
+
+    def describe(self, member: str, ref: int, ticket: TicketNumber) -> None:
+        """Ask for a description, which changes nothing, whoever is told and how often."""
+        stored = self.room.stored()
+        (effect,) = self.say(member, Numbered(ref, DescribeTicket(ticket)))
+        assert isinstance(effect, Tell)
+        if ticket in {each[0] for each in self.notebook.backlog}:
+            assert effect == Tell(MemberId(member), Described(ref, ticket, ""))
+        else:
+            assert isinstance(effect.event, Failure)
+            assert effect.event.problem.code is ErrorCode.NO_SUCH_TICKET
+        assert self.room.stored() == stored
+
+    @precondition(lambda self: self.keyed)
+    @rule(number=SOMEBODY, count=st.integers(1, 3), with_key=st.booleans())
+    def bring(self, number: int, count: int, *, with_key: bool) -> None:
+        """Somebody imports tickets, who may be anybody, or has the owner's key."""
+        member, book, room = NOBODY if with_key else self.lasting(number), self.notebook, self.room
+        drafts = tuple(Draft(title=f"I{each}") for each in range(count))
+        stored = room.stored()
+        effects = self.say(member, ImportTickets("claim", drafts))
+        if book.over:
+            assert effects == []
+            return
+        settled = effects[-1]
+        assert isinstance(settled, Settle)
+        seat = book.seats.get(member)
+        granted = with_key or (
+            seat is not None and seat.announced and book.allows(member, "backlog")
+        )
+        assert (settled.problem is None) == granted
+        if granted:
+            book.undo = list(book.backlog)
+            for draft in drafts:
+                book.last_ticket += 1
+                book.backlog.append((book.last_ticket, draft.title, "open"))
+        else:
+            assert room.stored() == stored
 
     @rule(
         number=SOMEBODY,
@@ -683,6 +825,8 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].owner == (member == book.owner)
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
+        assert [(each.id, each.title, each.status) for each in picture.backlog] == book.backlog
+        assert (picture.undo is None) == (book.undo is None)
         assert self.room.rules.owner == book.owner == self.room.owner
 
     @invariant()

@@ -64,7 +64,7 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
             ("Bob", "8"),
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
-        assert ann.mine.may == ("leave", "begin", "configure", "close")
+        assert ann.mine.may == ("leave", "begin", "configure", "backlog", "undo", "close")
         assert ann.welcome is not None
 
 
