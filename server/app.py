@@ -43,6 +43,7 @@ from server.http.social import Social
 from server.lifecycle import Lifecycle
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.hub import Hub
+from server.rooms.imports import TicketImports
 from server.rooms.journal import Logbook
 from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
@@ -315,6 +316,7 @@ class _Frontend:
                 stored=lambda room_id: database.run(partial(find, room_id=room_id)),
                 allowances=allowances,
                 keys=self.keys,
+                imports=TicketImports(self.lasting.wake),
                 source=lambda request: self.sources.of_request(
                     request.client.host if request.client else "", request.scope["headers"]
                 ),

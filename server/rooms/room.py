@@ -19,6 +19,7 @@ from protocol.effects import (
     Own,
     Record,
     SetTimer,
+    Settle,
     Sleep,
     Subscribe,
     Tell,
@@ -175,6 +176,8 @@ class Room(Generic[Recorded]):
         """
         self.id = room_id
         self.inbox = Inbox(limits.inbox_commands)
+        self.outcomes: dict[str, Callable[[Problem | None], None]] = {}
+        """By the claims of commands from outside: who is told what has come of each."""
         self.scope = trio.CancelScope()
         """Cancelling it ends the room like :meth:`end`."""
         self._rules = rules
@@ -507,6 +510,9 @@ class Room(Generic[Recorded]):
             case Record(record):
                 self._records += 1
                 self._recorder.record(self.id, record)
+            case Settle(claim, problem):
+                if claim in self.outcomes:
+                    self.outcomes.pop(claim)(problem)
             case Sleep():
                 # A connection that has been admitted since will enter, or leave in its turn.
                 if not self._members:

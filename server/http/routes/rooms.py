@@ -28,7 +28,7 @@ from litestar.status_codes import (
 
 from protocol.codec import clean_line
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId
+from protocol.ids import MemberId, RoomId
 from protocol.limits import (
     LONGEST_GRACE_SECONDS,
     ROOM_NAME_LENGTH,
@@ -45,6 +45,7 @@ from server.http.bodies import Json, Strict
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
 from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
+from server.http.routes.imports import Imports
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
 from server.store.records import User
@@ -65,6 +66,9 @@ class NewOptions(Strict):
     ] = None
     reveal_by: Annotated[
         Who | None, Parameter(description="Who may turn the cards over; as `begin_by`")
+    ] = None
+    backlog_by: Annotated[
+        Who | None, Parameter(description="Who may change the backlog; as `begin_by`")
     ] = None
 
 
@@ -236,6 +240,9 @@ class Keys(Protocol):
     def is_owner_key(self, session_id: int, key: str) -> bool:
         """Judge a key."""
 
+    def member(self, session_id: int, token: str) -> MemberId | None:
+        """Say whose resume token this is; ``None`` if it is none of this room's."""
+
 
 @attrs.frozen(kw_only=True)
 class RoomsOverHttp:
@@ -246,6 +253,8 @@ class RoomsOverHttp:
     """Finds all rooms that had an id and of which something is kept, the latest first."""
     allowances: Allowing
     keys: Keys
+    imports: Imports
+    """The way into the backlogs of rooms."""
     source: Callable[[Request[Any, Any, Any]], Source]
     """Tells whom a request counts for."""
     limits: Limits

@@ -25,6 +25,7 @@ from server.http.routes.health import Health
 from server.http.routes.metrics import HELP
 from server.http.routes.rooms import RoomsOverHttp
 from server.http.serve import HttpServer
+from server.rooms.imports import TicketImports
 from server.rooms.lasting import Opened
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
@@ -323,6 +324,9 @@ class OnlyRoom:
 def server_of(rooms: OnlyRoom) -> HttpServer:
     limits = Limits()
 
+    async def nowhere(_: RoomId) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def nothing(_: RoomId) -> list[StoredSession]:
         await trio.lowlevel.checkpoint()
         return []
@@ -333,6 +337,7 @@ def server_of(rooms: OnlyRoom) -> HttpServer:
             stored=nothing,
             allowances=Allowances(limits, is_live=lambda _: True),
             keys=SeatKeys(b"secret"),
+            imports=TicketImports(nowhere),
             source=lambda _: Source("192.0.2.1"),
             limits=limits,
         )
