@@ -63,6 +63,7 @@ from protocol.messages import (
 from protocol.options import DEFAULTS, Options
 from protocol.picture import Picture
 from protocol.refusals import Effects
+from protocol.ticket import Ticket
 
 
 def _reject(state: State, command: Reject, member: MemberId, now: float) -> Effects:
@@ -212,6 +213,11 @@ class Estimation:
         if seat is None or seat.account is None or seat.login is None:
             return None
         return seat.account, seat.login
+
+    @property
+    def tickets(self) -> tuple[Ticket, ...]:
+        """The backlog, descriptions included."""
+        return self._state.backlog.tickets
 
     @property
     def owner(self) -> MemberId | None:

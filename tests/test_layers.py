@@ -24,7 +24,17 @@ INSIDE: Final = {
     "settings": ["arguments", "options", "config", "readers"],
     "http": [
         *("application", "serve", "guard", "body_budget", "stream", "social", "routes", "access"),
-        *("paging", "inputs", "bodies", "spreadsheet", "report", "outputs", "slices", "errors"),
+        *(
+            "paging",
+            "inputs",
+            "bodies",
+            "tickets",
+            "spreadsheet",
+            "report",
+            "outputs",
+            "slices",
+            "errors",
+        ),
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": [
@@ -47,7 +57,7 @@ INSIDE: Final = {
     ],
     "rooms": [
         *("chat_directory", "chat_archive", "chat_log", "chat_reads", "chat_numbers", "chat_entry"),
-        *("making", "lasting", "hub", "imports"),
+        *("making", "lasting", "hub", "imports", "backlogs"),
         *("room", "speech", "alarms", "member", "fanout", "ring", "inbox", "timers", "journal"),
         "rebuilding",
     ],

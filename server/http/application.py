@@ -25,7 +25,7 @@ from server.http.routes.imports import import_handler
 from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import upgrade_handler
-from server.http.routes.results import results_handler
+from server.http.routes.results import results_handler, ticket_results_handler
 from server.http.routes.rooms import RoomsOverHttp, room_handlers
 from server.http.routes.schema import SchemaPages
 from server.http.slices import LongAnswers
@@ -73,6 +73,7 @@ def make_application(
     access = None if social is None else Access(social.accounts, social.rules)
     if rooms is not None:
         handlers += [*room_handlers(rooms, access), decks_handler()]
+        handlers.append(ticket_results_handler(store, rooms.backlogs, answers, limits))
         handlers.append(
             import_handler(rooms.imports, rooms.keys, rooms.allowances, rooms.source, answers)
         )

@@ -56,8 +56,8 @@ class HttpServer:
         self._proxies = proxies or Proxies()
         # A body of the largest size must always have its place.
         self._budget = BodyBudget(
-            max(limits.bodies_bytes, limits.body_bytes, IMPORT_BYTES),
-            max(limits.client_bodies_bytes, limits.body_bytes, IMPORT_BYTES),
+            max(limits.bodies_bytes, limits.body_bytes),
+            max(limits.client_bodies_bytes, limits.body_bytes),
         )
         self._config = _make_config(limits)
         self._draining = False

@@ -117,6 +117,7 @@ class Hub:
                 results=f"/rooms/{room_id}/results?key={record.key}",
                 snapshot_for=rules.snapshot_for,
                 picture=rules.picture,
+                tickets=lambda: rules.tickets,
                 seq=lambda: rules.seq,
                 digest=digester(rules) if self._limits.digests else None,
             ),

@@ -12,6 +12,7 @@ from protocol.ids import MemberId, RoomId
 from protocol.journal import LOGGED, extra_weight
 from protocol.lasting import Join
 from protocol.messages import Command, TicketResult
+from protocol.ticket import Ticket
 from server.store import logbook
 from server.store.estimations import Round, Session
 from server.store.logbook import Applied, Chunk, Kept
@@ -130,6 +131,7 @@ class Journal:
         *,
         results: DatabaseResults,
         snapshot: Callable[[], dict[str, Any]],
+        tickets: Callable[[], Sequence[Ticket]] = tuple,
         kept: Kept,
     ) -> None:
         """Begin, or go on.
@@ -139,6 +141,7 @@ class Journal:
             session: the room's.
             results: where the room's results are found.
             snapshot: gives the whole room, as plain data.
+            tickets: gives its backlog, to be kept with its results.
             kept: how far the store knows the room.
         """
         self.session = session
@@ -150,6 +153,7 @@ class Journal:
         """Is told that the room's end is written, or cannot be."""
         self._book = book
         self._snapshot = snapshot
+        self._backlog = tickets
         self._recording: Recording = results.resume(session, self, kept.rounds)
         self._number = kept.number
         self._seq = kept.seq
@@ -294,6 +298,7 @@ class Journal:
         extra, self._extra = self._extra, 0
         self._entries = []
         self._whole = False
+        tickets = None if self._closed_at is None else self._tickets()
         rounds = list(self._rounds)
         self._rounds.clear()
         for waiting in rounds:
@@ -306,9 +311,10 @@ class Journal:
             rounds=[waiting.row for waiting in rounds],
             people=list(self._people.items()),
             closed_at=self._closed_at,
+            tickets=tickets,
         )
         self._people = {}
-        size = (len(entries) + extra) * _ENTRY_BYTES + len(snapshot or b"")
+        size = (len(entries) + extra) * _ENTRY_BYTES + len(snapshot or tickets or b"")
         settled = partial(self._settled, chunk, self._seq, self.added, rounds)
         self._underway = True
         if not self._book.put(chunk, size, settled):
@@ -340,6 +346,9 @@ class Journal:
             self._moved = None
         if self._closed_at is not None or self._entries or self._rounds or self._unwell():
             self._mark()
+
+    def _tickets(self) -> bytes | None:
+        return logbook.write_tickets(self._backlog())
 
     def _note_end(self, written: bool) -> None:
         if not written and self._failures < TRIES:

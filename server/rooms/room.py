@@ -34,6 +34,7 @@ from protocol.lasting import NOBODY, Detach, Park
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
+from protocol.ticket import Ticket
 from server.rooms.alarms import HOLD_SECONDS, Alarms
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
@@ -122,6 +123,8 @@ class Lasting:
     """Shows the room as one member may see it."""
     seq: Callable[[], int]
     """The number of the last change."""
+    tickets: Callable[[], Sequence[Ticket]] = tuple
+    """Its backlog, descriptions included."""
     picture: Callable[[], Picture] | None = None
     """Shows the room as everybody may see it, if it is one for estimation."""
     login_of: Callable[[MemberId], tuple[int, str] | None] | None = None

@@ -94,6 +94,7 @@ def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
                 each.result.ticket_id,
                 each.result.seconds,
                 _written(each.result.deck),
+                each.result.ticket,
             )
             for each in revealed
         ],
@@ -234,6 +235,7 @@ def _rounds(
             rounds.c.ticket_id,
             rounds.c.seconds,
             rounds.c.deck,
+            rounds.c.ticket,
             votes.c.member_id,
             votes.c.name,
             votes.c.value,
@@ -264,9 +266,10 @@ def _rounds(
                 ),
                 seconds,
                 decks[deck],
+                ticket,
             ),
         )
-        for (number, ticket_id, seconds, deck), group in groupby(rows, lambda row: row[:4])
+        for (number, ticket_id, seconds, deck, ticket), group in groupby(rows, lambda row: row[:5])
     ]
 
 

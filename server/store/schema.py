@@ -214,7 +214,23 @@ estimation_rounds: Final = Table(
     Column("seconds", Double, nullable=False),
     # In JSON; empty if it is the default one.
     Column("deck", Text),
+    # Its number in the room's backlog, if it is in there, or was.
+    Column("ticket", Integer),
     sqlite_with_rowid=False,
+)
+
+# Of rooms that have ended: their tickets, in order, in JSON. While one lives, it has them.
+estimation_backlogs: Final = Table(
+    "estimation_backlogs",
+    metadata,
+    Column(
+        "session_id",
+        _Id,
+        ForeignKey("estimation_sessions.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("tickets", LargeBinary, nullable=False),
 )
 
 estimation_votes: Final = Table(

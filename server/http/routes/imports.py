@@ -19,7 +19,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import Parameter, PathParameter, QueryParameter
 from litestar.serialization import encode_json
 from litestar.status_codes import (
     HTTP_200_OK,
@@ -108,23 +108,23 @@ class Keys(Protocol):
 class ColumnReport:
     """A column of the file."""
 
-    number: Annotated[int, QueryParameter(description="From 1 on")]
-    name: Annotated[str, QueryParameter(description="From the header; empty without one")]
-    field: Annotated[str | None, QueryParameter(description="What it becomes, if anything")]
-    sample: Annotated[str, QueryParameter(description="What stands in it first")]
+    number: Annotated[int, Parameter(description="From 1 on")]
+    name: Annotated[str, Parameter(description="From the header; empty without one")]
+    field: Annotated[str | None, Parameter(description="What it becomes, if anything")]
+    sample: Annotated[str, Parameter(description="What stands in it first")]
 
 
 @attrs.frozen(kw_only=True)
 class TicketLine:
     """A ticket that is, or would be, imported; its description is left out here."""
 
-    line: Annotated[int, QueryParameter(description="On which it begins, from 1 on")]
-    title: str
-    key: str
-    link: str
-    type: str
-    priority: str
-    described: Annotated[bool, QueryParameter(description="Whether it has a description")]
+    line: Annotated[int, Parameter(description="On which it begins, from 1 on")]
+    title: Annotated[str, Parameter(description="What is to be done, on one line")]
+    key: Annotated[str, Parameter(description="What other systems call it; may be empty")]
+    link: Annotated[str, Parameter(description="An http or https URL; may be empty")]
+    type: Annotated[str, Parameter(description="Such as story or bug; may be empty")]
+    priority: Annotated[str, Parameter(description="In words; may be empty")]
+    described: Annotated[bool, Parameter(description="Whether it has a description")]
 
     @classmethod
     def of(cls, found: DraftLine) -> "TicketLine":
@@ -145,21 +145,21 @@ class TicketLine:
 class LineRefused:
     """A line that is not imported."""
 
-    line: Annotated[int, QueryParameter(description="On which it begins, from 1 on")]
-    column: Annotated[int | None, QueryParameter(description="From 1 on, if it is about one")]
-    why: Annotated[str, QueryParameter(description="For people")]
+    line: Annotated[int, Parameter(description="On which it begins, from 1 on")]
+    column: Annotated[int | None, Parameter(description="From 1 on, if it is about one")]
+    why: Annotated[str, Parameter(description="For people")]
 
 
 @attrs.frozen(kw_only=True)
 class ImportReport:
     """What an import has brought, or would bring; sent in slices."""
 
-    imported: Annotated[int, QueryParameter(description="Tickets; 0 in a dry run")]
-    format: Annotated[str, QueryParameter(description="As what the file was recognised")]
-    delimiter: Annotated[str, QueryParameter(description="Between its columns; empty for a list")]
-    columns: list[ColumnReport]
-    tickets: list[TicketLine]
-    refused: list[LineRefused]
+    imported: Annotated[int, Parameter(description="Tickets; 0 in a dry run")]
+    format: Annotated[str, Parameter(description="As what the file was recognised")]
+    delimiter: Annotated[str, Parameter(description="Between its columns; empty for a list")]
+    columns: Annotated[list[ColumnReport], Parameter(description="Of the file; none of a list")]
+    tickets: Annotated[list[TicketLine], Parameter(description="That can be imported")]
+    refused: Annotated[list[LineRefused], Parameter(description="That cannot, and why")]
 
 
 @dataclass

@@ -46,6 +46,7 @@ from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
 from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
 from server.http.routes.imports import Imports
+from server.http.routes.results import FoundTickets
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
 from server.store.records import User
@@ -253,6 +254,8 @@ class RoomsOverHttp:
     """Finds all rooms that had an id and of which something is kept, the latest first."""
     allowances: Allowing
     keys: Keys
+    backlogs: FoundTickets
+    """Where the tickets of rooms are."""
     imports: Imports
     """The way into the backlogs of rooms."""
     source: Callable[[Request[Any, Any, Any]], Source]

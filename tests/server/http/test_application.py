@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId
 from protocol.picture import Picture
+from protocol.ticket import Ticket
 from server.admission.allowances import Allowances
 from server.auth.seats import SeatKeys
 from server.auth.sources import Source
@@ -321,6 +322,11 @@ class OnlyRoom:
         return may(1) if room_id == ROOM else None
 
 
+class NoTickets:
+    async def tickets(self, session: Session) -> list[Ticket]:
+        raise AssertionError("nobody asks for them here")
+
+
 def server_of(rooms: OnlyRoom) -> HttpServer:
     limits = Limits()
 
@@ -337,6 +343,7 @@ def server_of(rooms: OnlyRoom) -> HttpServer:
             stored=nothing,
             allowances=Allowances(limits, is_live=lambda _: True),
             keys=SeatKeys(b"secret"),
+            backlogs=NoTickets(),
             imports=TicketImports(nowhere),
             source=lambda _: Source("192.0.2.1"),
             limits=limits,
