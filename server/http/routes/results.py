@@ -1,8 +1,9 @@
 """``GET /rooms/{room_id}/results``: what a room has estimated, while it lives and after."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Annotated, Any, Final, Protocol
 
 import attrs
@@ -27,7 +28,7 @@ from server.http.errors import MEANINGS, Failure, NotHere, too_many
 from server.http.report import JsonForm, RoomReport, TicketsReport
 from server.http.slices import LongAnswers
 from server.http.spreadsheet import CSV_TYPE, CsvForm
-from server.http.tickets import TICKET_FORMS, TicketForm, arrange
+from server.http.tickets import TICKET_FORMS, Entry, TicketForm, arrange
 from server.store.estimations import NumberedRound, Session
 from server.store.recording import RoomResults
 from server.store.results import ResultsStore
@@ -261,36 +262,53 @@ class _TicketResults:
         self._room = room
         self._form = form
         self._tickets = tickets
+        self._entries: Sequence[Entry] | None = None
+        self._place = 0  # of the ticket that is next, or of which some is written
+        self._done: int | None = None  # how many of its rounds are written
         self._missing = 0
-        self._slices = self._make()
+        self._ended = False
 
     async def next(self) -> bytes | None:
-        """Make the next slice; ``None`` after the last one."""
-        return await anext(self._slices, None)
+        """Make the next slice; ``None`` after the last one.
 
-    async def _make(self) -> AsyncIterator[bytes]:
-        entries = arrange(self._tickets, await self._survey())
-        yield self._form.head(self._room, entries)
-        for place, entry in enumerate(entries):
-            yield self._form.open(entry, first=not place)
-            done = 0
-            while done < len(entry.numbers):
-                start = entry.numbers[done]
-                page = await self._store.page(self._room, start)
-                found = dict(page.rounds)
-                some: list[NumberedRound] = []
-                for number in entry.numbers[done:]:
-                    if number not in found:
-                        break
-                    some.append((number, found[number]))
-                if not some:  # it could be read a moment ago
-                    raise StoreUnavailable("a round cannot be read any more")
-                write = partial(self._form.rounds, entry, some, first=not done)
-                votes = sum(len(result.votes) for _, result in some)
-                done += len(some)
-                yield write() if votes < LARGE else await threads.run(write)
-            yield self._form.close(entry)
-        yield self._form.tail(self._missing)
+        Raises:
+            StoreUnavailable: if it cannot be made.
+        """
+        if self._ended:
+            return None
+        if self._entries is None:
+            self._entries = arrange(self._tickets, await self._survey())
+            return self._form.head(self._room, self._entries)
+        if self._place == len(self._entries):
+            self._ended = True
+            return self._form.tail(self._missing)
+        return await self._part(self._entries[self._place])
+
+    async def _part(self, entry: Entry) -> bytes:
+        """Write as many rounds of a ticket as a page has; with them, its beginning or end."""
+        piece = b""
+        if self._done is None:
+            self._done = 0
+            piece = self._form.open(entry, first=not self._place)
+        if self._done < len(entry.numbers):
+            some = await self._read(entry.numbers[self._done :])
+            write = partial(self._form.rounds, entry, some, first=not self._done)
+            self._done += len(some)
+            votes = sum(len(result.votes) for _, result in some)
+            piece += write() if votes < LARGE else await threads.run(write)
+        if self._done == len(entry.numbers):
+            piece += self._form.close(entry)
+            self._place += 1
+            self._done = None
+        return piece
+
+    async def _read(self, numbers: Sequence[int]) -> list[NumberedRound]:
+        """Read the first of these rounds, and those of the others that come along with it."""
+        found = dict((await self._store.page(self._room, numbers[0])).rounds)
+        some = [(number, found[number]) for number in takewhile(found.__contains__, numbers)]
+        if not some:  # it could be read a moment ago
+            raise StoreUnavailable("a round cannot be read any more")
+        return some
 
     async def _survey(self) -> list[NumberedRound]:
         """Learn of all rounds, without their votes."""
