@@ -2,14 +2,17 @@
 
 The changes are numbered from 1 on without gaps, and :func:`protocol.fold.fold` over the picture at
 one number gives the picture at the next. Most commands make one change at the most; a new owner
-comes with two, and when the server has come back, everybody is away with one each.
+comes with two, as does a round whose beginning or end is that of a timer, and when the server has
+come back, everybody is away with one each.
 """
 
 from protocol.errors import Problem
 from protocol.greeting import Pong
 from protocol.ids import MemberId, TicketNumber
+from protocol.lasting import TimerKind
 from protocol.options import Options
-from protocol.picture import Listed, May, Mine, Picture, Seated, Shown, Undoable
+from protocol.picture import Listed, May, Mine, Picture, Seated, Shown, Timer, Undoable
+from protocol.talk import Reaction
 from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
@@ -153,6 +156,44 @@ class TicketsRemoved:
     undoes: int | None = None
 
 
+@value
+class TimerChanged:
+    """A timer starts, is paused, goes on, has another time, or ends before its time."""
+
+    seq: int
+    timer: Timer | None
+    may: May
+
+
+@value
+class TimeOver:
+    """The time of the timer is up, and there is none any more; told once for each."""
+
+    seq: int
+    kind: TimerKind
+    may: May
+
+
+@value
+class Said:
+    """Somebody has said something."""
+
+    seq: int
+    id: int
+    member: MemberId
+    name: str
+    text: str
+    at: float
+
+
+@value
+class Unsaid:
+    """What was said is taken back."""
+
+    seq: int
+    id: int
+
+
 Change = (
     Joined
     | Left
@@ -163,13 +204,22 @@ Change = (
     | Begun
     | Voted
     | Revealed
+    | TimerChanged
+    | TimeOver
+    | Said
+    | Unsaid
     | TicketsAdded
     | TicketChanged
     | TicketMoved
     | TicketsRemoved
 )
 
-PAGE_TURNING = (Begun, Revealed, OwnerChanged)
+PAGE_TURNING = (
+    Begun,
+    Revealed,
+    OwnerChanged,
+    TimeOver,
+)
 """Changes that are told only once they are on record."""
 
 # --- to one member ----------------------------------------------------------------------------
@@ -227,4 +277,11 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Described | Snapshot | Saved | Digest | Pong
+@value
+class Reactions:
+    """What members have shown since all were last told; not a change, and told once."""
+
+    reactions: tuple[Reaction, ...]
+
+
+Notice = Change | Ack | Failure | Described | Snapshot | Saved | Digest | Reactions | Pong

@@ -10,6 +10,7 @@ from protocol.farewell import Ending
 from protocol.greeting import Greeting
 from protocol.lasting import Request
 from protocol.picture import Mine, Picture
+from protocol.talk import Reaction
 from protocol.talking import TalkRequest
 
 AnyRequest = Request | TalkRequest
@@ -43,6 +44,13 @@ class ChatChanged:
     """What has happened; ``None`` if the whole room was told anew: then what was said since the
     picture before may be missing from this one. Also ``None`` if this version of the client does
     not know such a change."""
+
+
+@attrs.frozen
+class Reacted:
+    """Members of the estimation room have shown something."""
+
+    reactions: tuple[Reaction, ...]
 
 
 @attrs.frozen
@@ -122,6 +130,7 @@ Happening = (
     Welcomed
     | Changed
     | ChatChanged
+    | Reacted
     | Answered
     | Visible
     | Stored

@@ -7,7 +7,7 @@ one :class:`~protocol.errors.Refused` that names the field.
 from collections.abc import Callable
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Any, Final, NewType, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NewType, NoReturn, TypeVar, Union, get_args, get_origin
 
 import attrs
 import orjson
@@ -21,9 +21,10 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.deck import Deck
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, TicketId, is_room_id
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.ids import RemarkText, RoomId, TicketId, is_room_id
+from protocol.limits import NAME_LENGTH, REMARK_LENGTH, TICKET_LENGTH
 from protocol.text import clean_line as clean_line
+from protocol.text import clean_prose
 from protocol.ticket import TEXTS
 
 T = TypeVar("T")
@@ -83,16 +84,22 @@ def _is_choice(wanted: object) -> bool:
     """Tell whether a type is a choice between forms that JSON tells apart."""
     if get_origin(wanted) not in {Union, UnionType}:
         return False
-    parts = [get_origin(part) or part for part in get_args(wanted) if part is not NoneType]
+    parts = [_form(part) for part in get_args(wanted) if part is not NoneType]
     others = [part for part in parts if part not in _FORMS]
     return len(parts) > 1 and (not others or (len(others) == 1 and attrs.has(others[0])))
+
+
+def _form(part: Any) -> Any:
+    """Give the class that a type is about, without what is said of it and of what is in it."""
+    plain = get_args(part)[0] if get_origin(part) is Annotated else part
+    return get_origin(plain) or plain
 
 
 def _choice(wanted: Any, converter: Any) -> Callable[[object, Any], Any]:
     """Take what has the form of one of the parts, as that one."""
     parts = {}
     for part in get_args(wanted):
-        form = get_origin(part) or part
+        form = _form(part)
         parts[form if form in _FORMS else dict] = part
     complaint = "must be " + " or ".join(dict.fromkeys(_FORMS[form] for form in parts))
     optional = parts.pop(NoneType, None) is not None
@@ -123,6 +130,10 @@ def _ticket_id(value: object, _: object) -> TicketId:
     return TicketId(clean_line(_string(value), TICKET_LENGTH))
 
 
+def _remark_text(value: object, _: object) -> RemarkText:
+    return RemarkText(clean_prose(_string(value), REMARK_LENGTH))
+
+
 def _room_id(value: object, _: object) -> RoomId:
     text = _string(value)
     if not is_room_id(text):
@@ -150,6 +161,7 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
     converter.register_structure_hook_factory(_is_ticket_text, _ticket_text)
+    converter.register_structure_hook_func(lambda wanted: wanted is RemarkText, _remark_text)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)
     return converter

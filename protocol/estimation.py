@@ -11,10 +11,13 @@ module                   rules
 ``estimation_undo``      what was done last is taken back
 ``estimation_backlog``   the tickets that are to be estimated
 ``estimation_absence``   being away, coming back, time that is up, the server's restart
+``estimation_timers``    the room's timer: what is asked of it, and its end
 ``estimation_people``    coming, leaving, ending the room
 ``estimation_options``   how the team wants the room to work
+``estimation_talk``      chat and reactions
 ``estimation_rounds``    a round: its beginning, its cards, its completion
 ``estimation_reveal``    a round's end
+``estimation_clock``     when the timer rings, and rounds that begin and end with it
 ``estimation_telling``   who is told, and by which number
 ``refusals``             saying no
 ``estimation_phases``    the table of phases
@@ -44,9 +47,21 @@ from protocol.estimation_reveal import reveal_votes
 from protocol.estimation_rounds import begin_voting, cast_vote
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import react, tell_reactions
 from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Detach, ImportTickets, Join, Numbered, Park, Ping, Restart, Return
+from protocol.lasting import (
+    Detach,
+    ImportTickets,
+    Join,
+    Numbered,
+    Park,
+    Ping,
+    React,
+    Restart,
+    Return,
+    TellReactions,
+)
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     Announce,
@@ -92,6 +107,8 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     TimeUp: time_up,
     Reject: _reject,
     Ping: _pong,
+    React: react,
+    TellReactions: tell_reactions,
     Park: park,
     Restart: restart,
     ImportTickets: import_tickets,

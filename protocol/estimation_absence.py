@@ -13,12 +13,14 @@ from typing import Final
 from protocol.changes import CameBack, WentAway
 from protocol.effects import ClearTimer, Disconnect, End, Greet, Own, SetTimer, Subscribe, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
+from protocol.estimation_clock import set_clock
 from protocol.estimation_people import part_with, vacate
 from protocol.estimation_phases import ENDED, Trigger, move
 from protocol.estimation_state import State
 from protocol.estimation_telling import next_seq
+from protocol.estimation_timers import timer_up
 from protocol.ids import MemberId
-from protocol.lasting import NOBODY, Detach, Park, Restart, Return
+from protocol.lasting import CLOCK, NOBODY, Detach, Park, Restart, Return
 from protocol.limits import ASK_AGAIN_SECONDS, COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
 from protocol.messages import ADMIN_LEFT, TimeUp
 from protocol.refusals import Effects, turn_away
@@ -55,6 +57,7 @@ def come_back(state: State, command: Return, member: MemberId, now: float) -> Ef
         effects += [ClearTimer(member), TellAll(CameBack(next_seq(state), member, now))]
     if now < state.resting_until:
         _welcome_back(state, member, now)
+        effects += set_clock(state, now)  # what waits for the rest may be due earlier
     return [*effects, Greet(member, _known(state, command)), Subscribe(member)]
 
 
@@ -69,7 +72,7 @@ def _known(state: State, command: Return) -> int | None:
     """Give the number up to which whoever returns knows this room; ``None`` if it does not."""
     generations, seq = state.generations, command.seq
     following = command.generation + 1
-    if seq is None or not 0 <= seq <= state.seq:
+    if seq is None or not state.told_anew <= seq <= state.seq:
         return None
     if not 0 < following <= len(generations):
         return None
@@ -85,6 +88,8 @@ def time_up(state: State, command: TimeUp, member: MemberId, now: float) -> Effe
             return []
         move(state, Trigger.END)
         return [End(NOBODY_CAME)]
+    if member == CLOCK:
+        return timer_up(state, now)
     seat = state.seats.get(member)
     if seat is None:
         return []
@@ -123,9 +128,9 @@ def restart(state: State, command: Restart, member: MemberId, now: float) -> Eff
     state.parked = False
     state.rest_ends = now + REST_SECONDS if state.expected else 0.0
     state.resting_until = state.rest_ends
+    effects = set_clock(state, now)
     if not state.seats:
-        return [SetTimer(NOBODY, EMPTY_SECONDS)]
-    effects: Effects = []
+        return [*effects, SetTimer(NOBODY, EMPTY_SECONDS)]
     for key, seat in list(state.seats.items()):
         if not seat.lasting:
             effects += vacate(state, key)

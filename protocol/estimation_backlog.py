@@ -37,6 +37,7 @@ from protocol.lasting import (
 )
 from protocol.limits import (
     LISTED_BYTES,
+    LISTED_LEAST_BYTES,
     LISTED_TICKET_BYTES,
     SNAPSHOT_BYTES,
     SNAPSHOT_OTHER_BYTES,
@@ -52,7 +53,13 @@ DEED: Final = "backlog"
 """Under which all requests that change it are among what a member may do."""
 
 
-def change_backlog(state: State, request: Any, member: MemberId, seat: Seat, now: float) -> Effects:
+Changing = AddTicket | EditTicket | MoveTicket | RemoveTicket | SkipTicket | UnskipTicket
+"""What changes the backlog."""
+
+
+def change_backlog(
+    state: State, request: Changing, member: MemberId, seat: Seat, now: float
+) -> Effects:
     """Carry out a request that changes the backlog."""
     refusal = refuse_unless(state, member, DEED, state.options.backlog_by)
     if refusal:
@@ -110,7 +117,7 @@ def estimate(state: State, ticket: TicketNumber, card: str | None, by: str) -> E
 def listed_bytes(capacity: int) -> int:
     """Say how much of what whoever comes is told may be the backlog, in a room of so many seats."""
     others = SNAPSHOT_OTHER_BYTES + SNAPSHOT_SEAT_BYTES * capacity
-    return max(SNAPSHOT_OTHER_BYTES, min(LISTED_BYTES, SNAPSHOT_BYTES - others))
+    return max(LISTED_LEAST_BYTES, min(LISTED_BYTES, SNAPSHOT_BYTES - others))
 
 
 def listed_size(draft: Draft) -> int:

@@ -8,8 +8,9 @@ from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq
 from protocol.ids import MemberId
 from protocol.lasting import Configure
+from protocol.limits import VOTING_SECONDS
 from protocol.options import DEFAULTS
-from protocol.refusals import Effects, refuse_unless
+from protocol.refusals import Effects, refuse_range, refuse_unless
 
 
 def configure(
@@ -19,6 +20,10 @@ def configure(
     refusal = refuse_unless(state, member, "configure")
     if refusal:
         return refusal
+    if request.voting_seconds:
+        refusal = refuse_range(member, "voting_seconds", request.voting_seconds, *VOTING_SECONDS)
+        if refusal:
+            return refusal
     given = attrs.asdict(request, recurse=False, filter=lambda _, wish: wish is not None)
     options = attrs.evolve(state.options, **given)
     if options == state.options:

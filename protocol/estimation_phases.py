@@ -33,6 +33,8 @@ from protocol.estimation_state import Phase, State
 class Trigger(Enum):
     """What moves a room from phase to phase."""
 
+    __hash__ = object.__hash__  # as for Phase
+
     FULL = auto()
     BEGIN = auto()
     COMPLETE = auto()

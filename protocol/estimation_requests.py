@@ -13,6 +13,14 @@ from protocol.estimation_people import close_room, depart
 from protocol.estimation_reveal import reveal_round
 from protocol.estimation_rounds import begin_round, cast_card
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import say, unsay
+from protocol.estimation_timers import (
+    extend_timer,
+    pause_timer,
+    resume_timer,
+    start_timer,
+    stop_timer,
+)
 from protocol.estimation_undo import undo
 from protocol.ids import MemberId
 from protocol.lasting import (
@@ -24,12 +32,19 @@ from protocol.lasting import (
     Depart,
     DescribeTicket,
     EditTicket,
+    ExtendTimer,
     MoveTicket,
     Numbered,
+    PauseTimer,
     RemoveTicket,
+    ResumeTimer,
     RevealRound,
+    SayHere,
     SkipTicket,
+    StartTimer,
+    StopTimer,
     Undo,
+    Unsay,
     UnskipTicket,
 )
 from protocol.refusals import Effects, refusal_in
@@ -40,6 +55,13 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     RevealRound: reveal_round,
     CloseRoom: close_room,
     Configure: configure,
+    StartTimer: start_timer,
+    PauseTimer: pause_timer,
+    ResumeTimer: resume_timer,
+    ExtendTimer: extend_timer,
+    StopTimer: stop_timer,
+    SayHere: say,
+    Unsay: unsay,
     Depart: depart,
     AddTicket: change_backlog,
     EditTicket: change_backlog,
@@ -74,12 +96,12 @@ def answer(state: State, command: Numbered, member: MemberId, now: float) -> Eff
         left = int(state.resting_until - now) + 1
         resting = Problem(ErrorCode.RESTING, values={"seconds": left})
         return [Tell(member, Failure(ref, resting))]
-    if isinstance(
-        request, DescribeTicket
-    ):  # changes nothing: it is carried out whenever it is asked
+    if isinstance(request, DescribeTicket):  # changes nothing: not remembered
         return describe(state, request.ticket, member, ref)
     effects = REQUESTS[kind](state, request, member, seat, now)
     problem = refusal_in(effects, member)
+    if problem is not None and problem.code is ErrorCode.TOO_MUCH:
+        return [Tell(member, Failure(ref, problem))]  # as above
     answered = answer_to(ref, state.seq, problem)
     if answers is None:
         answers = seat.answers = Answers()

@@ -6,6 +6,7 @@ Whoever voted and left is still listed.
 from protocol.changes import Revealed
 from protocol.effects import Record, TellAll, TellOthers
 from protocol.errors import ErrorCode
+from protocol.estimation_clock import end_with_round
 from protocol.estimation_phases import Trigger, move
 from protocol.estimation_state import Seat, State, may
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -28,7 +29,7 @@ def reveal_votes(state: State, command: RevealVotes, member: MemberId, now: floa
     return (
         refuse_unless(state, member, "reveal", state.options.reveal_by)
         or refuse_ticket(state, command.ticket_id, member)
-        or _reveal(state, member, now)
+        or reveal(state, member, now)
     )
 
 
@@ -39,11 +40,12 @@ def reveal_round(
     return (
         refuse_unless(state, member, "reveal", state.options.reveal_by)
         or refuse_round(state, request.round, member)
-        or _reveal(state, member, now)
+        or reveal(state, member, now)
     )
 
 
-def _reveal(state: State, member: MemberId, now: float) -> Effects:
+def reveal(state: State, member: MemberId, now: float) -> Effects:
+    """End the round that is running, whoever has asked for it and may; refuse it without a vote."""
     if not state.votes:
         return refuse(member, ErrorCode.NOBODY_VOTED, ticket_id=state.ticket)
     move(state, Trigger.REVEAL)
@@ -63,6 +65,8 @@ def _reveal(state: State, member: MemberId, now: float) -> Effects:
         )
         effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
     result = TicketResult(state.ticket, votes, seconds, state.deck, state.ticket_number)
+    if state.timer is not None:
+        effects += end_with_round(state)
     effects.append(Record(result))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:

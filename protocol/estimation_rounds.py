@@ -10,6 +10,7 @@ from typing import Final
 from protocol.changes import Begun, Voted
 from protocol.effects import Tell, TellAll
 from protocol.errors import ErrorCode, Problem
+from protocol.estimation_clock import begin_with_round, end_with_round
 from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -106,6 +107,10 @@ def _begin(
             number,
         )
         effects.append(TellAll(begun))
+    if state.options.voting_seconds:
+        effects += begin_with_round(state, now)
+    elif state.timer is not None:
+        effects += end_with_round(state)
     return effects
 
 

@@ -24,11 +24,13 @@ from protocol.picture import (
     Seated,
     Shown,
     Stage,
+    Timer,
     abilities,
     listed,
     may_do,
 )
 from protocol.statistics import summarize
+from protocol.talk import Gathered, Remark
 from protocol.undo import Inverse
 
 _NO_TICKET: Final = TicketId("")
@@ -39,6 +41,9 @@ STATE_VERSION: Final = 2
 
 class Phase(Enum):
     """What the room is waiting for."""
+
+    # There is one of each, and a room looks them up for each vote: Enum's own takes a call more.
+    __hash__ = object.__hash__
 
     GATHERING = "gathering"
     """Members; the admin has not been prompted yet."""
@@ -73,6 +78,8 @@ class Seat:
     """By what it is signed in to its account."""
     answers: Answers | None = None
     """To its numbered requests; ``None`` before the first one."""
+    talk_paid_at: float = 0.0
+    """When it may have said what it has said, had it talked without a pause at its rate."""
 
 
 @attrs.define(kw_only=True)
@@ -128,11 +135,25 @@ class State:
     backlog: Backlog = attrs.Factory(Backlog)
     undo: Inverse | None = None
     """What takes back what was done last, if that can be."""
+    timer: Timer | None = None
+    """The one that runs or is paused."""
+    said: int = 0
+    """Messages that were ever said."""
+    remarks: tuple[Remark, ...] = ()
+    """The last of them, ascending, without those that were taken back."""
+    told_anew: int = 0
+    """Who knows less than the change of this number is told everything anew: before it somebody has
+    said what must not be told any more."""
     # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
     results_key: str = attrs.field(init=False, eq=False, repr=False, default="")
     """Told to every member: it opens the room's results."""
+    reactions: Gathered | None = attrs.field(init=False, eq=False, repr=False, default=None)
+    """Of this moment; ``None`` before the first one."""
+
+
+_VOTING, _VOTED = Phase.VOTING, Phase.VOTED  # looked up once
 
 
 def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
@@ -152,7 +173,7 @@ def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
 
 def stage(state: State) -> Stage:
     """Say what the room shows."""
-    if state.phase in {Phase.VOTING, Phase.VOTED}:
+    if state.phase is _VOTING or state.phase is _VOTED:
         return Stage.VOTING
     return Stage.WAITING if state.shown is None else Stage.REVEALED
 
@@ -196,6 +217,8 @@ def picture(state: State) -> Picture:
         may=may(state),
         backlog=tuple(map(listed, state.backlog.tickets)),
         undo=None if state.undo is None else state.undo.shown,
+        timer=state.timer,
+        messages=state.remarks,
     )
 
 
@@ -207,6 +230,7 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        timer=state.timer,
     )
 
 

@@ -16,10 +16,14 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    Said,
     TicketChanged,
     TicketMoved,
     TicketsAdded,
     TicketsRemoved,
+    TimeOver,
+    TimerChanged,
+    Unsaid,
     Voted,
     WentAway,
 )
@@ -27,6 +31,7 @@ from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
 from protocol.ids import MemberId, TicketNumber
 from protocol.picture import Listed, Picture, Running, Seated, Stage
+from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -159,6 +164,23 @@ def _inserted(
     return (*backlog[:place], *tickets, *backlog[place:])
 
 
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
+def _said(picture: Picture, change: Said) -> Picture:
+    remark = Remark(change.id, change.member, change.name, change.text, change.at)
+    return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
+
+
+def _unsaid(picture: Picture, change: Unsaid) -> Picture:
+    return attrs.evolve(picture, messages=without_remark(picture.messages, change.id))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -173,6 +195,10 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     TicketChanged: _ticket_changed,
     TicketMoved: _ticket_moved,
     TicketsRemoved: _tickets_removed,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
+    Said: _said,
+    Unsaid: _unsaid,
 }
 
 

@@ -13,6 +13,9 @@ MemberId = NewType("MemberId", str)
 TicketId = NewType("TicketId", str)
 """What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
+RemarkText = NewType("RemarkText", str)
+"""A chat message of an estimation room: 1 to 1000 characters of one line or several."""
+
 TicketNumber = NewType("TicketNumber", int)
 """The id of a ticket in a backlog: from 1 on, growing, and never used again in that room."""
 

@@ -6,8 +6,9 @@ Everything here is a command of estimation rooms; those of chat rooms are in ``p
 from enum import StrEnum
 from typing import Final
 
-from protocol.ids import MemberId, TicketId, TicketNumber
-from protocol.options import Who
+from protocol.ids import MemberId, RemarkText, TicketId, TicketNumber
+from protocol.options import Talkers, VotingEnds, Who
+from protocol.talk import Emoji
 from protocol.ticket import (
     Draft,
     TicketDescription,
@@ -21,6 +22,13 @@ from protocol.value import value
 NOBODY: Final = MemberId("")
 """The room itself, where a command or a timer needs a member."""
 
+CLOCK: Final = MemberId("*clock")
+"""The timer of an estimation room, where a command or a timer needs a member."""
+
+REACTIONS: Final = MemberId("*reactions")
+"""Whose timer is that of reactions which wait to be told: when it is due, it is for
+:class:`TellReactions`."""
+
 
 class Role(StrEnum):
     """What a member of an estimation room is there for."""
@@ -28,6 +36,14 @@ class Role(StrEnum):
     VOTER = "voter"
     SPECTATOR = "spectator"
     """Watches, and is never waited for."""
+
+
+class TimerKind(StrEnum):
+    """What a timer of an estimation room is for."""
+
+    DISCUSSION = "discussion"
+    VOTING = "voting"
+    """Ends with the round in which it was started, at the latest."""
 
 
 @value(kw_only=True)
@@ -106,6 +122,10 @@ class Configure:
     begin_by: Who | None = None
     reveal_by: Who | None = None
     backlog_by: Who | None = None
+    voting_ends: VotingEnds | None = None
+    voting_seconds: int | None = None
+    """0 if no timer starts by itself any more."""
+    talk_by: Talkers | None = None
 
 
 @value(kw_only=True)
@@ -185,6 +205,52 @@ class Undo:
 
 
 @value
+class StartTimer:
+    """A facilitator starts a timer, in place of the one that there is."""
+
+    seconds: int
+    kind: TimerKind | None = None
+    """``None``: for voting while a round runs, for discussion otherwise."""
+
+
+@value
+class PauseTimer:
+    """A facilitator stops the timer for a while."""
+
+
+@value
+class ResumeTimer:
+    """A facilitator lets the timer go on."""
+
+
+@value
+class ExtendTimer:
+    """A facilitator gives the timer more time, or less."""
+
+    seconds: int
+    """Negative for less."""
+
+
+@value
+class StopTimer:
+    """A facilitator ends the timer before its time, and nobody is told that the time is up."""
+
+
+@value
+class SayHere:
+    """A member says something to all."""
+
+    text: RemarkText
+
+
+@value
+class Unsay:
+    """A member takes a message of its own back, or a facilitator anybody's."""
+
+    id: int
+
+
+@value
 class CloseRoom:
     """The owner ends the room for everybody."""
 
@@ -197,6 +263,18 @@ class Depart:
 @value
 class Ping:
     """A client wants to know whether anybody is there; the room hears nothing of it."""
+
+
+@value
+class React:
+    """A member shows something for a moment; whoever is not here misses it."""
+
+    emoji: Emoji
+
+
+@value
+class TellReactions:
+    """It is time to tell all of the reactions that wait for it."""
 
 
 Request = (
@@ -214,6 +292,13 @@ Request = (
     | UnskipTicket
     | DescribeTicket
     | Undo
+    | StartTimer
+    | PauseTimer
+    | ResumeTimer
+    | ExtendTimer
+    | StopTimer
+    | SayHere
+    | Unsay
 )
 """What a member of an estimation room may ask for."""
 
@@ -240,4 +325,15 @@ class ImportTickets:
     drafts: tuple[Draft, ...]
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | ImportTickets
+LastingCommand = (
+    Join
+    | Detach
+    | Return
+    | Restart
+    | Park
+    | Numbered
+    | Ping
+    | React
+    | TellReactions
+    | ImportTickets
+)

@@ -38,6 +38,26 @@ SMALLEST_CAPACITY: Final = 2
 CLOSE_REASON_BYTES: Final = 123
 """A control frame carries 125 bytes (RFC 6455 section 5.5), two of them the close code."""
 
+REMARK_LENGTH: Final = 1_000
+"""Characters in a chat message of an estimation room at the most."""
+
+REMARKS: Final = 100
+"""Chat messages that an estimation room keeps."""
+
+REMARKS_BYTES: Final = 64 * KIB
+"""Of UTF-8 that their texts have together. As JSON that is twice as much at the worst, which fits
+an outbox beside all else that a snapshot has."""
+
+TALK_BYTES_RATE: Final = 4.0 * KIB
+"""Bytes a second, as JSON, of what one member of an estimation room may say for ever."""
+
+TALK_BYTES_BURST: Final = 16 * KIB
+"""The same at once, by a member that was quiet."""
+
+REACTION_SECONDS: Final = 0.25
+"""From telling all of reactions to telling them again. What is told may be held back for as long
+while a page is turned: even so, nobody hears of reactions more than five times in one second."""
+
 ROUNDS: Final = 2_000
 """Rounds that are revealed in one room at most, so that no record grows without bound."""
 
@@ -66,6 +86,12 @@ more if that one fails at once."""
 REST_SECONDS: Final = COMEBACK_SECONDS
 """For which nobody turns the page after the server was killed, unless all are back earlier: whoever
 comes back in time also has its say in time."""
+
+LONGEST_TIMER_SECONDS: Final = 4 * 3_600
+"""For which a timer of an estimation room may be set."""
+
+VOTING_SECONDS: Final = (5, 3_600)
+"""The least and the most for a voting timer that starts by itself."""
 
 ROOM_NAME_LENGTH: Final = 100
 """Characters in what people call a room."""
@@ -105,12 +131,15 @@ SNAPSHOT_BYTES: Final = MIB
 SNAPSHOT_SEAT_BYTES: Final = 1_536
 """Of these, for each seat at the worst: a member, and four votes of those who came and left."""
 
-SNAPSHOT_OTHER_BYTES: Final = 32 * KIB
-"""Of these, for the deck, the figures of a round, and whatever else there is once."""
+SNAPSHOT_OTHER_BYTES: Final = 192 * KIB
+"""Of these, for the last messages, the deck, the figures of a round, and whatever there is once."""
 
 LISTED_BYTES: Final = 640 * KIB
 """Of these at the most, for the tickets of the backlog without their descriptions: 2 000 tickets
-with 170 bytes of texts each, or fewer with more. Rooms of more than 200 seats have less."""
+with 170 bytes of texts each, or fewer with more. Rooms of more than 128 seats have less."""
+
+LISTED_LEAST_BYTES: Final = 32 * KIB
+"""The same at the least, however many seats an operator allows."""
 
 LISTED_TICKET_BYTES: Final = 150
 """Of these, for each ticket beside its texts: the names of its fields, its number, its estimate."""

@@ -12,7 +12,7 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.ids import TicketId as TicketId
-from protocol.lasting import LastingCommand
+from protocol.lasting import LastingCommand, TimerKind
 from protocol.talking import TalkCommand
 from protocol.value import value
 
@@ -199,6 +199,14 @@ class VoteCast:
 
 
 @value
+class Spoken:
+    """To everybody: somebody has said something."""
+
+    name: str
+    text: str
+
+
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
@@ -232,6 +240,22 @@ class VotesRevealed:
 @value
 class AwaitingTicket:
     """To everybody but the admin: the next ticket is the admin's to name."""
+
+
+@value
+class TimerSet:
+    """To everybody: a timer has started, goes on, or has got another time."""
+
+    kind: TimerKind
+    seconds: int
+    """That are left, rounded up."""
+
+
+@value
+class TimerOver:
+    """To everybody: the time of a timer is up."""
+
+    kind: TimerKind
 
 
 @value
@@ -274,10 +298,13 @@ EstimationEvent = (
     | TicketPrompt
     | VoteRequested
     | VoteCast
+    | Spoken
     | VotingCompleted
     | RevealPrompt
     | VotesRevealed
     | AwaitingTicket
+    | TimerSet
+    | TimerOver
     | Refusal
     | RoomClosed
 )

@@ -13,6 +13,23 @@ class Who(StrEnum):
     ALL = "all"
 
 
+class VotingEnds(StrEnum):
+    """What the end of a voting timer does."""
+
+    REVEAL = "reveal"
+    """It turns the cards over, if there is one."""
+    TELL = "tell"
+    """Everybody is told, and no more."""
+
+
+class Talkers(StrEnum):
+    """Who may talk."""
+
+    ALL = "all"
+    FACILITATORS = "facilitators"
+    NOBODY = "nobody"
+
+
 @value(kw_only=True)
 class Options:
     """The options of a room; all have defaults, with which it works as it always has."""
@@ -23,6 +40,12 @@ class Options:
     """Who may turn the cards over."""
     backlog_by: Who = Who.FACILITATORS
     """Who may change the backlog, and take that back."""
+    voting_ends: VotingEnds = VotingEnds.TELL
+    """What the end of a voting timer does."""
+    voting_seconds: int = 0
+    """For which a voting timer runs that starts by itself with each round; 0 if none does."""
+    talk_by: Talkers = Talkers.ALL
+    """Who may chat and react."""
 
 
 DEFAULTS: Final = Options()

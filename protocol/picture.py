@@ -10,9 +10,10 @@ from typing import Final
 
 from protocol.deck import Card
 from protocol.ids import MemberId, RoomId, TicketNumber
-from protocol.lasting import Role
-from protocol.options import DEFAULTS, Options, Who
+from protocol.lasting import Role, TimerKind
+from protocol.options import DEFAULTS, Options, Talkers, Who
 from protocol.statistics import Summary
+from protocol.talk import Remark
 from protocol.ticket import Ticket, TicketStatus
 from protocol.value import value
 
@@ -119,6 +120,21 @@ class Undoable:
 
 
 @value
+class Timer:
+    """The timer that runs, or is paused."""
+
+    kind: TimerKind
+    seconds: int
+    """For which it is set, with what has been added since."""
+    deadline: float | None
+    """Unix time in seconds by the server's clock at which it ends; ``None`` while it is paused."""
+    left: float | None
+    """Seconds that it has left while it is paused; ``None`` while it runs."""
+    by: MemberId | None
+    """Who has started it; ``None`` if it started by itself, with a round."""
+
+
+@value
 class May:
     """What may be asked for now; a member may do what any group allows to which it belongs."""
 
@@ -128,7 +144,14 @@ class May:
     owner: tuple[str, ...]
 
 
-def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEFAULTS) -> May:
+def abilities(
+    stage: Stage,
+    *,
+    votes: bool,
+    rounds: bool,
+    options: Options = DEFAULTS,
+    timer: Timer | None = None,
+) -> May:
     """Say what may be asked for in a stage.
 
     Args:
@@ -136,16 +159,29 @@ def abilities(stage: Stage, *, votes: bool, rounds: bool, options: Options = DEF
         votes: whether there are any in the round that is running.
         rounds: whether the room has any left.
         options: the room's.
+        timer: the one that runs or is paused.
     """
-    if options is not DEFAULTS:
-        return _abilities(stage, votes, rounds, options)
+    if options is not DEFAULTS or timer is not None:
+        deeds = _NO_TIMER if timer is None else _PAUSED if timer.deadline is None else _TICKING
+        return _abilities(stage, votes, rounds, options, deeds)
     if stage is not Stage.VOTING:
         return _BETWEEN if rounds else _NO_MORE
     return _VOTED if votes else _ASKED
 
 
+_NO_TIMER: Final = ("start_timer",)
+_TICKING: Final = ("start_timer", "pause_timer", "extend_timer", "stop_timer")
+_PAUSED: Final = ("start_timer", "resume_timer", "extend_timer", "stop_timer")
+
+
 @lru_cache(256)
-def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May:
+def _abilities(
+    stage: Stage,
+    votes: bool,
+    rounds: bool,
+    options: Options,
+    timing: tuple[str, ...] = _NO_TIMER,
+) -> May:
     running = stage is Stage.VOTING
     deeds = {
         "begin": (rounds and not (running and votes), options.begin_by),
@@ -153,17 +189,25 @@ def _abilities(stage: Stage, votes: bool, rounds: bool, options: Options) -> May
         "configure": (True, Who.FACILITATORS),
         "backlog": (True, options.backlog_by),
         "undo": (True, options.backlog_by),
+        "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
+        "unsay": (True, Who.ALL),
     }
     everybody = [name for name, (now, who) in deeds.items() if now and who is Who.ALL]
     leaders = [name for name, (now, who) in deeds.items() if now and who is not Who.ALL]
     return May(
         everybody=("leave", *everybody),
         voters=("vote",) if running else (),
-        facilitators=tuple(leaders),
+        facilitators=(*leaders, *timing),
         owner=("close",),
     )
 
 
+_TALKERS: Final = {
+    Talkers.ALL: Who.ALL,
+    Talkers.FACILITATORS: Who.FACILITATORS,
+    Talkers.NOBODY: Who.FACILITATORS,
+}
 _BETWEEN: Final = _abilities(Stage.WAITING, False, True, DEFAULTS)
 _NO_MORE: Final = _abilities(Stage.WAITING, False, False, DEFAULTS)
 _ASKED: Final = _abilities(Stage.VOTING, False, True, DEFAULTS)
@@ -201,6 +245,9 @@ class Picture:
     """The tickets, in the order in which they shall be estimated."""
     undo: Undoable | None = None
     """What can be taken back now."""
+    timer: Timer | None = None
+    messages: tuple[Remark, ...] = ()
+    """The last ones that were said, ascending."""
 
 
 @value

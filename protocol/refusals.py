@@ -22,6 +22,13 @@ def refuse(
     return [Tell(member, Refusal(Problem(code, field=field, values=values)))]
 
 
+def refuse_range(member: MemberId, field: str, given: int, least: int, most: int) -> Effects:
+    """Refuse a number that is too small or too large."""
+    if least <= given <= most:
+        return []
+    return refuse(member, ErrorCode.OUT_OF_RANGE, field, what=field, least=least, most=most)
+
+
 def turn_away(member: MemberId, code: ErrorCode, **values: str | int | float) -> Effects:
     """Tell a member why it may not be here, and part from it."""
     problem = Problem(code, values=values)

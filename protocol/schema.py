@@ -14,9 +14,17 @@ import attrs
 from protocol import chat_picture, greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
-from protocol.ids import CHAT_ROOM_ID_PATTERN, ROOM_ID_LENGTH, MemberId, RoomId, TicketId
+from protocol.ids import (
+    CHAT_ROOM_ID_PATTERN,
+    ROOM_ID_LENGTH,
+    MemberId,
+    RemarkText,
+    RoomId,
+    TicketId,
+)
 from protocol.limits import (
     NAME_LENGTH,
+    REMARK_LENGTH,
     TICKET_DESCRIPTION_LENGTH,
     TICKET_KEY_LENGTH,
     TICKET_LABEL_LENGTH,
@@ -24,7 +32,7 @@ from protocol.limits import (
     TICKET_LINK_LENGTH,
     TICKET_TITLE_LENGTH,
 )
-from protocol.text import LINE_PATTERN
+from protocol.text import LINE_PATTERN, PROSE_PATTERN
 from protocol.ticket import (
     TicketDescription,
     TicketKey,
@@ -55,6 +63,8 @@ class Endpoint:
     requests: Mapping[str, type]
     events: Mapping[str, type]
     """Changes and notices."""
+    signals: Mapping[str, type] = {}
+    """What is said without a ``ref``, beside the ping."""
     hello: type = greeting.Hello
     """What a client says first."""
 
@@ -65,6 +75,7 @@ ESTIMATION: Final = Endpoint(
     summary="Estimation rooms",
     requests=parley_v1.REQUESTS,
     events={**parley_v1.CHANGES, **parley_v1.NOTICES},
+    signals=parley_v1.SIGNALS,
 )
 
 CHAT: Final = Endpoint(
@@ -110,6 +121,7 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
     TicketLink: {"maxLength": TICKET_LINK_LENGTH},
     TicketDescription: {"maxLength": TICKET_DESCRIPTION_LENGTH},
     TicketLabel: {"maxLength": TICKET_LABEL_LENGTH},
+    RemarkText: {"minLength": 1, "maxLength": REMARK_LENGTH, "pattern": PROSE_PATTERN},
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
@@ -192,6 +204,8 @@ def _spoken(endpoint: Endpoint) -> Iterator[tuple[Side, str, type, bool]]:
     for word, kind in endpoint.requests.items():
         yield Side.CLIENT, word, kind, True
     yield Side.CLIENT, "ping", lasting.Ping, False
+    for word, kind in endpoint.signals.items():
+        yield Side.CLIENT, word, kind, False
     for word, kind in endpoint.events.items():
         yield Side.SERVER, word, kind, False
     yield Side.SERVER, "error", parley_v1.Error, False

@@ -118,12 +118,17 @@ INSIDE: Final = {
 
 ESTIMATION: Final = [
     *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
+    "estimation_timers",
     *(
         "estimation_undo",
         "estimation_backlog",
         "estimation_options",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
+    ),
+    "estimation_clock",
+    *(
         "estimation_telling",
         "refusals",
     ),

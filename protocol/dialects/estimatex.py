@@ -18,6 +18,7 @@ from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
 from protocol.ids import RoomId, is_room_id
+from protocol.lasting import TimerKind
 from protocol.limits import SMALLEST_CAPACITY
 from protocol.messages import Command, Event
 from protocol.names import ADMIN_MARK, NOT_ADMIN, looks_like_admin
@@ -220,6 +221,10 @@ def _vote_cast(event: messages.VoteCast) -> bytes:
     return f"* {event.name} has voted on ticket {event.ticket_id}".encode()
 
 
+def _spoken(event: messages.Spoken) -> bytes:
+    return f"* {event.name}: {' '.join(event.text.split())}".encode()
+
+
 def _voting_completed(event: messages.VotingCompleted) -> bytes:
     message = f"Everybody has voted on ticket {event.ticket_id}; the admin may reveal the votes"
     return _event("VOTING_COMPLETED", ticket_id=event.ticket_id, message=message)
@@ -246,6 +251,18 @@ def _awaiting_ticket(event: messages.AwaitingTicket) -> bytes:
     return _event("AWAITING_ADMIN_VOTE_START", message="The admin will name the next ticket")
 
 
+def _timer_set(event: messages.TimerSet) -> bytes:
+    minutes, seconds = divmod(event.seconds, 60)
+    return f"* {minutes}:{seconds:02} min are left for {_TIMED[event.kind]}".encode()
+
+
+def _timer_over(event: messages.TimerOver) -> bytes:
+    return f"* The time for {_TIMED[event.kind]} is up".encode()
+
+
+_TIMED: Final = {TimerKind.DISCUSSION: "the discussion", TimerKind.VOTING: "voting"}
+
+
 def _refusal(event: messages.Refusal) -> bytes:
     return refusal_text(event.problem).encode()
 
@@ -264,10 +281,13 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.TicketPrompt: _ticket_prompt,
     messages.VoteRequested: _vote_requested,
     messages.VoteCast: _vote_cast,
+    messages.Spoken: _spoken,
     messages.VotingCompleted: _voting_completed,
     messages.RevealPrompt: _reveal_prompt,
     messages.VotesRevealed: _votes_revealed,
     messages.AwaitingTicket: _awaiting_ticket,
+    messages.TimerSet: _timer_set,
+    messages.TimerOver: _timer_over,
     messages.Refusal: _refusal,
     messages.RoomClosed: _closed,
 }

@@ -5,6 +5,7 @@ more fields and more types, which clients ignore.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -63,6 +64,13 @@ REQUESTS: Final[Mapping[str, type]] = {
     "vote": lasting.CastCard,
     "reveal": lasting.RevealRound,
     "configure": lasting.Configure,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
     "add": lasting.AddTicket,
@@ -75,6 +83,12 @@ REQUESTS: Final[Mapping[str, type]] = {
     "undo": lasting.Undo,
 }
 """What a member of an estimation room may ask for, each with a ``ref``."""
+
+SIGNALS: Final[Mapping[str, type]] = {
+    "react": lasting.React,
+}
+"""What a member of an estimation room may say without a ``ref``: it is of the moment, and answered
+only if it is refused."""
 
 CHANGES: Final[Mapping[str, type]] = {
     "joined": changes.Joined,
@@ -90,6 +104,10 @@ CHANGES: Final[Mapping[str, type]] = {
     "ticket_changed": changes.TicketChanged,
     "ticket_moved": changes.TicketMoved,
     "tickets_removed": changes.TicketsRemoved,
+    "timer": changes.TimerChanged,
+    "time_up": changes.TimeOver,
+    "said": changes.Said,
+    "unsaid": changes.Unsaid,
 }
 """What happens in an estimation room, each with a ``seq``."""
 
@@ -107,6 +125,7 @@ NOTICES: Final[Mapping[str, type]] = {
     "snapshot": changes.Snapshot,
     "described": changes.Described,
     "digest": changes.Digest,
+    "reactions": changes.Reactions,
 }
 """What the server says in estimation rooms beside changes and errors."""
 
@@ -257,6 +276,7 @@ class ParleyV1:
         requests: Mapping[str, type],
         events: Mapping[str, type],
         numbered: Callable[[int, Any], Command] = lasting.Numbered,
+        signals: Mapping[str, type] = MappingProxyType({}),
     ) -> None:
         """Speak of one kind of room.
 
@@ -264,7 +284,9 @@ class ParleyV1:
             requests: what may be asked for, by type.
             events: what is told, by type.
             numbered: makes the command of a request and its number.
+            signals: what may be said without a number, by type, beside the ping.
         """
+        self._signals = signals
         self._requests = requests
         self._numbered = numbered
         self._writers: Mapping[type, Writer] = {
@@ -287,7 +309,10 @@ class ParleyV1:
         try:
             wanted = self._requests.get(kind) if type(kind) is str else None
             if wanted is None:
-                complaint = "type must be one of " + ", ".join((*self._requests, "ping"))
+                if type(kind) is str and kind in self._signals:
+                    return self._signal(text, self._signals[kind])
+                known = (*self._requests, *self._signals, "ping")
+                complaint = "type must be one of " + ", ".join(known)
                 raise Refused(ErrorCode.MALFORMED, complaint, "type")
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
@@ -299,6 +324,11 @@ class ParleyV1:
                 values = {"ref": ref}
                 refused.problem = attrs.evolve(refused.problem, values=values)
             raise
+
+    def _signal(self, text: str, wanted: type[Said]) -> Said:
+        message = _object(text)
+        del message["type"]
+        return codec.structure(message, wanted, "")
 
     def encode(self, event: Event) -> bytes | None:
         """Write one event as a complete, unmasked WebSocket frame.
@@ -344,7 +374,7 @@ class ParleyV1:
         return encode_text(codec.dumps({"type": "error", **codec.CONVERTER.unstructure(said)}))
 
 
-PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES})
+PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS)
 """The dialect of estimation rooms."""
 
 PARLEY_CHAT_V1: Final = ParleyV1(
@@ -386,6 +416,12 @@ def write_request(ref: int, request: object) -> str:
     return codec.dumps({"type": kind, "ref": ref, **plain}).decode()
 
 
+def write_signal(signal: object) -> str:
+    """Write what is said without a number."""
+    plain = codec.CONVERTER.unstructure(signal)
+    return codec.dumps({"type": _SIGNAL_TYPES[type(signal)], **plain}).decode()
+
+
 def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     """Read what a server says, as a client: a change, a notice, an :class:`Error`.
 
@@ -403,9 +439,8 @@ def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     return _structure(message, wanted)
 
 
-_REQUEST_TYPES: Final = {
-    kind: name for names in (CHAT_REQUESTS, REQUESTS) for name, kind in names.items()
-}
+_REQUEST_TYPES: Final = {kind: name for name, kind in (*CHAT_REQUESTS.items(), *REQUESTS.items())}
+_SIGNAL_TYPES: Final = {kind: name for name, kind in SIGNALS.items()}
 
 
 def _structure(message: object, wanted: type[Said]) -> Said:

@@ -4,7 +4,7 @@ from protocol.changes import Ack, Described
 from protocol.client_estimation import EstimationClient
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import TicketId, TicketNumber
+from protocol.ids import RemarkText, TicketId, TicketNumber
 from protocol.lasting import (
     AddTicket,
     BeginRound,
@@ -12,15 +12,24 @@ from protocol.lasting import (
     CloseRoom,
     DescribeTicket,
     EditTicket,
+    ExtendTimer,
     MoveTicket,
+    PauseTimer,
     RemoveTicket,
     Request,
+    ResumeTimer,
     RevealRound,
+    SayHere,
     SkipTicket,
+    StartTimer,
+    StopTimer,
+    TimerKind,
     Undo,
+    Unsay,
     UnskipTicket,
 )
 from protocol.picture import Mine, Picture
+from protocol.talk import Emoji
 from server.client.errors import Declined
 from server.client.seat import Seat
 from server.client.streams import Address, Dial
@@ -99,6 +108,49 @@ class Room(Seat[Picture]):
         Raises as :meth:`begin`.
         """
         return await self._change(Undo(seq=seq))
+
+    async def start_timer(self, seconds: int, kind: TimerKind | None = None) -> Picture:
+        """Start a timer as a facilitator, in place of the one there is; raises as :meth:`begin`.
+
+        Args:
+            seconds: until its end.
+            kind: for what; if not given, for voting while a round runs, else for discussion.
+        """
+        return await self._change(StartTimer(seconds, kind))
+
+    async def pause_timer(self) -> Picture:
+        """Let the timer stand still; raises as :meth:`begin`."""
+        return await self._change(PauseTimer())
+
+    async def resume_timer(self) -> Picture:
+        """Let the timer run for what it has left; raises as :meth:`begin`."""
+        return await self._change(ResumeTimer())
+
+    async def extend_timer(self, seconds: int) -> Picture:
+        """Give the timer more time, or less if negative; raises as :meth:`begin`."""
+        return await self._change(ExtendTimer(seconds))
+
+    async def stop_timer(self) -> Picture:
+        """End the timer before its time; raises as :meth:`begin`."""
+        return await self._change(StopTimer())
+
+    async def say(self, text: str) -> Picture:
+        """Say something to all; raises as :meth:`begin`."""
+        return await self._change(SayHere(RemarkText(text)))
+
+    async def unsay(self, number: int) -> Picture:
+        """Take a message back, by its id; raises as :meth:`begin`."""
+        return await self._change(Unsay(number))
+
+    def react(self, emoji: Emoji) -> bool:
+        """Show something now: all hear of it as :class:`~protocol.client_happenings.Reacted`.
+
+        Returns:
+            Whether there is a connection; without one it is forgotten, as nobody waits for it.
+        """
+        shown = self._own.react(emoji)
+        self._wake.set()
+        return shown
 
     async def close(self) -> None:
         """End the room for everybody, as the owner; raises as :meth:`begin`."""

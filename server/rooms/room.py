@@ -30,7 +30,7 @@ from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.farewell import Ending, Farewell, Parting
 from protocol.ids import MemberId, RoomId
 from protocol.journal import LOGGED
-from protocol.lasting import NOBODY, Detach, Park
+from protocol.lasting import NOBODY, REACTIONS, Detach, Park, TellReactions
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
@@ -49,6 +49,7 @@ from server.support.supervise import contain
 
 _LEAVE: Final = Leave()
 _TIME_UP: Final = TimeUp()
+_TELL_REACTIONS: Final = TellReactions()
 _DETACH: Final = Detach()
 _PARK: Final = Park()
 
@@ -418,7 +419,7 @@ class Room(Generic[Recorded]):
             self.inbox.settle()
 
     def _ring(self, member: MemberId) -> None:
-        self.inbox.put(member, _TIME_UP)
+        self.inbox.put(member, _TELL_REACTIONS if member == REACTIONS else _TIME_UP)
         self.inbox.settle()
 
     async def _serve(self) -> None:

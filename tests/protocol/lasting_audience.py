@@ -34,6 +34,7 @@ from protocol.ids import MemberId
 from protocol.journal import LOGGED, Entry
 from protocol.lasting import (
     NOBODY,
+    REACTIONS,
     Detach,
     Join,
     Numbered,
@@ -41,6 +42,7 @@ from protocol.lasting import (
     Restart,
     Return,
     Role,
+    TellReactions,
 )
 from protocol.limits import EMPTY_SECONDS
 from protocol.messages import Announce, Command, Enter, Event, Leave, TicketResult, TimeUp
@@ -154,7 +156,7 @@ class LastingAudience:
     def ring(self, member: str) -> Effects:
         """Let the time pass until a timer that is set runs out."""
         self.now = max(self.now, self.timers.pop(member))
-        return self.say(member, TimeUp())
+        return self.say(member, TellReactions() if member == REACTIONS else TimeUp())
 
     def restart(self, stored: bytes | None = None) -> Effects:
         """Lose the server, and build the room anew, from an earlier state if one is given.

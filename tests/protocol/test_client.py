@@ -325,9 +325,9 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     client.receive(text_of(frame), 0.0)
     assert not client.hang_up
     may = {
-        "everybody": ["leave"],
+        "everybody": ["leave", "say", "react", "unsay"],
         "voters": ["vote"],
-        "facilitators": ["reveal", "configure", "backlog", "undo"],
+        "facilitators": ["reveal", "configure", "backlog", "undo", "start_timer"],
         "owner": ["close"],
     }
     client.receive(said("voted", seq=3, member=ANN, complete=True, may=may), 0.0)

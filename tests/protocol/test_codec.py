@@ -3,6 +3,7 @@
 import json
 import sys
 from enum import StrEnum
+from typing import Annotated
 
 import attrs
 import orjson
@@ -261,7 +262,7 @@ def test_what_is_wrong_in_a_list_is_named_with_its_place() -> None:
 class Choosing:
     """Has fields that may be one thing or another."""
 
-    deck: str | list[str | Inner] | None = None
+    deck: str | Annotated[list[Annotated[str, "a label"] | Inner], "cards"] | None = None
     value: float | int | None = None
 
 

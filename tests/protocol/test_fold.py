@@ -12,13 +12,17 @@ from protocol.changes import (
     Left,
     OwnerChanged,
     Revealed,
+    Said,
+    TimeOver,
+    TimerChanged,
+    Unsaid,
     Voted,
     WentAway,
 )
 from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
 from protocol.ids import MemberId, TicketNumber
-from protocol.lasting import Role
+from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import (
     Picture,
@@ -27,11 +31,13 @@ from protocol.picture import (
     Shown,
     ShownVote,
     Stage,
+    Timer,
     Undoable,
     abilities,
     listed,
 )
 from protocol.statistics import summarize
+from protocol.talk import Remark
 from protocol.ticket import Ticket
 from tests.protocol.audience import ROOM
 
@@ -61,6 +67,7 @@ WAITING_ROOM = Picture(
     shown=None,
     options=DEFAULTS,
     may=WAITING,
+    timer=None,
 )
 VOTING_ROOM = attrs.evolve(
     WAITING_ROOM,
@@ -104,6 +111,16 @@ def test_there_is_one_owner_at_a_time() -> None:
     assert [each.facilitator for each in after.members] == [True, True]
 
 
+def test_what_is_said_is_last_and_what_is_taken_back_is_gone() -> None:
+    first = fold(WAITING_ROOM, Said(8, 1, ANN, "Ann", "Hello", 30.0))
+    second = fold(first, Said(9, 2, BOB, "Bob", "Hi", 31.0))
+    after = fold(second, Unsaid(10, 1))
+
+    hello, hi = Remark(1, ANN, "Ann", "Hello", 30.0), Remark(2, BOB, "Bob", "Hi", 31.0)
+    assert (first.messages, second.messages, after.messages) == ((hello,), (hello, hi), (hi,))
+    assert fold(after, Unsaid(11, 1)).messages == (hi,)
+
+
 def test_options_come_with_what_they_let_people_do() -> None:
     options = Options(begin_by=Who.ALL)
 
@@ -144,6 +161,18 @@ def test_a_reveal_ends_the_round() -> None:
     assert after.may == REVEALED
 
 
+def test_a_timer_is_told_as_a_whole_and_gone_when_its_time_is_up() -> None:
+    timer = Timer(TimerKind.DISCUSSION, 60, 90.0, None, ANN)
+    ticking = abilities(Stage.WAITING, votes=False, rounds=True, timer=timer)
+
+    started = fold(WAITING_ROOM, TimerChanged(8, timer, ticking))
+    over = fold(started, TimeOver(9, TimerKind.DISCUSSION, WAITING))
+
+    assert (started.timer, started.may) == (timer, ticking)
+    assert over == attrs.evolve(WAITING_ROOM, seq=9)
+    assert fold(started, TimerChanged(9, None, WAITING)) == over
+
+
 @pytest.mark.parametrize("seq", [6, 7, 9, 0, -1])
 @pytest.mark.parametrize("kind", [WentAway, CameBack])
 def test_a_change_out_of_order_is_refused(kind: type[WentAway | CameBack], seq: int) -> None:
@@ -180,6 +209,8 @@ def test_every_field_counts_in_the_digest() -> None:
         "may": VOTED,
         "backlog": (listed(Ticket(id=TicketNumber(1), title="T")),),
         "undo": Undoable(3, "remove", "T", "Ann"),
+        "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
+        "messages": (Remark(1, ANN, "Ann", "Hello", 5.0),),
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.ids import MemberId, RoomId, TicketNumber
+from protocol.ids import MemberId, RemarkText, RoomId, TicketNumber
 from protocol.journal import LOGGED, Entry, Unreadable, read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
@@ -20,19 +20,27 @@ from protocol.lasting import (
     DescribeTicket,
     Detach,
     EditTicket,
+    ExtendTimer,
     ImportTickets,
     Join,
     MoveTicket,
     Numbered,
     Park,
+    PauseTimer,
     RemoveTicket,
     Request,
     Restart,
+    ResumeTimer,
     Return,
     RevealRound,
     Role,
+    SayHere,
     SkipTicket,
+    StartTimer,
+    StopTimer,
+    TimerKind,
     Undo,
+    Unsay,
     UnskipTicket,
 )
 from protocol.messages import (
@@ -46,7 +54,7 @@ from protocol.messages import (
     TicketId,
     TimeUp,
 )
-from protocol.options import Who
+from protocol.options import VotingEnds, Who
 from protocol.ticket import Draft, TicketDescription, TicketKey, TicketTitle
 
 ANN = MemberId("ann")
@@ -55,6 +63,16 @@ REQUESTS: list[Request] = [
     BeginRound(TICKET),
     CastCard(3, "½"),
     RevealRound(3),
+    Configure(begin_by=Who.ALL, voting_ends=VotingEnds.REVEAL, voting_seconds=90),
+    Configure(),
+    StartTimer(60),
+    StartTimer(60, TimerKind.VOTING),
+    PauseTimer(),
+    ResumeTimer(),
+    ExtendTimer(-30),
+    StopTimer(),
+    SayHere(RemarkText("Grüße\nan alle")),
+    Unsay(7),
     CloseRoom(),
     Depart(),
     BeginRound(),

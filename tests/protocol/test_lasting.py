@@ -77,7 +77,8 @@ from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
 T1 = BeginRound(TicketId("T-1"))
-LEADING: Final = ("configure", "backlog", "undo")
+LEADING: Final = ("configure", "backlog", "undo", "start_timer")
+TALK = ("say", "react", "unsay")
 
 
 def room_of(*members: str, capacity: int = 4, grace: float = 60.0, **more: Any) -> LastingAudience:
@@ -456,7 +457,7 @@ def test_a_spectator_is_not_waited_for_and_may_not_vote() -> None:
     room.ask("ann", T1)
 
     assert waiting_for(room) == ("ann",)
-    assert room.may("sue") == ("leave",)
+    assert room.may("sue") == ("leave", *TALK)
     assert code_of(room.ask("sue", CastCard(1, "5"))) is ErrorCode.SPECTATOR
 
 
@@ -636,31 +637,40 @@ def test_after_the_last_round_nothing_begins_and_what_one_may_do_says_so() -> No
 
     room.ask("ann", RevealRound(1))
 
-    assert room.may("ann") == ("leave", *LEADING, "close")
+    assert room.may("ann") == ("leave", *TALK, *LEADING, "close")
     assert code_of(room.ask("ann", BeginRound(TicketId("T-2")))) is ErrorCode.TOO_MANY_ROUNDS
 
 
 @pytest.mark.parametrize(
     ("requests", "may"),
     [
-        ([], {"ann": ("leave", "begin", *LEADING, "close"), "bob": ("leave",)}),
+        (
+            [],
+            {
+                "ann": ("leave", *TALK, "begin", *LEADING, "close"),
+                "bob": ("leave", *TALK),
+            },
+        ),
         (
             [T1],
             {
-                "ann": ("leave", "vote", "begin", *LEADING, "close"),
-                "bob": ("leave", "vote"),
+                "ann": ("leave", *TALK, "vote", "begin", *LEADING, "close"),
+                "bob": ("leave", *TALK, "vote"),
             },
         ),
         (
             [T1, CastCard(1, "5")],
             {
-                "ann": ("leave", "vote", "reveal", *LEADING, "close"),
-                "bob": ("leave", "vote"),
+                "ann": ("leave", *TALK, "vote", "reveal", *LEADING, "close"),
+                "bob": ("leave", *TALK, "vote"),
             },
         ),
         (
             [T1, CastCard(1, "5"), RevealRound(1)],
-            {"ann": ("leave", "begin", *LEADING, "close"), "bob": ("leave",)},
+            {
+                "ann": ("leave", *TALK, "begin", *LEADING, "close"),
+                "bob": ("leave", *TALK),
+            },
         ),
     ],
 )

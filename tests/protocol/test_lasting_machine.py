@@ -20,15 +20,28 @@ from hypothesis.stateful import (
 )
 
 from protocol.answers import REMEMBERED
-from protocol.changes import Ack, Described, Failure, Revealed, Snapshot, Voted
+from protocol.changes import (
+    Ack,
+    Described,
+    Failure,
+    Reactions,
+    Revealed,
+    Said,
+    Snapshot,
+    TimeOver,
+    Unsaid,
+    Voted,
+)
 from protocol.deck import Deck
-from protocol.effects import Record, Settle, Tell, TellAll
+from protocol.effects import Record, SetTimer, Settle, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
-from protocol.ids import MemberId, TicketNumber
+from protocol.ids import MemberId, RemarkText, TicketNumber
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
+    CLOCK,
     NOBODY,
+    REACTIONS,
     AddTicket,
     BeginRound,
     CastCard,
@@ -38,19 +51,29 @@ from protocol.lasting import (
     DescribeTicket,
     Detach,
     EditTicket,
+    ExtendTimer,
     ImportTickets,
     Join,
     MoveTicket,
     Numbered,
+    PauseTimer,
+    React,
     RemoveTicket,
     Request,
+    ResumeTimer,
     Return,
     RevealRound,
     Role,
+    SayHere,
     SkipTicket,
+    StartTimer,
+    StopTimer,
+    TimerKind,
     Undo,
+    Unsay,
     UnskipTicket,
 )
+from protocol.limits import REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -63,14 +86,16 @@ from protocol.messages import (
     Reject,
     RevealVotes,
     Say,
+    Spoken,
     TicketId,
     TicketResult,
     TimeUp,
     VoteCast,
     VotesRevealed,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, Options, Talkers, VotingEnds, Who
 from protocol.picture import Picture, may_do
+from protocol.talk import Emoji
 from protocol.ticket import Draft, TicketTitle
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
@@ -108,6 +133,21 @@ class Seat:
 
 
 @attrs.define
+class Clock:
+    """What the notebook knows of the timer."""
+
+    kind: TimerKind
+    deadline: float | None
+    """``None`` while it is paused."""
+    left: float = 0.0
+    """While it is paused."""
+
+    def rest(self, now: float) -> float:
+        """Say how much time there is."""
+        return self.left if self.deadline is None else max(0.0, self.deadline - now)
+
+
+@attrs.define
 class Notebook:
     """What should be so."""
 
@@ -125,6 +165,30 @@ class Notebook:
     last_ticket: int = 0
     undo: list[tuple[int, str, str]] | None = None
     """The backlog before what can be taken back."""
+    said: int = 0
+    remarks: dict[int, tuple[str, str]] = attrs.Factory(dict)
+    clock: Clock | None = None
+    rung: list[TimerKind] = attrs.Factory(list)
+    """Of what kinds those timers were whose time was up."""
+
+    def begin(self, now: float) -> None:
+        """Let there be a round, with a timer of its own if the options say so."""
+        self.turn_over()
+        self.voting = True
+        seconds = self.options.voting_seconds
+        if seconds:
+            self.clock = Clock(TimerKind.VOTING, now + seconds)
+
+    def turn_over(self) -> None:
+        """Let there be no round any more, nor a timer for it."""
+        self.voting, self.complete, self.votes = False, False, {}
+        if self.clock is not None and self.clock.kind is TimerKind.VOTING:
+            self.clock = None
+
+    def reveals(self) -> bool:
+        """Tell whether the end of the timer would end the round if there were votes."""
+        ends = self.options.voting_ends is VotingEnds.REVEAL
+        return ends and self.clock is not None and self.clock.kind is TimerKind.VOTING
 
     def allows(self, member: str, deed: str) -> bool:
         """Tell whether somebody may do a thing that is left to some, as far as it is about them."""
@@ -136,6 +200,11 @@ class Notebook:
             "backlog": self.options.backlog_by,
             "undo": self.options.backlog_by,
         }.get(deed)
+        if deed in {"say", "react"}:
+            talkers = self.options.talk_by
+            leads = self.seats[member].leads
+            return talkers is Talkers.ALL or (talkers is Talkers.FACILITATORS and leads)
+        who = {"begin": self.options.begin_by, "reveal": self.options.reveal_by}.get(deed)
         return who is Who.ALL or self.seats[member].leads
 
     def waited_for(self) -> set[str]:
@@ -218,6 +287,9 @@ def gives_a_card_away(event: Event) -> bool:
 
 
 LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "backlog", "undo"}
+TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
+ENDS = ("voting_ends", "voting_seconds")
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "say", *TIMING}
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -247,6 +319,8 @@ class LastingRoom(RuleBasedStateMachine):
         self.first = self.room.rules.picture() if keyed else None
         self.saves: list[Save] = []
         self.started = 0  # the first of them since the server has come back
+        self.shown: dict[Emoji, list[str]] = {}  # reactions that wait to be told
+        self.shown_at = float("-inf")  # when some were told last
         if not keyed:
             self.enter("Eve", announce=True)
         self.save()
@@ -296,7 +370,7 @@ class LastingRoom(RuleBasedStateMachine):
                     assert event.mine.member == key
                     assert event.mine.card == book.votes.get(key)
         told = {type(effect.event) for effect in effects if isinstance(effect, TellAll)}
-        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed)):
+        for guests, lasting in ((VoteCast, Voted), (VotesRevealed, Revealed), (Spoken, Said)):
             if {guests, lasting} & told:
                 assert (guests in told) == any(
                     seat.announced and not seat.lasting for seat in book.seats.values()
@@ -315,7 +389,11 @@ class LastingRoom(RuleBasedStateMachine):
                 case Record(TicketResult(_, votes, _)):
                     assert {vote.member_id: vote.value for vote in votes} == book.votes
                     book.revealed.append(book.votes)
-                    book.voting, book.complete, book.votes = False, False, {}
+                    book.turn_over()
+                case TellAll(TimeOver(_, kind, _)):
+                    assert member == CLOCK
+                    assert kind is book.rung[-1]
+                    assert book.clock is None
                 case _:
                     pass
         book.judge()
@@ -424,6 +502,10 @@ class LastingRoom(RuleBasedStateMachine):
         greeted = self.room.greeted[member]
         assert greeted is None or (greeted == command.seq and greeted >= 0)
         assert member in self.room.audience
+        if greeted is not None:
+            missed = self.room.changes[greeted:]
+            again = {each.id for each in missed if isinstance(each, Said)}
+            assert not again & {each.id for each in missed if isinstance(each, Unsaid)}
 
     @rule()
     def everybody_comes_back(self) -> None:
@@ -443,13 +525,16 @@ class LastingRoom(RuleBasedStateMachine):
     def time_up(self, number: int, *, due: bool) -> None:
         """Run a timer out, or hear of one that has run out before it was cleared."""
         book, room = self.notebook, self.room
-        waiting = sorted(set(room.timers) - {NOBODY} if number else room.timers)
+        waiting = sorted(set(room.timers) - ({NOBODY, REACTIONS} if number else {REACTIONS}))
         member = waiting[number % len(waiting)] if due and waiting else self.who(number)
         if member == book.owner and number < 6:
             return
         seat = book.seats.get(member)
         if due and waiting:
             room.now = max(room.now, room.timers.pop(member))
+        if member == CLOCK:
+            self.time_is_up(due=room.now)
+            return
         if member == NOBODY:
             book.over = True
         elif seat is not None:
@@ -459,11 +544,36 @@ class LastingRoom(RuleBasedStateMachine):
                 book.drop(member)
         self.say(member, TimeUp())
 
+    @precondition(lambda self: self.notebook.clock is not None)
+    @rule(early=st.booleans())
+    def the_clock_rings(self, *, early: bool) -> None:
+        """The timer runs out, or rang before it was paused, stopped or given more time."""
+        room = self.room
+        if CLOCK in room.timers and not early:
+            room.now = max(room.now, room.timers.pop(CLOCK))
+        self.time_is_up(due=room.now)
+
+    def time_is_up(self, due: float) -> None:
+        """Hear of a timer's end, at a time at which it may have one or not."""
+        room, book = self.room, self.notebook
+        clock = book.clock
+        before = len(room.recorded)
+        ends = clock is not None and clock.deadline is not None and clock.deadline <= due
+        if book.reveals() and due < orjson.loads(room.stored())["resting_until"]:
+            ends = False
+        revealed = ends and book.reveals() and bool(book.votes)
+        if ends and clock is not None and not book.over:
+            book.rung.append(clock.kind)
+            book.clock = None
+        self.say(CLOCK, TimeUp())
+        assert len(room.recorded) - before == (revealed and not book.over)
+
     @rule(seconds=st.integers(0, 100))
     def wait(self, seconds: int) -> None:
         """Let time pass, but no timer run out."""
         room = self.room
-        room.now = min([room.now + seconds, *room.timers.values()])
+        due = [time for member, time in room.timers.items() if member != REACTIONS]
+        room.now = min([room.now + seconds, *due])
 
     # --- servers ----------------------------------------------------------------------------
 
@@ -487,6 +597,7 @@ class LastingRoom(RuleBasedStateMachine):
         del room.log[save.entries :], room.changes[save.changes :]
         del room.recorded[save.results :]
         self.notebook = book = copy.deepcopy(save.notebook)
+        self.shown, self.shown_at = {}, float("-inf")
         if not save.changes and not self.keyed:
             self.first = None  # whoever joined has never been there
         room.now += seconds
@@ -501,6 +612,11 @@ class LastingRoom(RuleBasedStateMachine):
         if not book.over:
             assert room.rules.generation == generation + 1
             away = {member: seat.away_since or 0.0 for member, seat in book.seats.items()}
+            if book.clock is not None and book.clock.deadline is not None:
+                # At once if it is over already; later only if its end is that of the round.
+                due = max(room.now, book.clock.deadline)
+                late = room.timers[CLOCK] - due
+                assert late == 0 or (book.reveals() and 0 < late <= REST_SECONDS)
             for member, since in away.items():
                 left = room.timers[member] - room.now
                 assert min(30.0, self.grace) <= left <= self.grace
@@ -534,11 +650,32 @@ class LastingRoom(RuleBasedStateMachine):
                 return RevealRound(round_number)
             case "leave":
                 return Depart()
+            case "start_timer":
+                return StartTimer(30 if right else 20_000, [None, *TimerKind][number % 3])
+            case "pause_timer":
+                return PauseTimer()
+            case "resume_timer":
+                return ResumeTimer()
+            case "extend_timer":
+                return ExtendTimer(-20 if number % 2 else 20)
+            case "stop_timer":
+                return StopTimer()
+            case "voting_ends":
+                return Configure(voting_ends=[*VotingEnds][number % 2])
+            case "voting_seconds":
+                return Configure(voting_seconds=10 * (number % 4) if right else 1)
+            case "say":
+                return SayHere(RemarkText(f"<{self.notebook.said}>\nHello"))
+            case "unsay":
+                remarks = list(self.notebook.remarks)
+                return Unsay(remarks[number % len(remarks)] if remarks and right else number)
             case "configure":
                 who = Who.ALL if right else Who.FACILITATORS
+                if number % 3 == 0:
+                    return Configure(talk_by=list(Talkers)[number // 3])
                 if number % 3 == 2:
                     return Configure(backlog_by=who)
-                return Configure(reveal_by=who) if number % 3 else Configure(begin_by=who)
+                return Configure(reveal_by=who) if number % 2 else Configure(begin_by=who)
             case "backlog":
                 return self.backlog_request(number, card, right=right)
             case "undo":
@@ -568,7 +705,10 @@ class LastingRoom(RuleBasedStateMachine):
     @rule(
         number=SOMEBODY,
         deed=st.sampled_from(
-            ["vote", "begin", "reveal", "leave", "configure", "backlog", "undo", "describe"]
+            [
+                *("vote", "begin", "reveal", "leave", "configure", "backlog", "undo", "describe"),
+                *("say", "unsay", *TIMING, *ENDS),
+            ]
         ),
         card=st.sampled_from(CARDS),
         right=st.sampled_from([True, True, True, False]),
@@ -582,7 +722,10 @@ class LastingRoom(RuleBasedStateMachine):
         ref = self.refs.get(member, 0) + skip
         self.number(member, ref, self.request(number, deed, card, right=right))
 
-    @rule(number=SOMEBODY, deed=st.sampled_from(["begin", "reveal", "configure", "backlog"]))
+    @rule(
+        number=SOMEBODY,
+        deed=st.sampled_from(["begin", "reveal", "configure", "say", "backlog", *TIMING, *ENDS]),
+    )
     def owner_asks(self, number: int, deed: str) -> None:
         """The owner does what it is there for, so that rounds do begin and end."""
         owner = self.notebook.owner
@@ -656,7 +799,8 @@ class LastingRoom(RuleBasedStateMachine):
         if isinstance(request, DescribeTicket):
             self.describe(member, ref, request.ticket)
             return
-        name, refusable = self.judge(request, before)
+        self.refs[member] = ref
+        name, refusable = self.judge(member, request, before)
         granted = name in may_do(before, MemberId(member))
         if name in LEFT_TO_SOME:
             assert book.allows(member, name) or not granted
@@ -669,13 +813,15 @@ class LastingRoom(RuleBasedStateMachine):
         if isinstance(answer, Ack):
             assert granted
             assert refusable is None
+            if isinstance(request, Unsay):
+                assert f"<{request.id - 1}>" not in room.stored().decode()
             assert answer.seq == room.rules.seq
         else:
             assert room.rules.picture() == before
             assert len(effects) == 1
             assert not granted or answer.problem.code is refusable
 
-    def judge(self, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
+    def judge(self, member: str, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
         known = {each[0]: each[1] for each in self.notebook.backlog}
@@ -696,10 +842,34 @@ class LastingRoom(RuleBasedStateMachine):
                 return "reveal", ErrorCode.WRONG_ROUND if wrong else None
             case CloseRoom():
                 return "close", None
-            case Configure():
-                return "configure", None
+            case Configure(voting_seconds=seconds):
+                fits = not seconds or 5 <= seconds <= 3600
+                return "configure", None if fits else ErrorCode.OUT_OF_RANGE
+            case StartTimer(seconds, kind):
+                if seconds > 4 * 3600:
+                    return "start_timer", ErrorCode.OUT_OF_RANGE
+                roundless = kind is TimerKind.VOTING and running is None
+                return "start_timer", ErrorCode.NO_VOTE_RUNNING if roundless else None
+            case PauseTimer():
+                return "pause_timer", None
+            case ResumeTimer():
+                return "resume_timer", None
+            case ExtendTimer(seconds):
+                clock = self.notebook.clock
+                short = clock is not None and clock.rest(self.room.now) + seconds < 1
+                return "extend_timer", ErrorCode.TIMER_SECONDS if short else None
+            case StopTimer():
+                return "stop_timer", None
             case Depart():
                 return "leave", None
+            case SayHere():
+                return "say", None
+            case Unsay(number):
+                if number not in self.notebook.remarks:
+                    return "unsay", ErrorCode.NO_SUCH_MESSAGE
+                author, _ = self.notebook.remarks[number]
+                mine = author == member or self.notebook.seats[member].leads
+                return "unsay", None if mine else ErrorCode.NOT_YOURS
             case Undo(seq=seq):
                 told = shown.undo
                 wrong = told is None or seq not in {None, told.seq}
@@ -714,20 +884,40 @@ class LastingRoom(RuleBasedStateMachine):
 
     def expect(self, member: str, request: Request) -> None:
         """Write down what a request that must be granted does."""
-        book = self.notebook
+        book, now = self.notebook, self.room.now
         match request:
             case BeginRound():
-                book.voting, book.complete, book.votes = True, False, {}
+                book.begin(now)
             case CloseRoom():
                 book.over = True
             case Depart():
                 book.drop(member)
-            case Configure(begin_by=begin_by, reveal_by=reveal_by, backlog_by=backlog_by):
+            case SayHere(text):
+                book.said += 1
+                book.remarks[book.said] = (member, text)
+            case Unsay(number):
+                del book.remarks[number]
+            case Configure(begin_by=begin_by, reveal_by=reveal_by, talk_by=talk_by):
                 book.options = Options(
                     begin_by=begin_by or book.options.begin_by,
                     reveal_by=reveal_by or book.options.reveal_by,
-                    backlog_by=backlog_by or book.options.backlog_by,
+                    voting_ends=request.voting_ends or book.options.voting_ends,
+                    voting_seconds=(
+                        book.options.voting_seconds
+                        if request.voting_seconds is None
+                        else request.voting_seconds
+                    ),
+                    talk_by=talk_by or book.options.talk_by,
+                    backlog_by=request.backlog_by or book.options.backlog_by,
                 )
+            case StartTimer(seconds, kind):
+                usual = TimerKind.VOTING if book.voting else TimerKind.DISCUSSION
+                book.clock = Clock(kind or usual, now + seconds)
+            case StopTimer():
+                book.clock = None
+            case PauseTimer() | ResumeTimer() | ExtendTimer():
+                assert book.clock is not None
+                self.expect_of_the_clock(request, book.clock)
             case CastCard() | RevealRound() | DescribeTicket():
                 pass
             case _:
@@ -771,6 +961,20 @@ class LastingRoom(RuleBasedStateMachine):
         else:
             assert room.stored() == stored
 
+    def expect_of_the_clock(
+        self, request: PauseTimer | ResumeTimer | ExtendTimer, clock: Clock
+    ) -> None:
+        left = clock.rest(self.room.now)
+        match request:
+            case PauseTimer():
+                clock.deadline, clock.left = None, left
+            case ResumeTimer():
+                clock.deadline = self.room.now + left
+            case ExtendTimer(seconds) if clock.deadline is None:
+                clock.left = left + seconds
+            case ExtendTimer(seconds):
+                clock.deadline = self.room.now + left + seconds
+
     @rule(
         number=SOMEBODY,
         deed=st.sampled_from(["begin", "vote", "reveal"]),
@@ -788,7 +992,7 @@ class LastingRoom(RuleBasedStateMachine):
                 self.say(member, BeginVoting(named))
                 if self.room.rules.snapshot()["round"] != before:
                     assert book.allows(member, "begin")
-                    book.voting, book.complete, book.votes = True, False, {}
+                    book.begin(self.room.now)
             case "vote":
                 self.say(member, CastVote(named, card))
             case _:
@@ -803,6 +1007,54 @@ class LastingRoom(RuleBasedStateMachine):
         assert self.notebook.over or effects[0] == Tell(MemberId(member), Refusal(MALFORMED))
         assert self.say(member, Say("§")) == []
         assert self.room.rules.snapshot() == before
+
+    # --- reactions --------------------------------------------------------------------------
+
+    @rule(number=SOMEBODY, emoji=st.sampled_from(list(Emoji)[:3]), stranger=st.booleans())
+    def react(self, number: int, emoji: Emoji, *, stranger: bool) -> None:
+        """Somebody shows something; nothing of it is kept, and it is told at its time."""
+        room, book = self.room, self.notebook
+        member = self.who(number) if stranger else self.lasting(number)
+        stored, entries = room.stored(), len(room.log)
+        effects = room.say(member, React(emoji))
+        assert (room.stored(), len(room.log)) == (stored, entries)
+        seat = book.seats.get(member)
+        if book.over or seat is None or not seat.lasting:
+            assert effects == []
+            return
+        allowed = book.allows(member, "react")
+        assert ("react" in room.may(member)) == allowed
+        if not allowed:
+            assert [type(each.event) for each in effects if isinstance(each, Tell)] == [Refusal]
+            assert len(effects) == 1
+            return
+        waited = bool(self.shown)
+        showing = self.shown.setdefault(emoji, [])
+        if member not in showing:
+            showing.append(member)
+        if waited:
+            assert effects == []
+        elif room.now - self.shown_at >= REACTION_SECONDS:
+            self.hear_reactions(effects)
+        else:
+            assert [type(each) for each in effects] == [SetTimer]
+
+    @precondition(lambda self: REACTIONS in self.room.timers)
+    @rule()
+    def tell_reactions(self) -> None:
+        """It is time for those that have waited."""
+        self.hear_reactions(self.room.ring(REACTIONS))
+
+    def hear_reactions(self, effects: Effects) -> None:
+        room = self.room
+        (told,) = effects
+        assert isinstance(told, TellAll)
+        assert isinstance(told.event, Reactions)
+        assert {each.emoji: list(each.members) for each in told.event.reactions} == self.shown
+        assert all(each.count == len(each.members) for each in told.event.reactions)
+        assert room.now - self.shown_at >= REACTION_SECONDS
+        assert room.hear() == {member: [told.event] for member in room.audience}
+        self.shown, self.shown_at = {}, room.now
 
     # --- always -----------------------------------------------------------------------------
 
@@ -827,6 +1079,9 @@ class LastingRoom(RuleBasedStateMachine):
         assert picture.options == book.options
         assert [(each.id, each.title, each.status) for each in picture.backlog] == book.backlog
         assert (picture.undo is None) == (book.undo is None)
+        assert [(each.id, (each.member, each.text)) for each in picture.messages] == list(
+            book.remarks.items()
+        )
         assert self.room.rules.owner == book.owner == self.room.owner
 
     @invariant()
@@ -841,6 +1096,22 @@ class LastingRoom(RuleBasedStateMachine):
         assert running.complete == book.complete
         assert len(running.waiting_for) == len(set(running.waiting_for))
         assert set(running.waiting_for) == (set() if book.complete else book.waited_for())
+
+    @invariant()
+    def the_timer_is_what_should_be_so(self) -> None:
+        book, timer = self.notebook, self.room.rules.picture().timer
+        if book.over:
+            return
+        assert (timer is None) == (book.clock is None)
+        if timer is not None and book.clock is not None:
+            assert timer.kind is book.clock.kind
+            assert timer.deadline == book.clock.deadline
+            assert timer.left == (None if timer.deadline is not None else book.clock.left)
+
+    @invariant()
+    def a_timer_that_has_ended_is_told_exactly_once(self) -> None:
+        told = [change.kind for change in self.room.changes if isinstance(change, TimeOver)]
+        assert told == self.notebook.rung
 
     @invariant()
     def folding_everything_gives_the_room(self) -> None:
@@ -865,7 +1136,10 @@ class LastingRoom(RuleBasedStateMachine):
             if not seat.announced or seat.away_since is not None
         }
         empty = {NOBODY} if self.keyed and not seats else set()
-        assert self.room.timers.keys() == due | empty
+        clock = self.notebook.clock
+        ticking = {CLOCK} if clock is not None and clock.deadline is not None else set()
+        told = {REACTIONS} if self.shown else set()
+        assert self.room.timers.keys() == due | empty | ticking | told
 
     @invariant()
     def own_cards_are_ones_own(self) -> None:

@@ -52,7 +52,10 @@ REQUESTS: Final[list[dict[str, Any]]] = [
     {"type": "reveal", "ref": 3, "round": 1},
     {"type": "close", "ref": 4},
     {"type": "leave", "ref": 5},
+    {"type": "say", "ref": 6, "text": "Hello\nall"},
+    {"type": "unsay", "ref": 7, "id": 1},
     {"type": "ping"},
+    {"type": "react", "emoji": "heart"},
 ]
 
 
@@ -73,7 +76,7 @@ def test_every_type_of_the_dialect_has_a_definition() -> None:
     assert {each.word: each.kind for each in ALL if each.side is Side.SERVER} == told
     assert {each.word for each in ALL if each.numbered} == set(parley_v1.REQUESTS)
     assert {each.word for each in ALL if each.side is Side.CLIENT and not each.numbered} == {
-        *("hello", "ping"),
+        *("hello", "ping", "react"),
     }
     for side in Side:
         group = SCHEMA["$defs"][f"estimation.{side}"]["oneOf"]

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import attrs
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import Example
+from litestar.openapi.spec import Example, OpenAPIType, Schema
 from litestar.params import Parameter
 from litestar.status_codes import HTTP_422_UNPROCESSABLE_ENTITY
 
@@ -14,6 +14,7 @@ from protocol.deck import DECKS, DEFAULT_DECK, Card, Deck
 from protocol.deck_choice import MOST_POINTS, named_deck, own_deck
 from protocol.errors import Refused
 from protocol.limits import CARD_LENGTH, MOST_CARDS
+from protocol.text import LINE_PATTERN
 from server.http.bodies import Strict
 from server.http.errors import RequestFailed
 
@@ -21,24 +22,39 @@ from server.http.errors import RequestFailed
 _AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 
 
+Label = Annotated[
+    str,
+    Parameter(description="What is on a card", max_length=CARD_LENGTH, pattern=LINE_PATTERN),
+]
+
+
 @attrs.frozen
 class OwnCard(Strict):
     """A card of one's own."""
 
-    label: Annotated[
-        str, Parameter(description=f"What is on it, up to {CARD_LENGTH} characters in a line")
-    ]
+    label: Label
     value: Annotated[
         float | int | None,
         Parameter(
-            description=f"What it counts in points, 0 to {MOST_POINTS}; if it is not given, the "
-            "label says so"
+            description="What it counts in points; if it is not given, the label says so",
+            # An integer is a number, so it would be two of the forms that are found by themselves.
+            schema_extra={
+                "one_of": [
+                    Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=MOST_POINTS),
+                    Schema(type=OpenAPIType.NULL),
+                ]
+            },
         ),
     ] = None
 
 
 DeckChoice = Annotated[
-    str | list[str | OwnCard] | None,
+    Annotated[str, Parameter(schema_extra={"enum": list(DECKS)})]
+    | Annotated[
+        list[Label | OwnCard],
+        Parameter(min_items=2, max_items=MOST_CARDS, schema_extra={"unique_items": True}),
+    ]
+    | None,
     Parameter(
         description="The id of a deck (see `/v1/decks`), or a list of cards, each a label or an "
         f"object: 2 to {MOST_CARDS} different cards of up to {CARD_LENGTH} characters, in order. "

@@ -33,8 +33,9 @@ from protocol.limits import (
     LONGEST_GRACE_SECONDS,
     ROOM_NAME_LENGTH,
     SMALLEST_CAPACITY,
+    VOTING_SECONDS,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, Options, Talkers, VotingEnds, Who
 from protocol.picture import Picture
 from protocol.text import LINE_PATTERN
 from server.auth.scopes import Scope
@@ -70,6 +71,26 @@ class NewOptions(Strict):
     ] = None
     backlog_by: Annotated[
         Who | None, Parameter(description="Who may change the backlog; as `begin_by`")
+    ] = None
+    voting_ends: Annotated[
+        VotingEnds | None,
+        Parameter(
+            description="What the end of a timer for voting does: `reveal` turns the cards over if "
+            "there is one, `tell` only says it; `tell` if not given"
+        ),
+    ] = None
+    voting_seconds: Annotated[
+        int | None,
+        Parameter(
+            description="For how long a timer for voting runs that starts with each round; none "
+            "starts if not given",
+            ge=VOTING_SECONDS[0],
+            le=VOTING_SECONDS[1],
+            examples=[Example(value=90)],
+        ),
+    ] = None
+    talk_by: Annotated[
+        Talkers | None, Parameter(description="Who may chat and react; `all` if not given")
     ] = None
 
 
@@ -448,6 +469,9 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
 def _options(wish: NewOptions | None) -> Options:
     if wish is None:
         return DEFAULTS
+    seconds, (least, most) = wish.voting_seconds, VOTING_SECONDS
+    if seconds is not None and not least <= seconds <= most:
+        _unfit("options.voting_seconds", f"must be from {least} to {most}")
     given = attrs.asdict(wish, recurse=False, filter=lambda _, option: option is not None)
     return attrs.evolve(DEFAULTS, **given)
 

@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import orjson
 import pytest
 import trio
 import trio.testing
 
-from protocol.client_happenings import Again, Answered, Changed, Happening, Over
+from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reacted
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
+from protocol.lasting import TimerKind
 from protocol.picture import Stage
+from protocol.talk import Emoji, Reaction
 from server.client import (
     CannotCreate,
     Declined,
@@ -64,8 +67,70 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
             ("Bob", "8"),
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
-        assert ann.mine.may == ("leave", "begin", "configure", "backlog", "undo", "close")
+        talk = ("say", "react", "unsay")
+        leading = ("configure", "backlog", "undo", "start_timer")
+        assert ann.mine.may == ("leave", *talk, "begin", *leading, "close")
         assert ann.welcome is not None
+
+
+async def test_two_talk_and_take_it_back(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        await bob.say("my password")
+        after = await bob.say("Hello")
+        assert [each.text for each in after.messages] == ["my password", "Hello"]
+        await bob.unsay(1)
+        await ann.wait_for(lambda picture: [each.id for each in picture.messages] == [2])
+
+        with pytest.raises(Declined) as declined:
+            await ann.unsay(1)
+        assert declined.value.error.code == ErrorCode.NO_SUCH_MESSAGE
+        assert declined.value.error.field == "id"
+        assert ann.picture == bob.picture == served.rules.rules.picture()
+
+
+async def test_a_reaction_is_seen_by_who_is_there_and_forgotten_without_a_connection(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        follower = aiter(ann)
+        assert bob.react(Emoji.PARTY)
+        assert bob.react(Emoji.PARTY)
+        shown = await anext(follower)
+        while not isinstance(shown, Reacted):
+            shown = await anext(follower)
+        assert shown == Reacted((Reaction(Emoji.PARTY, 1, (bob.mine.member,)),))
+        before = bob.picture
+        served.reachable = False
+        await served.cut()
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert not bob.react(Emoji.HEART)
+
+        served.reachable = True
+        await bob.say("back")
+        assert bob.picture.messages != before.messages
+        assert served.rules.reactions == [Emoji.PARTY]
+
+
+async def test_a_timer_is_led_by_a_facilitator(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        started = (await ann.start_timer(90, TimerKind.DISCUSSION)).timer
+        assert started is not None
+        assert (started.kind, started.seconds) == (TimerKind.DISCUSSION, 90)
+        paused = (await ann.pause_timer()).timer
+        assert paused is not None
+        assert paused.deadline is None
+        longer = (await ann.extend_timer(30)).timer
+        assert longer is not None
+        assert (longer.seconds, longer.left) == (120, (paused.left or 0) + 30)
+        running = (await ann.resume_timer()).timer
+        assert running is not None
+        await bob.wait_for(lambda picture: picture.timer == running)
+        assert (await ann.stop_timer()).timer is None
+        await bob.wait_for(lambda picture: picture.timer is None)
+        with pytest.raises(Declined) as declined:
+            await bob.start_timer(90)
+        assert declined.value.error.code == ErrorCode.NOT_FACILITATOR
 
 
 async def test_a_vote_waits_for_a_connection_and_takes_effect_once(
@@ -322,6 +387,31 @@ async def test_an_answer_that_opens_no_room_is_told(
 
     with pytest.raises(CannotCreate, match=complaint):
         await create_room("http://parley.test", capacity=5, dial=dial)
+
+
+@pytest.mark.parametrize(
+    "deck", [None, "tshirt", ["1", "2", "?"], ["1", {"label": "big", "value": 13}]]
+)
+async def test_a_deck_is_asked_for_as_it_is_given(autojump_clock: Clock, deck: Any) -> None:
+    asked = bytearray()
+
+    async def dial(address: Address) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        opened = b'{"id": "Room42", "link": "/r/Room42", "owner_key": "key"}'
+        head = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(opened)
+        await ours.send_all(head + opened)
+        listening.append(ours)
+        return theirs
+
+    listening: list[trio.abc.Stream] = []
+    opened = await create_room("http://parley.test", capacity=5, deck=deck, dial=dial)
+    [ours] = listening
+    async for data in ours:
+        asked += data
+
+    assert opened.id == "Room42"
+    body = orjson.loads(asked.partition(b"\r\n\r\n")[2])
+    assert body == {"capacity": 5} | ({} if deck is None else {"deck": deck})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Routes of rooms: good and bad requests, by whom, how often, and while something is away."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import trio
 from protocol.deck import DECKS
 from protocol.ids import RoomId
 from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
+from protocol.options import Options, Talkers, VotingEnds, Who
 from server.auth.sources import Source
 from server.store import logbook
 from server.store.database import Database
@@ -92,6 +94,18 @@ async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
     assert made["deck_id"] == "classic"
 
 
+async def test_a_room_works_as_its_options_say(world: WholeWorld) -> None:
+    made = await opened(world, {"capacity": 2, "options": {"talk_by": "nobody"}})
+    picture = await world.lasting.look(RoomId(made["id"]))
+
+    assert picture is not None
+    assert picture.options == Options(talk_by=Talkers.NOBODY)
+    assert "say" not in picture.may.everybody
+    refused = await post(world, {"capacity": 2, "options": {"talk_by": "some"}})
+    assert refused.status == 422
+    assert refused.json["field"] == "options.talk_by"
+
+
 @pytest.mark.parametrize("name", DECKS)
 async def test_a_room_has_the_deck_that_was_chosen_by_its_id(name: str, world: WholeWorld) -> None:
     made = await opened(world, {"capacity": 2, "deck": name})
@@ -100,6 +114,18 @@ async def test_a_room_has_the_deck_that_was_chosen_by_its_id(name: str, world: W
     assert made["deck_id"] == shown["deck_id"] == name
     assert made["deck"] == shown["deck"]
     assert [card["label"] for card in made["deck"]] == list(DECKS[name].labels)
+
+
+async def test_a_room_works_as_its_opener_wants(world: WholeWorld) -> None:
+    options = {"begin_by": "all", "voting_ends": "reveal", "voting_seconds": 45}
+
+    made = await opened(world, {"capacity": 2, "options": options})
+
+    shown = await world.lasting.look(made["id"])
+    assert shown is not None
+    assert shown.options == Options(
+        begin_by=Who.ALL, voting_ends=VotingEnds.REVEAL, voting_seconds=45
+    )
 
 
 async def test_cards_of_ones_own_may_have_points(world: WholeWorld) -> None:
@@ -146,13 +172,15 @@ async def test_the_decks_with_a_name_are_listed_with_their_cards(world: WholeWor
         ("deck", [str(number) for number in range(MOST_CARDS + 1)]),
         *(("deck[1]", ["1", bad]) for bad in ("", "\0", "x" * (CARD_LENGTH + 1), 2, None, ["2"])),
         *(("grace_seconds", bad) for bad in (-1, 601, "5", 5.5, True, 1e400)),
+        *(("options.voting_seconds", {"voting_seconds": bad}) for bad in (0, 4, 3601, "9", 9.5)),
+        *(("options.voting_ends", {"voting_ends": bad}) for bad in ("", "end", 1, True)),
         ("nothing", 1),
     ],
 )
 async def test_what_is_wrong_with_a_wish_is_named(
     field: str, value: object, world: WholeWorld
 ) -> None:
-    answer = await post(world, {**ROOM, field.partition("[")[0]: value})
+    answer = await post(world, {**ROOM, re.split(r"[.[]", field)[0]: value})
 
     # What JSON does not know is no JSON.
     assert answer.status == (400 if value == float("inf") else 422), answer

@@ -141,14 +141,14 @@ async def test_they_are_kept_when_the_room_has_ended(site: Site) -> None:
 
 
 @ON_SQLITE
-async def test_they_are_read_of_a_room_that_rests_and_kept_when_it_is_ended_then(
-    site: Site,
-) -> None:
+async def test_they_are_read_of_a_room_that_rests(site: Site) -> None:
     world = site.world
+    journal = world.lasting.journal(site.room.id)
+    assert journal is not None
     world.hub.drain("restart")
     world.lasting.park_all("restart")
     await trio.testing.wait_all_tasks_blocked()
-    await world.writer.flush()
+    await journal.flushed()
     assert world.hub.find(site.room.id) is None
 
     resting = await site.results()
