@@ -12,9 +12,11 @@ import trio.testing
 from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reacted
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
-from protocol.lasting import TimerKind
+from protocol.ids import TicketNumber
+from protocol.lasting import AddTicket, EditTicket, TimerKind
 from protocol.picture import Stage
 from protocol.talk import Emoji, Reaction
+from protocol.ticket import TicketDescription, TicketStatus, TicketTitle
 from server.client import (
     CannotCreate,
     Declined,
@@ -71,6 +73,32 @@ async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> N
         leading = ("configure", "backlog", "undo", "start_timer")
         assert ann.mine.may == ("leave", *talk, "begin", *leading, "close")
         assert ann.welcome is not None
+
+
+async def test_a_backlog_is_made_voted_on_and_undone(autojump_clock: Clock, served: Served) -> None:
+    one, two = TicketNumber(1), TicketNumber(2)
+    async with seat(served, "Ann", owner=True) as ann:
+        description = TicketDescription("As a customer")
+        await ann.add(AddTicket(title=TicketTitle("Pay"), description=description))
+        await ann.add(AddTicket(title=TicketTitle("Refund"), before=one))
+        assert await ann.describe(one) == "As a customer"
+        with pytest.raises(Declined) as declined:
+            await ann.describe(TicketNumber(9))
+        assert declined.value.error.code == ErrorCode.NO_SUCH_TICKET
+        await ann.edit(EditTicket(ticket=one, title=TicketTitle("Pay by card")))
+        await ann.move(two, None)
+        assert [each.title for each in ann.picture.backlog] == ["Pay by card", "Refund"]
+        assert (await ann.skip(one)).backlog[0].status is TicketStatus.SKIPPED
+        assert (await ann.unskip(one)).backlog[0].status is TicketStatus.OPEN
+        begun = await ann.begin(ticket_id=one)
+        assert begun.round is not None
+        assert (begun.round.ticket, begun.round.ticket_id) == ("Pay by card", one)
+        removed = await ann.remove(two)
+        assert removed.undo is not None
+        assert len((await ann.undo(removed.undo.seq)).backlog) == 2
+        assert (await ann.begin()).round is not None
+        await ann.settled()
+        assert ann.picture == served.rules.rules.picture()
 
 
 async def test_two_talk_and_take_it_back(autojump_clock: Clock, served: Served) -> None:
