@@ -94,7 +94,7 @@ from protocol.messages import (
     VotesRevealed,
 )
 from protocol.options import DEFAULTS, Options, Talkers, VotingEnds, Who
-from protocol.picture import Picture, may_do
+from protocol.picture import Picture, Running, may_do
 from protocol.talk import Emoji
 from protocol.ticket import Draft, TicketTitle
 from tests.protocol.audience import OTHER_ROOM, ROOM
@@ -290,6 +290,11 @@ LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "backlog", "undo"}
 TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
 ENDS = ("voting_ends", "voting_seconds")
 LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "say", *TIMING}
+
+
+def called(running: Running) -> TicketId:
+    """Say how those call a round's ticket who speak the other dialect."""
+    return TicketId(running.ticket or f"Round {running.number}")
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -749,7 +754,7 @@ class LastingRoom(RuleBasedStateMachine):
         running = self.room.rules.picture().round
         for member in list(self.notebook.seats)[but:]:
             if running is not None:
-                self.say(member, CastVote(TicketId(running.ticket), card))
+                self.say(member, CastVote(called(running), card))
 
     @rule(number=SOMEBODY, back=st.integers(0, 70), card=st.sampled_from(CARDS))
     def repeat(self, number: int, back: int, card: str) -> None:
@@ -985,7 +990,7 @@ class LastingRoom(RuleBasedStateMachine):
     def other_dialect(self, number: int, deed: str, ticket: str, card: str, *, right: bool) -> None:
         """Anybody asks in the commands of members that are their connections."""
         member, shown, book = self.who(number), self.room.rules.picture().round, self.notebook
-        named = TicketId(shown.ticket if shown and right else ticket)
+        named = called(shown) if shown and right else TicketId(ticket)
         match deed:
             case "begin":
                 before = self.room.rules.snapshot()["round"]
