@@ -224,7 +224,9 @@ class Backlog:
         for place, each in enumerate(self.tickets):
             if each.id == ticket:
                 return place
-        raise Refused(ErrorCode.MALFORMED, f"there is no ticket {ticket}", field)
+        raise Refused(
+            ErrorCode.NO_SUCH_TICKET, f"there is no ticket {ticket} in the backlog", field
+        )
 
     def _place_before(self, before: TicketNumber | None) -> int:
         return len(self.tickets) if before is None else self._place(before, "before")
@@ -238,4 +240,4 @@ def _status(estimate: str | None) -> TicketStatus:
 
 
 def _too_many(message: str) -> NoReturn:
-    raise Refused(ErrorCode.TOO_MANY, message)
+    raise Refused(ErrorCode.BACKLOG_FULL, message)

@@ -8,10 +8,21 @@ come back, everybody is away with one each.
 
 from protocol.errors import Problem
 from protocol.greeting import Pong
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.lasting import Role, TimerKind
 from protocol.options import Options
-from protocol.picture import Earlier, May, Mine, Picture, Seated, Shown, ShownVote, Timer
+from protocol.picture import (
+    Earlier,
+    Listed,
+    May,
+    Mine,
+    Picture,
+    Seated,
+    Shown,
+    ShownVote,
+    Timer,
+    Undoable,
+)
 from protocol.statistics import Summary
 from protocol.talk import Reaction
 from protocol.value import value
@@ -102,6 +113,8 @@ class Begun:
     may: May
     earlier: tuple[Earlier, ...] = ()
     """Rounds of the same ticket that were revealed before."""
+    ticket_id: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""
 
 
 @value
@@ -208,6 +221,52 @@ class Estimated:
 
 
 @value
+class TicketsAdded:
+    """Tickets are in the backlog, next to each other: one, or all of an import."""
+
+    seq: int
+    tickets: tuple[Listed, ...]
+    before: TicketNumber | None
+    """The ticket that follows them; ``None`` at the end."""
+    undo: Undoable | None
+    """What can be taken back from now on."""
+    undoes: int | None = None
+    """The number of the change that this one takes back."""
+
+
+@value
+class TicketChanged:
+    """A ticket is another one, at the same place."""
+
+    seq: int
+    ticket: Listed
+    undo: Undoable | None
+    undoes: int | None = None
+
+
+@value
+class TicketMoved:
+    """A ticket stands elsewhere."""
+
+    seq: int
+    ticket: TicketNumber
+    before: TicketNumber | None
+    """The ticket that follows it now; ``None`` at the end."""
+    undo: Undoable | None
+    undoes: int | None = None
+
+
+@value
+class TicketsRemoved:
+    """Tickets are gone from the backlog."""
+
+    seq: int
+    tickets: tuple[TicketNumber, ...]
+    undo: Undoable | None
+    undoes: int | None = None
+
+
+@value
 class TimerChanged:
     """A timer starts, is paused, goes on, has another time, or ends before its time."""
 
@@ -268,6 +327,10 @@ Change = (
     | TimeOver
     | Said
     | Unsaid
+    | TicketsAdded
+    | TicketChanged
+    | TicketMoved
+    | TicketsRemoved
 )
 
 PAGE_TURNING = (
@@ -310,6 +373,15 @@ class Nudged:
 
 
 @value
+class Described:
+    """A ticket's description, in answer to the request for it; it is read anew each time."""
+
+    ref: int
+    ticket: TicketNumber
+    description: str
+
+
+@value
 class Snapshot:
     """The whole room, as one member may see it."""
 
@@ -342,4 +414,4 @@ class Reactions:
     reactions: tuple[Reaction, ...]
 
 
-Notice = Change | Ack | Failure | Nudged | Snapshot | Saved | Digest | Reactions | Pong
+Notice = Change | Ack | Failure | Nudged | Described | Snapshot | Saved | Digest | Reactions | Pong

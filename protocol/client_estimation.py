@@ -11,13 +11,13 @@ import attrs
 
 from protocol import changes
 from protocol.client import Client
-from protocol.client_happenings import Happening, Reacted, Reminded
+from protocol.client_happenings import Answered, Happening, Reacted, Reminded
 from protocol.client_outbox import Entry
 from protocol.client_states import Standing
 from protocol.client_view import RoomView
 from protocol.dialects.parley_v1 import CHANGES, NOTICES, Unknown, write_hello, write_signal
 from protocol.greeting import Greeting, Hello, Resume
-from protocol.lasting import CastCard, React, Retract
+from protocol.lasting import CastCard, DescribeTicket, React, Retract
 from protocol.picture import Mine, Picture
 from protocol.talk import Emoji
 
@@ -26,6 +26,7 @@ class EstimationClient(Client[Picture]):
     """One member of an estimation room, over as many connections as it takes."""
 
     _events: ClassVar = {**CHANGES, **NOTICES}
+    _fleeting: ClassVar = (DescribeTicket,)
 
     def __init__(self, hello: Hello, random: Callable[[], float], *, last_ref: int = 0) -> None:
         """Begin without a connection.
@@ -87,6 +88,10 @@ class EstimationClient(Client[Picture]):
             case changes.Saved(seq):
                 if self._joined is not None and self._joined <= seq:
                     self._unsaved, self._joined = False, None
+            case changes.Described(ref):
+                entry = self._outbox.conclude(ref)
+                if entry is not None:
+                    yield Answered(ref, entry.request, said)
             case changes.Digest():
                 self._view.check(said)
             case changes.Nudged():

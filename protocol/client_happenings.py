@@ -2,7 +2,7 @@
 
 import attrs
 
-from protocol.changes import Ack, Change, Nudged
+from protocol.changes import Ack, Change, Described, Nudged
 from protocol.chat_changes import ChatChange, History
 from protocol.chat_picture import ChatPicture
 from protocol.dialects.parley_v1 import Error
@@ -66,7 +66,7 @@ class Answered:
 
     ref: int
     request: AnyRequest
-    answer: Ack | Error | History
+    answer: Ack | Error | History | Described
 
 
 @attrs.frozen

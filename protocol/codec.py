@@ -7,7 +7,7 @@ one :class:`~protocol.errors.Refused` that names the field.
 from collections.abc import Callable
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NewType, NoReturn, TypeVar, Union, get_args, get_origin
 
 import attrs
 import orjson
@@ -32,6 +32,7 @@ from protocol.limits import (
 from protocol.names import NOT_ADMIN, looks_like_admin
 from protocol.text import clean_line as clean_line
 from protocol.text import clean_prose, normalise
+from protocol.ticket import TEXTS
 
 T = TypeVar("T")
 
@@ -170,6 +171,15 @@ def _member_name(value: object, _: object) -> MemberName:
     return MemberName(name)
 
 
+def _ticket_text(kind: Any, _: object) -> Callable[[object, object], str]:
+    clean = TEXTS[kind]
+    return lambda value, _: clean(_string(value))
+
+
+def _is_ticket_text(wanted: object) -> bool:
+    return isinstance(wanted, NewType) and wanted in TEXTS
+
+
 def new_converter() -> OrjsonConverter:
     """Make a converter like :data:`CONVERTER`, for whoever has hooks of its own to register."""
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
@@ -182,6 +192,7 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
     converter.register_structure_hook_func(lambda wanted: wanted is MemberName, _member_name)
     converter.register_structure_hook_func(lambda wanted: wanted is Passcode, _passcode)
+    converter.register_structure_hook_factory(_is_ticket_text, _ticket_text)
     converter.register_structure_hook_func(lambda wanted: wanted is RemarkText, _remark_text)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)

@@ -110,6 +110,16 @@ class Record(Generic[Recorded]):
 
 
 @value
+class Settle:
+    """Tell whoever has given a command and waits outside of the room, what has come of it."""
+
+    claim: str
+    """As the command has it."""
+    problem: Problem | None
+    """Why it was refused; ``None`` if it was not."""
+
+
+@value
 class Sleep:
     """Nobody is here: the room may end, unless a connection is just about to enter."""
 
@@ -134,6 +144,7 @@ Effect = (
     | SetTimer
     | ClearTimer
     | Record[Recorded]
+    | Settle
     | Sleep
     | End
 )

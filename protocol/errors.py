@@ -147,6 +147,12 @@ class ErrorCode(StrEnum):
     """The member was put out of the room for good."""
     RESTING = "resting"
     """The server has just come back, and everybody may ask again before the page is turned."""
+    NO_SUCH_TICKET = "no_such_ticket"
+    """There is no such ticket in the backlog, or not any more (``ticket``)."""
+    BACKLOG_FULL = "backlog_full"
+    """The backlog has as many tickets, or as much text, as it may have."""
+    NOTHING_TO_UNDO = "nothing_to_undo"
+    """Nothing was done that can be taken back, or something else was done since."""
     ROOM_ENDED = "room_ended"
     """The room is over."""
 

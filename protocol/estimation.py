@@ -8,6 +8,8 @@ it, in modules of which each imports only those below it:
 module                     rules
 =========================  =======================================================================
 ``estimation_requests``    numbered requests: carried out once, and answered whenever asked
+``estimation_undo``        what was done last is taken back
+``estimation_backlog``     the tickets that are to be estimated
 ``estimation_absence``     being away, coming back, time that is up, the server's restart
 ``estimation_removal``     putting somebody out
 ``estimation_timers``      the room's timer: what is asked of it, and its end
@@ -44,6 +46,7 @@ from protocol.effects import Disconnect, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation_absence import NOBODY_CAME as NOBODY_CAME
 from protocol.estimation_absence import come_back, detach, park, restart, time_up
+from protocol.estimation_backlog import import_tickets
 from protocol.estimation_people import CLOSED as CLOSED
 from protocol.estimation_people import announce, enter, join, leave
 from protocol.estimation_phases import ENDED
@@ -57,6 +60,7 @@ from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import (
     Detach,
+    ImportTickets,
     Join,
     Numbered,
     Park,
@@ -82,6 +86,7 @@ from protocol.messages import (
 from protocol.options import DEFAULTS, Options
 from protocol.picture import Picture
 from protocol.refusals import Effects
+from protocol.ticket import Ticket
 
 
 def _reject(state: State, command: Reject, member: MemberId, now: float) -> Effects:
@@ -114,6 +119,7 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     TellReactions: tell_reactions,
     Park: park,
     Restart: restart,
+    ImportTickets: import_tickets,
 }
 """What carries out each command, while the room has not ended; others do nothing."""
 
@@ -252,6 +258,11 @@ class Estimation:
     def removed_by(self, member: MemberId) -> str | None:
         """Say who has put somebody out, as far as it is remembered; ``None`` if nobody has."""
         return self._state.removed.get(member)
+
+    @property
+    def tickets(self) -> tuple[Ticket, ...]:
+        """The backlog, descriptions included."""
+        return self._state.backlog.tickets
 
     @property
     def owner(self) -> MemberId | None:

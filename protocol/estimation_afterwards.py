@@ -12,6 +12,7 @@ from protocol.changes import Estimated, Recast
 from protocol.deck import ESTIMATE, Deck
 from protocol.effects import Record, TellAll
 from protocol.errors import ErrorCode
+from protocol.estimation_backlog import estimate
 from protocol.estimation_names import called
 from protocol.estimation_phases import REVEALING
 from protocol.estimation_state import Past, Seat, State
@@ -52,7 +53,7 @@ def recast(
         statistics=statistics,
     )
     return [
-        *tell_guests(state, VoteChanged(called(seat), TicketId(shown.ticket), card)),
+        *tell_guests(state, VoteChanged(called(seat), _spoken(shown), card)),
         TellAll(Recast(next_seq(state), shown.number, vote, statistics)),
         _record_again(state, state.shown),
     ]
@@ -72,7 +73,7 @@ def shown_before(state: State, *, number: int | None = None, ticket: str | None 
     shown = state.shown
     if shown is None or state.phase in REVEALING:
         return False
-    return shown.number == number or shown.ticket == ticket
+    return shown.number == number or _spoken(shown) == ticket
 
 
 def set_estimate(
@@ -95,11 +96,19 @@ def set_estimate(
     if state.past and state.past[-1].round.number == shown.number:
         this = Past(shown.ticket, attrs.evolve(state.past[-1].round, estimate=card))
         state.past = (*state.past[:-1], this)
-    return [
-        *tell_guests(state, EstimateSet(TicketId(shown.ticket), card)),
+    effects = [
+        *tell_guests(state, EstimateSet(_spoken(shown), card)),
         TellAll(Estimated(next_seq(state), shown.number, card)),
         _record_again(state, state.shown),
     ]
+    if shown.ticket_id is not None:
+        effects += estimate(state, shown.ticket_id, card)
+    return effects
+
+
+def _spoken(shown: Shown) -> TicketId:
+    """Say what a round was about, as it was told to those whose rounds all have a name."""
+    return TicketId(shown.ticket or f"Round {shown.number}")
 
 
 def _deck(state: State) -> Deck:
@@ -113,11 +122,12 @@ def _record_again(state: State, shown: Shown) -> Record[TicketResult]:
     )
     return Record(
         TicketResult(
-            TicketId(shown.ticket),
+            _spoken(shown),
             votes,
             shown.seconds,
             _deck(state),
             estimate=shown.estimate,
             replaces=True,
+            ticket=shown.ticket_id,
         )
     )

@@ -8,6 +8,7 @@ from protocol.changes import Failure
 from protocol.effects import Tell
 from protocol.errors import ErrorCode, Problem
 from protocol.estimation_afterwards import set_estimate
+from protocol.estimation_backlog import change_backlog, describe
 from protocol.estimation_door import lock, seal_passcode
 from protocol.estimation_leading import claim, demote, hand_over, promote
 from protocol.estimation_names import rename
@@ -28,8 +29,10 @@ from protocol.estimation_timers import (
     start_timer,
     stop_timer,
 )
+from protocol.estimation_undo import undo
 from protocol.ids import MemberId
 from protocol.lasting import (
+    AddTicket,
     BeginRound,
     CastCard,
     ChangeRole,
@@ -38,15 +41,19 @@ from protocol.lasting import (
     Configure,
     Demote,
     Depart,
+    DescribeTicket,
+    EditTicket,
     ExtendTimer,
     HandOver,
     Kick,
     Lock,
+    MoveTicket,
     Nudge,
     Numbered,
     PauseTimer,
     Promote,
     RaiseCapacity,
+    RemoveTicket,
     Rename,
     ResumeTimer,
     Retract,
@@ -54,9 +61,12 @@ from protocol.lasting import (
     SayHere,
     SealPasscode,
     SetEstimate,
+    SkipTicket,
     StartTimer,
     StopTimer,
+    Undo,
     Unsay,
+    UnskipTicket,
 )
 from protocol.refusals import Effects, refusal_in
 
@@ -87,6 +97,13 @@ REQUESTS: Final[Mapping[type, Callable[[State, Any, MemberId, Seat, float], Effe
     SayHere: say,
     Unsay: unsay,
     Depart: depart,
+    AddTicket: change_backlog,
+    EditTicket: change_backlog,
+    MoveTicket: change_backlog,
+    RemoveTicket: change_backlog,
+    SkipTicket: change_backlog,
+    UnskipTicket: change_backlog,
+    Undo: undo,
 }
 """What carries out each: it changes the state and says so, or refuses and does nothing else."""
 
@@ -113,6 +130,8 @@ def answer(state: State, command: Numbered, member: MemberId, now: float) -> Eff
         left = int(state.resting_until - now) + 1
         resting = Problem(ErrorCode.RESTING, values={"seconds": left})
         return [Tell(member, Failure(ref, resting))]
+    if isinstance(request, DescribeTicket):  # changes nothing: not remembered
+        return describe(state, request.ticket, member, ref)
     effects = REQUESTS[kind](state, request, member, seat, now)
     problem = refusal_in(effects, member)
     if problem is not None and problem.code is ErrorCode.TOO_MUCH:

@@ -7,6 +7,7 @@ from protocol.changes import Revealed
 from protocol.effects import Record, TellAll, TellOthers
 from protocol.errors import ErrorCode
 from protocol.estimation_clock import end_with_round
+from protocol.estimation_names import called
 from protocol.estimation_phases import Trigger, move
 from protocol.estimation_state import Seat, State, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -57,23 +58,25 @@ def turn_over(state: State, now: float) -> Effects:
     votes = tuple(state.votes.values())
     missing: tuple[Missed, ...] = ()
     if state.waited_for:
-        missing = tuple(Missed(key, state.seats[key].name) for key in waiting_for(state))
+        missing = tuple(Missed(key, called(state.seats[key])) for key in waiting_for(state))
     state.votes, state.waited_for = {}, set()
     seconds = now - state.began
     effects = tell_guests(state, VotesRevealed(state.ticket, votes))
     if state.numbering:
         state.shown = Shown(
             state.round,
-            state.ticket,
+            state.ticket if state.named else "",
             tuple(ShownVote(vote.member_id, vote.name, vote.value) for vote in votes),
             summarize([vote.value for vote in votes], state.deck),
             seconds,
             missing,
+            ticket_id=state.ticket_number,
         )
         effects.append(TellAll(Revealed(next_seq(state), state.shown, may(state))))
+    result = TicketResult(state.ticket, votes, seconds, state.deck, ticket=state.ticket_number)
     if state.timer is not None:
         effects += end_with_round(state)
-    effects.append(Record(TicketResult(state.ticket, votes, seconds, state.deck)))
+    effects.append(Record(result))
     effects += tell_admin(state, TicketPrompt(first=False))
     if state.guests:
         admin, awaiting = state.admin, AwaitingTicket()

@@ -8,8 +8,8 @@ from then on.
 from typing import Final
 
 from protocol.changes import Begun, Retracted, Voted
-from protocol.effects import SetTimer, TellAll
-from protocol.errors import ErrorCode
+from protocol.effects import SetTimer, Tell, TellAll
+from protocol.errors import ErrorCode, Problem
 from protocol.estimation_afterwards import put_by, recast, shown_before
 from protocol.estimation_clock import begin_with_round, end_with_round
 from protocol.estimation_names import called
@@ -17,11 +17,12 @@ from protocol.estimation_phases import BEGINNING, VOTED, VOTING, Trigger, move
 from protocol.estimation_reveal import turn_over
 from protocol.estimation_state import Seat, State, earlier, may, waiting_for
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.lasting import RESTED, BeginRound, CastCard, Retract, Role
 from protocol.messages import (
     BeginVoting,
     CastVote,
+    Refusal,
     RevealPrompt,
     TicketId,
     Vote,
@@ -39,6 +40,7 @@ from protocol.refusals import (
     refuse_unannounced,
     refuse_unless,
 )
+from protocol.ticket import spoken
 
 _VOTES_PER_SEAT: Final = 4
 """Votes of one round that are kept for each seat: those of members who voted and left included."""
@@ -55,16 +57,36 @@ def begin_round(
     state: State, request: BeginRound, member: MemberId, seat: Seat, now: float
 ) -> Effects:
     """Open a vote."""
-    return _begin(state, request.ticket, member, now)
+    if request.ticket_id is None:
+        return _begin(state, request.ticket, member, now)
+    if request.ticket is not None:
+        complaint = "ticket_id must not be given beside ticket"
+        return [Tell(member, Refusal(Problem(ErrorCode.MALFORMED, complaint, "ticket_id")))]
+    return _begin(state, None, member, now, request.ticket_id)
 
 
-def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effects:
+def _begin(
+    state: State,
+    ticket: TicketId | None,
+    member: MemberId,
+    now: float,
+    number: TicketNumber | None = None,
+) -> Effects:
+    """Open a vote on a ticket of the backlog if it has a number, or on whatever it is called."""
     refusal = refuse_unless(state, member, "begin", state.options.begin_by)
     if refusal:
         return refusal
     if state.phase not in BEGINNING or state.votes:
         return refuse(member, ErrorCode.VOTE_RUNNING, ticket_id=state.ticket)
-    if state.phase is VOTING and ticket == state.ticket:
+    named = ticket is not None or number is not None
+    if number is not None:
+        found = state.backlog.find(number)
+        if found is None:
+            return refuse(member, ErrorCode.NO_SUCH_TICKET, "ticket_id", ticket=number)
+        ticket = spoken(found)
+    elif ticket is None:  # in the other dialect, everything that is voted on has a name
+        ticket = TicketId(f"Round {state.round + 1}")
+    if state.phase is VOTING and (ticket, number) == (state.ticket, state.ticket_number):
         return refuse(member, ErrorCode.BEGUN_TWICE, ticket_id=state.ticket)
     if not state.rounds_left:
         return refuse(member, ErrorCode.TOO_MANY_ROUNDS)
@@ -73,6 +95,8 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
         put_by(state, state.shown)
     state.round += 1
     state.ticket = ticket
+    state.named = named
+    state.ticket_number = number
     state.votes = {}
     state.waited_for = {
         key for key, seat in state.seats.items() if seat.announced and seat.role is _VOTER
@@ -84,11 +108,12 @@ def _begin(state: State, ticket: TicketId, member: MemberId, now: float) -> Effe
         begun = Begun(
             next_seq(state),
             state.round,
-            ticket,
+            ticket if named else "",
             now,
             waiting_for(state),
             may(state),
             earlier(state) if state.past else (),
+            number,
         )
         effects.append(TellAll(begun))
     if state.options.voting_seconds:

@@ -6,11 +6,12 @@ from typing import Any, Final
 import attrs
 
 from protocol.answers import Answer, Answers, answer_to
+from protocol.backlog import Backlog
 from protocol.changes import Ack
 from protocol.codec import CONVERTER, dumps, loads, new_converter
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.lasting import Role
 from protocol.limits import ANNOUNCE_SECONDS, EARLIER_ROUNDS, ROUNDS
 from protocol.messages import TicketId, Vote
@@ -26,10 +27,12 @@ from protocol.picture import (
     Stage,
     Timer,
     abilities,
+    listed,
     may_do,
 )
 from protocol.statistics import summarize
 from protocol.talk import Gathered, Remark
+from protocol.undo import Inverse
 from protocol.value import value
 
 _NO_TICKET: Final = TicketId("")
@@ -143,6 +146,10 @@ class State:
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
     round: int = 0
     ticket: TicketId = _NO_TICKET
+    named: bool = True
+    """Not if it is the room that calls it so, since nobody else did."""
+    ticket_number: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one; it may be gone from there."""
     votes: dict[MemberId, Vote] = attrs.Factory(dict)
     waited_for: set[MemberId] = attrs.Factory(set)
     """Present, voters and without a vote."""
@@ -159,6 +166,9 @@ class State:
     """The last round that was revealed, where changes are numbered."""
     past: tuple[Past, ...] = ()
     """The last of those before the one that was begun last, ascending."""
+    backlog: Backlog = attrs.Factory(Backlog)
+    undo: Inverse | None = None
+    """What takes back what was done last, if that can be."""
     timer: Timer | None = None
     """The one that runs or is paused."""
     said: int = 0
@@ -222,10 +232,11 @@ def picture(state: State) -> Picture:
     if now is Stage.VOTING:
         running = Running(
             state.round,
-            state.ticket,
+            state.ticket if state.named else "",
             state.began,
             state.phase is Phase.VOTED,
             waiting_for(state),
+            state.ticket_number,
         )
     return Picture(
         seq=state.seq,
@@ -250,6 +261,8 @@ def picture(state: State) -> Picture:
         unled_since=state.unled_since,
         locked=state.locked,
         needs_passcode=state.seal is not None,
+        backlog=tuple(map(listed, state.backlog.tickets)),
+        undo=None if state.undo is None else state.undo.shown,
         timer=state.timer,
         messages=state.remarks,
     )

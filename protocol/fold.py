@@ -25,6 +25,10 @@ from protocol.changes import (
     Revealed,
     RoleChanged,
     Said,
+    TicketChanged,
+    TicketMoved,
+    TicketsAdded,
+    TicketsRemoved,
     TimeOver,
     TimerChanged,
     Unled,
@@ -34,9 +38,9 @@ from protocol.changes import (
 )
 from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.lasting import Role
-from protocol.picture import Picture, Running, Seated, Stage
+from protocol.picture import Listed, Picture, Running, Seated, Stage
 from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
@@ -125,6 +129,7 @@ def _begun(picture: Picture, change: Begun) -> Picture:
             change.began_at,
             complete=False,
             waiting_for=change.waiting_for,
+            ticket_id=change.ticket_id,
         ),
         earlier=change.earlier,
         may=change.may,
@@ -203,6 +208,37 @@ def _estimated(picture: Picture, change: Estimated) -> Picture:
     return attrs.evolve(picture, shown=shown, earlier=earlier)
 
 
+def _tickets_added(picture: Picture, change: TicketsAdded) -> Picture:
+    backlog = _inserted(picture.backlog, change.tickets, change.before)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _ticket_changed(picture: Picture, change: TicketChanged) -> Picture:
+    new = change.ticket
+    backlog = tuple(new if each.id == new.id else each for each in picture.backlog)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _ticket_moved(picture: Picture, change: TicketMoved) -> Picture:
+    moved = tuple(each for each in picture.backlog if each.id == change.ticket)
+    rest = tuple(each for each in picture.backlog if each.id != change.ticket)
+    backlog = _inserted(rest, moved, change.before)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _tickets_removed(picture: Picture, change: TicketsRemoved) -> Picture:
+    gone = set(change.tickets)
+    backlog = tuple(each for each in picture.backlog if each.id not in gone)
+    return attrs.evolve(picture, backlog=backlog, undo=change.undo)
+
+
+def _inserted(
+    backlog: tuple[Listed, ...], tickets: tuple[Listed, ...], before: TicketNumber | None
+) -> tuple[Listed, ...]:
+    place = next((n for n, each in enumerate(backlog) if each.id == before), len(backlog))
+    return (*backlog[:place], *tickets, *backlog[place:])
+
+
 def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
     return attrs.evolve(picture, timer=change.timer, may=change.may)
 
@@ -239,6 +275,10 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     CapacityRaised: _capacity_raised,
     Recast: _recast,
     Estimated: _estimated,
+    TicketsAdded: _tickets_added,
+    TicketChanged: _ticket_changed,
+    TicketMoved: _ticket_moved,
+    TicketsRemoved: _tickets_removed,
     TimerChanged: _timer_changed,
     TimeOver: _time_over,
     Said: _said,

@@ -22,6 +22,7 @@ from protocol.messages import (
     RevealVotes,
     TimeUp,
 )
+from protocol.ticket import text_size
 
 
 class Unreadable(ParleyError):
@@ -64,6 +65,14 @@ _REQUESTS: Final[dict[str, type]] = {
     "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
+    "add": lasting.AddTicket,
+    "edit": lasting.EditTicket,
+    "move": lasting.MoveTicket,
+    "remove": lasting.RemoveTicket,
+    "skip": lasting.SkipTicket,
+    "unskip": lasting.UnskipTicket,
+    "describe": lasting.DescribeTicket,
+    "undo": lasting.Undo,
 }
 _COMMANDS: Final[dict[str, type]] = {
     "Join": lasting.Join,
@@ -71,6 +80,7 @@ _COMMANDS: Final[dict[str, type]] = {
     "Return": lasting.Return,
     "Restart": lasting.Restart,
     "Park": lasting.Park,
+    "ImportTickets": lasting.ImportTickets,
     "Enter": Enter,
     "Announce": Announce,
     "BeginVoting": BeginVoting,
@@ -83,8 +93,24 @@ _WRITERS: Final = {
     kind: (name, CONVERTER.get_unstructure_hook(kind))
     for name, kind in (_REQUESTS | _COMMANDS).items()
 }
+_ENTRY_BYTES: Final = 200
+"""Of what is written of a usual command, and what it takes while it waits."""
+
 LOGGED: Final = frozenset({lasting.Numbered, *_COMMANDS.values()})
 """The commands that may change an estimation room; others need not be in its log."""
+
+
+def extra_weight(command: Command) -> int:
+    """Say for how many more usual commands one counts, by the texts that it carries."""
+    if isinstance(command, lasting.Numbered):
+        request = command.request
+        if not isinstance(request, lasting.AddTicket | lasting.EditTicket):
+            return 0
+        texts = (request.description or "", request.link or "", request.title or "")
+        return len("".join(texts).encode()) // _ENTRY_BYTES
+    if isinstance(command, lasting.ImportTickets):
+        return sum(map(text_size, command.drafts)) // _ENTRY_BYTES + len(command.drafts)
+    return 0
 
 
 def write_entries(entries: Iterable[tuple[float, MemberId, Command]]) -> bytes:

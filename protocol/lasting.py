@@ -8,9 +8,17 @@ from typing import Final
 
 import attrs
 
-from protocol.ids import MemberId, MemberName, Passcode, RemarkText, TicketId
+from protocol.ids import MemberId, MemberName, Passcode, RemarkText, TicketId, TicketNumber
 from protocol.options import ClaimBy, OwnerAbsence, Talkers, VotingEnds, Who
 from protocol.talk import Emoji
+from protocol.ticket import (
+    Draft,
+    TicketDescription,
+    TicketKey,
+    TicketLabel,
+    TicketLink,
+    TicketTitle,
+)
 from protocol.value import value
 
 NOBODY: Final = MemberId("")
@@ -88,9 +96,12 @@ class Park:
 
 @value
 class BeginRound:
-    """The owner opens a vote."""
+    """A facilitator opens a vote: on one of both, or on nothing that has a name."""
 
-    ticket: TicketId
+    ticket: TicketId | None = None
+    """Whatever it is called; it need not be in the backlog."""
+    ticket_id: TicketNumber | None = None
+    """A ticket of the backlog."""
 
 
 @value
@@ -125,7 +136,7 @@ class Configure:
     claim_by: ClaimBy | None = None
     auto_reveal: bool | None = None
     change_after_reveal: bool | None = None
-
+    backlog_by: Who | None = None
     voting_ends: VotingEnds | None = None
     voting_seconds: int | None = None
     """0 if no timer starts by itself any more."""
@@ -195,6 +206,82 @@ class SetEstimate:
     round: int
     card: str | None
     """``None`` takes the estimate back."""
+
+
+@value(kw_only=True)
+class AddTicket:
+    """Somebody puts a ticket into the backlog."""
+
+    title: TicketTitle
+    key: TicketKey = TicketKey("")
+    """What other systems call it, such as SHOP-412."""
+    link: TicketLink = TicketLink("")
+    """An http or https URL in ASCII."""
+    description: TicketDescription = TicketDescription("")
+    """Plain text, or the source of CommonMark."""
+    kind: TicketLabel = TicketLabel("")
+    """Such as story or bug."""
+    priority: TicketLabel = TicketLabel("")
+    before: TicketNumber | None = None
+    """The ticket that shall follow it; ``None`` for the end."""
+
+
+@value(kw_only=True)
+class EditTicket:
+    """Somebody changes fields of a ticket; those that are ``None`` stay as they are."""
+
+    ticket: TicketNumber
+    title: TicketTitle | None = None
+    key: TicketKey | None = None
+    link: TicketLink | None = None
+    description: TicketDescription | None = None
+    kind: TicketLabel | None = None
+    priority: TicketLabel | None = None
+
+
+@value
+class MoveTicket:
+    """Somebody puts a ticket elsewhere."""
+
+    ticket: TicketNumber
+    before: TicketNumber | None
+    """The ticket that shall follow it; ``None`` for the end."""
+
+
+@value
+class RemoveTicket:
+    """Somebody takes a ticket out of the backlog."""
+
+    ticket: TicketNumber
+
+
+@value
+class SkipTicket:
+    """Somebody puts a ticket aside, which is not to be voted on for now."""
+
+    ticket: TicketNumber
+
+
+@value
+class UnskipTicket:
+    """Somebody takes up again a ticket that was put aside."""
+
+    ticket: TicketNumber
+
+
+@value
+class DescribeTicket:
+    """A member wants to read a ticket's description, which is in no picture."""
+
+    ticket: TicketNumber
+
+
+@value(kw_only=True)
+class Undo:
+    """Somebody takes back what was done last, if that can be."""
+
+    seq: int | None = None
+    """The number of its change; if given, nothing else is taken back."""
 
 
 @value
@@ -325,6 +412,16 @@ Request = (
     | SealPasscode
     | Lock
     | Kick
+    | CloseRoom
+    | Depart
+    | AddTicket
+    | EditTicket
+    | MoveTicket
+    | RemoveTicket
+    | SkipTicket
+    | UnskipTicket
+    | DescribeTicket
+    | Undo
     | StartTimer
     | PauseTimer
     | ResumeTimer
@@ -332,8 +429,6 @@ Request = (
     | StopTimer
     | SayHere
     | Unsay
-    | CloseRoom
-    | Depart
 )
 """What a member of an estimation room may ask for, as the rules know it."""
 
@@ -347,4 +442,28 @@ class Numbered:
     request: Request
 
 
-LastingCommand = Join | Detach | Return | Restart | Park | Numbered | Ping | React | TellReactions
+@value
+class ImportTickets:
+    """Somebody brings tickets for the end of the backlog, all or none of them.
+
+    By somebody who is not in the room, if it comes from :data:`NOBODY`: whoever has shown the
+    owner's key.
+    """
+
+    claim: str
+    """By which the outcome is told to whoever waits for it."""
+    drafts: tuple[Draft, ...]
+
+
+LastingCommand = (
+    Join
+    | Detach
+    | Return
+    | Restart
+    | Park
+    | Numbered
+    | Ping
+    | React
+    | TellReactions
+    | ImportTickets
+)

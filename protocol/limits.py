@@ -138,6 +138,25 @@ BACKLOG_BYTES: Final = MIB
 tickets of the longest texts would be 40 MiB in every snapshot. As JSON, where a character is two
 bytes at the worst that is one in UTF-8, and with the names of the fields, it is below 2.5 MiB."""
 
+SNAPSHOT_BYTES: Final = MIB
+"""Of JSON in what a room tells somebody who comes: no more than an outbox takes at once."""
+
+SNAPSHOT_SEAT_BYTES: Final = 1_536
+"""Of these, for each seat at the worst: a member, and four votes of those who came and left."""
+
+SNAPSHOT_OTHER_BYTES: Final = 192 * KIB
+"""Of these, for the last messages, the deck, the figures of a round, and whatever there is once."""
+
+LISTED_BYTES: Final = 640 * KIB
+"""Of these at the most, for the tickets of the backlog without their descriptions: 2 000 tickets
+with 170 bytes of texts each, or fewer with more. Rooms of more than 128 seats have less."""
+
+LISTED_LEAST_BYTES: Final = 32 * KIB
+"""The same at the least, however many seats an operator allows."""
+
+LISTED_TICKET_BYTES: Final = 150
+"""Of these, for each ticket beside its texts: the names of its fields, its number, its estimate."""
+
 IMPORT_BYTES: Final = MIB
 """In a file that tickets are imported from, or in a list that is pasted."""
 

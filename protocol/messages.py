@@ -10,7 +10,7 @@ from protocol.chat_records import PeoplePresent as PeoplePresent
 from protocol.chat_records import Person as Person
 from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.ids import TicketId as TicketId
 from protocol.lasting import LastingCommand, TimerKind
 from protocol.talking import TalkCommand
@@ -411,3 +411,5 @@ class TicketResult:
     """On which the team has agreed, if it has."""
     replaces: bool = False
     """It takes the place of what was recorded last: the same round, as it has become since."""
+    ticket: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""

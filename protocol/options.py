@@ -62,6 +62,8 @@ class Options:
     """The cards are turned over by the rules, as soon as nobody who is here is waited for."""
     change_after_reveal: bool = False
     """Votes may be changed after the reveal, until the next round begins."""
+    backlog_by: Who = Who.FACILITATORS
+    """Who may change the backlog, and take that back."""
     voting_ends: VotingEnds = VotingEnds.TELL
     """What the end of a voting timer does."""
     voting_seconds: int = 0

@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import Final
 
 from protocol.deck import Card
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, RoomId, TicketNumber
 from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, ClaimBy, Options, Talkers, Who
 from protocol.statistics import Summary
 from protocol.talk import Remark
+from protocol.ticket import Ticket, TicketStatus
 from protocol.value import value
 
 
@@ -60,6 +61,8 @@ class Running:
     complete: bool
     """Nobody is waited for any more."""
     waiting_for: tuple[MemberId, ...]
+    ticket_id: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""
 
 
 @value
@@ -95,6 +98,41 @@ class Shown:
     """Who was waited for in vain."""
     estimate: str | None = None
     """The card on which the team has agreed; ``None`` before."""
+    ticket_id: TicketNumber | None = None
+    """Of the ticket in the backlog, if it is one."""
+
+
+@value
+class Listed:
+    """A ticket of the backlog, without its description."""
+
+    id: TicketNumber
+    title: str
+    key: str
+    """What other systems call it; may be empty, as may all that follows."""
+    link: str
+    kind: str
+    """Such as story or bug."""
+    priority: str
+    status: TicketStatus
+    estimate: str | None
+    """The label of a card."""
+    described: bool
+    """Whether it has a description."""
+
+
+@value
+class Undoable:
+    """What was done last, and can be taken back."""
+
+    seq: int
+    """The number of its change."""
+    deed: str
+    """Such as ``remove``."""
+    label: str
+    """With what it was done: the key or title of a ticket, or how many were brought."""
+    by: str
+    """The name of who did it; empty if it was somebody with the owner's key."""
 
 
 @value
@@ -191,6 +229,8 @@ def _abilities(
         "lock": (True, Who.FACILITATORS),
         "passcode": (True, Who.FACILITATORS),
         "kick": (True, Who.FACILITATORS),
+        "backlog": (True, options.backlog_by),
+        "undo": (True, options.backlog_by),
         "say": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
         "react": (options.talk_by is not Talkers.NOBODY, _TALKERS[options.talk_by]),
         "unsay": (True, Who.ALL),
@@ -271,6 +311,10 @@ class Picture:
     """Nobody new comes in."""
     needs_passcode: bool = False
     """Whoever comes must say a passcode."""
+    backlog: tuple[Listed, ...] = ()
+    """The tickets, in the order in which they shall be estimated."""
+    undo: Undoable | None = None
+    """What can be taken back now."""
     timer: Timer | None = None
     messages: tuple[Remark, ...] = ()
     """The last ones that were said, ascending."""
@@ -284,6 +328,21 @@ class Mine:
     card: str | None
     """Its own card in the round that is running."""
     may: tuple[str, ...]
+
+
+def listed(ticket: Ticket) -> Listed:
+    """Show a ticket as everybody may see it."""
+    return Listed(
+        ticket.id,
+        ticket.title,
+        ticket.key,
+        ticket.link,
+        ticket.type,
+        ticket.priority,
+        ticket.status,
+        ticket.estimate,
+        bool(ticket.description),
+    )
 
 
 def may_do(picture: Picture, member: MemberId) -> tuple[str, ...]:

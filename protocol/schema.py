@@ -29,9 +29,21 @@ from protocol.limits import (
     PASSCODE_LENGTH,
     REMARK_LENGTH,
     SHORTEST_PASSCODE,
+    TICKET_DESCRIPTION_LENGTH,
+    TICKET_KEY_LENGTH,
+    TICKET_LABEL_LENGTH,
     TICKET_LENGTH,
+    TICKET_LINK_LENGTH,
+    TICKET_TITLE_LENGTH,
 )
 from protocol.text import LINE_PATTERN, PROSE_PATTERN
+from protocol.ticket import (
+    TicketDescription,
+    TicketKey,
+    TicketLabel,
+    TicketLink,
+    TicketTitle,
+)
 
 Json = dict[str, Any]
 
@@ -114,6 +126,11 @@ _NEW_TYPES: Final[Mapping[object, Json]] = {
         "maxLength": PASSCODE_LENGTH,
         "pattern": LINE_PATTERN,
     },
+    TicketTitle: {"minLength": 1, "maxLength": TICKET_TITLE_LENGTH, "pattern": LINE_PATTERN},
+    TicketKey: {"maxLength": TICKET_KEY_LENGTH},
+    TicketLink: {"maxLength": TICKET_LINK_LENGTH},
+    TicketDescription: {"maxLength": TICKET_DESCRIPTION_LENGTH},
+    TicketLabel: {"maxLength": TICKET_LABEL_LENGTH},
     RemarkText: {"minLength": 1, "maxLength": REMARK_LENGTH, "pattern": PROSE_PATTERN},
 }
 

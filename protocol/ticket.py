@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NewType
 from urllib.parse import urlsplit
 
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import TicketNumber
+from protocol.ids import TicketId, TicketNumber
 from protocol.limits import (
     TICKET_DESCRIPTION_LENGTH,
     TICKET_KEY_LENGTH,
@@ -18,6 +18,12 @@ from protocol.limits import (
 )
 from protocol.text import check_length, clean_line, clean_prose
 from protocol.value import value
+
+TicketTitle = NewType("TicketTitle", str)
+TicketKey = NewType("TicketKey", str)
+TicketLink = NewType("TicketLink", str)
+TicketDescription = NewType("TicketDescription", str)
+TicketLabel = NewType("TicketLabel", str)
 
 
 class TicketStatus(StrEnum):
@@ -172,6 +178,16 @@ def make_draft(fields: Mapping[str, object], path: str = "") -> Draft:
     return Draft(**cleaned)
 
 
+def spoken(ticket: Ticket) -> TicketId:
+    """Say what is voted on, to those who know no backlog: its key, or as much of the title."""
+    if ticket.key:
+        return TicketId(ticket.key)
+    try:
+        return TicketId(clean_line(ticket.title[:TICKET_LENGTH], TICKET_LENGTH))
+    except ValueError:  # nothing of the title is visible so early
+        return TicketId(f"Ticket {ticket.id}")
+
+
 def text_size(draft: Draft) -> int:
     """Count the bytes that a ticket's texts have in UTF-8."""
     texts = (draft.title, draft.key, draft.link, draft.description, draft.type, draft.priority)
@@ -186,3 +202,13 @@ def same_key(key: str) -> str:
 def _refusal(path: str, name: str, complaint: str) -> Refused:
     field = f"{path}.{name}" if path else name
     return Refused(ErrorCode.MALFORMED, f"{field} {complaint}", field)
+
+
+TEXTS: Final[Mapping[object, Callable[[str], str]]] = {
+    TicketTitle: CLEANERS["title"],
+    TicketKey: CLEANERS["key"],
+    TicketLink: CLEANERS["link"],
+    TicketDescription: CLEANERS["description"],
+    TicketLabel: CLEANERS["type"],
+}
+"""What cleans the texts of each kind."""

@@ -42,8 +42,10 @@ from server.http.serve import HttpServer
 from server.http.slices import LongAnswers
 from server.http.social import Social
 from server.lifecycle import Lifecycle
+from server.rooms.backlogs import Backlogs
 from server.rooms.chat_directory import ChatRooms
 from server.rooms.hub import Hub
+from server.rooms.imports import TicketImports
 from server.rooms.journal import Logbook
 from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
@@ -320,6 +322,8 @@ class _Frontend:
                 stored=lambda room_id: database.run(partial(find, room_id=room_id)),
                 allowances=allowances,
                 keys=self.keys,
+                backlogs=Backlogs(database, self.hub.find, limits),
+                imports=TicketImports(self.lasting.wake),
                 source=lambda request: self.sources.of_request(
                     request.client.host if request.client else "", request.scope["headers"]
                 ),

@@ -24,7 +24,17 @@ INSIDE: Final = {
     "settings": ["arguments", "options", "config", "readers"],
     "http": [
         *("application", "serve", "guard", "body_budget", "stream", "social", "routes", "access"),
-        *("paging", "inputs", "bodies", "spreadsheet", "report", "outputs", "slices", "errors"),
+        *(
+            "paging",
+            "inputs",
+            "bodies",
+            "tickets",
+            "spreadsheet",
+            "report",
+            "outputs",
+            "slices",
+            "errors",
+        ),
         *("parameters", "description", "sockets", "vendored", "faults"),
     ],
     "admission": [
@@ -48,7 +58,7 @@ INSIDE: Final = {
     ],
     "rooms": [
         *("chat_directory", "chat_archive", "chat_log", "chat_reads", "chat_numbers", "chat_entry"),
-        *("making", "lasting", "hub"),
+        *("making", "lasting", "hub", "imports", "backlogs"),
         *("room", "speech", "alarms", "member", "fanout", "ring", "inbox", "timers", "journal"),
         "rebuilding",
     ],
@@ -114,6 +124,7 @@ ESTIMATION: Final = [
         "estimation_seats",
         "estimation_nudging",
         "estimation_door",
+        "estimation_undo",
         "estimation_options",
         "estimation_leading",
         "estimation_roles",
@@ -121,6 +132,7 @@ ESTIMATION: Final = [
         "estimation_rounds",
         "estimation_reveal",
         "estimation_afterwards",
+        "estimation_backlog",
         "estimation_names",
     ),
     "estimation_clock",

@@ -87,6 +87,14 @@ REQUESTS: Final[Mapping[str, type]] = {
     "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
+    "add": lasting.AddTicket,
+    "edit": lasting.EditTicket,
+    "move": lasting.MoveTicket,
+    "remove": lasting.RemoveTicket,
+    "skip": lasting.SkipTicket,
+    "unskip": lasting.UnskipTicket,
+    "describe": lasting.DescribeTicket,
+    "undo": lasting.Undo,
 }
 """What a member of an estimation room may ask for, each with a ``ref``."""
 
@@ -115,6 +123,10 @@ CHANGES: Final[Mapping[str, type]] = {
     "capacity": changes.CapacityRaised,
     "recast": changes.Recast,
     "estimated": changes.Estimated,
+    "tickets_added": changes.TicketsAdded,
+    "ticket_changed": changes.TicketChanged,
+    "ticket_moved": changes.TicketMoved,
+    "tickets_removed": changes.TicketsRemoved,
     "timer": changes.TimerChanged,
     "time_up": changes.TimeOver,
     "said": changes.Said,
@@ -134,6 +146,7 @@ _NOTICES: Final[Mapping[str, type]] = {
 NOTICES: Final[Mapping[str, type]] = {
     **_NOTICES,
     "snapshot": changes.Snapshot,
+    "described": changes.Described,
     "digest": changes.Digest,
     "nudged": changes.Nudged,
     "reactions": changes.Reactions,

@@ -20,6 +20,8 @@ _DEEDS: Final = {
     "passcode": "change the passcode",
     "lock": "lock the room",
     "kick": "remove members",
+    "backlog": "change the backlog",
+    "undo": "take something back",
     "start_timer": "start a timer",
     "pause_timer": "pause the timer",
     "resume_timer": "let the timer go on",
@@ -91,6 +93,8 @@ SENTENCES: Final[Mapping[ErrorCode, str]] = {
         "the server has just come back; wait until all are back, for {seconds} s at most"
     ),
     ErrorCode.ROOM_ENDED: "the room is over",
+    ErrorCode.NO_SUCH_TICKET: "there is no ticket {ticket} in the backlog",
+    ErrorCode.NOTHING_TO_UNDO: "this is not what was done last, or it cannot be taken back",
     ErrorCode.TOO_MANY_SEATS: "you are in this room {seats} times already",
 }
 """A sentence for each code that the rules refuse with, without a final stop, around its values."""

@@ -1,26 +1,31 @@
 """A member's seat in an estimation room."""
 
-from protocol.changes import Ack
+from protocol.changes import Ack, Described
 from protocol.client_estimation import EstimationClient
 from protocol.codec import clean_passcode
 from protocol.dialects.parley_v1 import Error
 from protocol.errors import ErrorCode
-from protocol.ids import MemberId, MemberName, RemarkText, TicketId
+from protocol.ids import MemberId, MemberName, RemarkText, TicketId, TicketNumber
 from protocol.lasting import (
+    AddTicket,
     BeginRound,
     CastCard,
     ChangeRole,
     Claim,
     CloseRoom,
     Demote,
+    DescribeTicket,
+    EditTicket,
     ExtendTimer,
     HandOver,
     Kick,
     Lock,
+    MoveTicket,
     Nudge,
     PauseTimer,
     Promote,
     RaiseCapacity,
+    RemoveTicket,
     Rename,
     Request,
     ResumeTimer,
@@ -30,10 +35,13 @@ from protocol.lasting import (
     SayHere,
     SetEstimate,
     SetPasscode,
+    SkipTicket,
     StartTimer,
     StopTimer,
     TimerKind,
+    Undo,
     Unsay,
+    UnskipTicket,
 )
 from protocol.picture import Mine, Picture
 from protocol.talk import Emoji
@@ -57,14 +65,21 @@ class Room(Seat[Picture]):
             raise AssertionError("nobody has a room before it has entered")
         return self._own.mine
 
-    async def begin(self, ticket: str) -> Picture:
-        """Open a vote, as the owner; give the room with it.
+    async def begin(
+        self, ticket: str | None = None, *, ticket_id: TicketNumber | None = None
+    ) -> Picture:
+        """Open a vote, as a facilitator; give the room with it.
+
+        Args:
+            ticket: whatever it is called.
+            ticket_id: in place of that, a ticket of the backlog.
 
         Raises:
             Declined: if the room refuses it.
             RoomOver: if it is over before there is an answer.
         """
-        return await self._change(BeginRound(TicketId(ticket)))
+        name = None if ticket is None else TicketId(ticket)
+        return await self._change(BeginRound(name, ticket_id))
 
     async def vote(self, card: str) -> Picture:
         """Put down, or change, a card in the round that is running; raises as :meth:`begin`.
@@ -153,6 +168,41 @@ class Room(Seat[Picture]):
             address: and everybody new from its network address.
         """
         return await self._change(Kick(member=member, ban=ban, address=address))
+
+    async def add(self, ticket: AddTicket) -> Picture:
+        """Put a ticket into the backlog; raises as :meth:`begin`."""
+        return await self._change(ticket)
+
+    async def edit(self, fields: EditTicket) -> Picture:
+        """Change fields of a ticket; raises as :meth:`begin`."""
+        return await self._change(fields)
+
+    async def move(self, ticket: TicketNumber, before: TicketNumber | None) -> Picture:
+        """Put a ticket before another one, or at the end; raises as :meth:`begin`."""
+        return await self._change(MoveTicket(ticket, before))
+
+    async def remove(self, ticket: TicketNumber) -> Picture:
+        """Take a ticket out of the backlog; raises as :meth:`begin`."""
+        return await self._change(RemoveTicket(ticket))
+
+    async def skip(self, ticket: TicketNumber) -> Picture:
+        """Put a ticket aside; raises as :meth:`begin`."""
+        return await self._change(SkipTicket(ticket))
+
+    async def unskip(self, ticket: TicketNumber) -> Picture:
+        """Take up a ticket that was put aside; raises as :meth:`begin`."""
+        return await self._change(UnskipTicket(ticket))
+
+    async def describe(self, ticket: TicketNumber) -> str:
+        """Fetch a ticket's description; raises as :meth:`begin`."""
+        return (await self._ask(DescribeTicket(ticket), Described)).description
+
+    async def undo(self, seq: int | None = None) -> Picture:
+        """Take back what was done last, only if it is the change of a number, if one is given.
+
+        Raises as :meth:`begin`.
+        """
+        return await self._change(Undo(seq=seq))
 
     async def start_timer(self, seconds: int, kind: TimerKind | None = None) -> Picture:
         """Start a timer as a facilitator, in place of the one there is; raises as :meth:`begin`.

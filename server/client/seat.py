@@ -7,7 +7,7 @@ from weakref import WeakSet
 import attrs
 import trio
 
-from protocol.changes import Ack
+from protocol.changes import Ack, Described
 from protocol.chat_changes import History
 from protocol.client import Client
 from protocol.client_happenings import (
@@ -32,7 +32,7 @@ from server.client.errors import Declined, RoomOver
 from server.client.followers import Follower
 from server.client.streams import Address, Dial
 
-Given = TypeVar("Given", Ack, History)
+Given = TypeVar("Given", Ack, History, Described)
 
 _LAST = Depart | CloseRoom
 _DONE = frozenset({Ending.LEFT, Ending.ROOM_ENDED, Ending.WRONG_KEY, Ending.NO_SUCH_ROOM})
@@ -46,7 +46,7 @@ class _Waiter:
 
     request: AnyRequest
     done: trio.Event = attrs.Factory(trio.Event)
-    answer: Ack | History | None = None
+    answer: Ack | History | Described | None = None
     error: Error | None = None
 
 
@@ -219,7 +219,7 @@ class Seat(Generic[Shown]):
                     self.entered.set()
                 case Answered(ref, request, Ack() as ack):
                     self._settle(ref, answer=ack, done=isinstance(request, _LAST))
-                case Answered(ref, _, History() as page):
+                case Answered(ref, _, (History() | Described()) as page):
                     self._settle(ref, answer=page)
                 case Answered(ref, _, Error() as error) | Undone(ref, _, error):
                     self._settle(ref, error=error)
@@ -237,7 +237,7 @@ class Seat(Generic[Shown]):
         self,
         ref: int,
         *,
-        answer: Ack | History | None = None,
+        answer: Ack | History | Described | None = None,
         error: Error | None = None,
         done: bool = True,
     ) -> None:

@@ -21,10 +21,11 @@ from server.http.bodies import StrictSchema
 from server.http.errors import error_handlers
 from server.http.routes.decks import decks_handler
 from server.http.routes.health import Health, health_handler, probe_handlers
+from server.http.routes.imports import import_handler
 from server.http.routes.index import index_handler
 from server.http.routes.metrics import metrics_handler
 from server.http.routes.pages import upgrade_handler
-from server.http.routes.results import results_handler
+from server.http.routes.results import results_handler, ticket_results_handler
 from server.http.routes.rooms import RoomsOverHttp, room_handlers
 from server.http.routes.schema import SchemaPages
 from server.http.slices import LongAnswers
@@ -72,6 +73,10 @@ def make_application(
     access = None if social is None else Access(social.accounts, social.rules)
     if rooms is not None:
         handlers += [*room_handlers(rooms, access), decks_handler()]
+        handlers.append(ticket_results_handler(store, rooms.backlogs, answers, limits))
+        handlers.append(
+            import_handler(rooms.imports, rooms.keys, rooms.allowances, rooms.source, answers)
+        )
     if social is not None and access is not None:
         handlers += social_handlers(social, access)
     return Litestar(

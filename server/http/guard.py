@@ -72,7 +72,7 @@ class RequestGuard:
         self,
         application: Application,
         *,
-        body_bytes: int,
+        body_bytes: Callable[[HTTPScope], int],
         body_seconds: float,
         budget: BodyBudget,
         client: Callable[[HTTPScope], str],
@@ -83,7 +83,8 @@ class RequestGuard:
 
         Args:
             application: the application, which sees a request only when all of its body is here.
-            body_bytes: the most bytes of a body; a request with more is answered 413.
+            body_bytes: says how many bytes a request's body may have at most; if it has more,
+                the answer is 413.
             body_seconds: the time for a body; a request that takes longer is answered 408.
             budget: the bytes of all bodies in flight; above it the answer is 429 or 503.
             client: says whose request it is, in the form in which requests are counted.
@@ -131,8 +132,9 @@ class RequestGuard:
 
     async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable, share: Share) -> bytes:
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-        if int(declared) > self._body_bytes:
-            raise self._too_large()
+        most = self._body_bytes(scope)
+        if int(declared) > most:
+            raise _too_large(most)
         body = bytearray()
         with trio.move_on_after(self._body_seconds):
             for _ in range(BODY_PIECES):
@@ -140,8 +142,8 @@ class RequestGuard:
                 if event["type"] != "http.request":
                     raise _Gone
                 body += event["body"]
-                if len(body) > self._body_bytes:
-                    raise self._too_large()
+                if len(body) > most:
+                    raise _too_large(most)
                 if (full := share.take(len(event["body"]))) is not None:
                     raise _too_much(full, coming=event["more_body"])
                 if not event["more_body"]:
@@ -149,9 +151,6 @@ class RequestGuard:
             raise _Refused(413, f"a body may come in at most {BODY_PIECES} pieces")
         message = f"the body was not here within {self._body_seconds:g} s"
         raise _Refused(408, message, coming=False)
-
-    def _too_large(self) -> _Refused:
-        return _Refused(413, f"a body may have at most {self._body_bytes // KIB} KiB")
 
     async def _refuse(
         self, refused: _Refused, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -175,6 +174,10 @@ class RequestGuard:
             self._abort()
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _too_large(most: int) -> _Refused:
+    return _Refused(413, f"a body may have at most {most // KIB} KiB")
 
 
 def _too_much(full: Full, *, coming: bool) -> _Refused:

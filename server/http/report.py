@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import attrs
 from litestar.params import Parameter
@@ -160,6 +160,78 @@ class RoomReport:
             "database is gone; usually 0"
         ),
     ] = 0
+
+
+@attrs.frozen(kw_only=True)
+class ExportedVoteReport:
+    """A card on the table."""
+
+    name: Annotated[
+        str | None, Parameter(description="Of the voter; null where votes are anonymous")
+    ]
+    card: Annotated[str, Parameter(description="Such as 8, ½ or ?")]
+    comment: Annotated[str, Parameter(description="Of the voter; may be empty")]
+
+
+@attrs.frozen(kw_only=True)
+class ExportedRoundReport:
+    """One vote on a ticket."""
+
+    number: Annotated[int, Parameter(description="Among all rounds of the room, from 1 on")]
+    deck: Annotated[str, Parameter(description="One of `/v1/decks`, or `custom`")]
+    seconds: Annotated[float, Parameter(description="From opening the vote to revealing it")]
+    votes: Annotated[
+        list[ExportedVoteReport], Parameter(description="In the order in which they were shown")
+    ]
+    figures: Annotated[
+        dict[str, Any], Parameter(description="As in `getResults`, lists being joined by blanks")
+    ]
+    estimate: Annotated[str | None, Parameter(description="What was set after this round")]
+
+
+@attrs.frozen(kw_only=True)
+class BacklogTicketReport:
+    """A ticket of the backlog, or something else that was voted on."""
+
+    id: Annotated[int, Parameter(description="Its number; 0 if it was never in the backlog")]
+    title: Annotated[str, Parameter(description="On one line")]
+    key: Annotated[
+        str, Parameter(description="What other systems call it; may be empty, as all that follows")
+    ]
+    link: Annotated[str, Parameter(description="An http or https URL")]
+    description: Annotated[str, Parameter(description="Plain text, or the source of CommonMark")]
+    type: Annotated[str, Parameter(description="Such as story or bug")]
+    priority: Annotated[str, Parameter(description="In words")]
+    status: Annotated[str, Parameter(description="`open`, `estimated` or `skipped`")]
+    estimate: Annotated[str | None, Parameter(description="The label of a card")]
+
+
+@attrs.frozen(kw_only=True)
+class ExportedTicketReport:
+    """A ticket with its rounds."""
+
+    ticket: Annotated[BacklogTicketReport, Parameter(description="What was to be estimated")]
+    rounds: Annotated[
+        list[ExportedRoundReport], Parameter(description="That were revealed, in order")
+    ]
+
+
+@attrs.frozen(kw_only=True)
+class TicketsReport:
+    """A room's results ticket by ticket; sent in slices."""
+
+    room_id: Annotated[str, Parameter(description="Six letters or digits")]
+    opened_at: Annotated[datetime, Parameter(description="UTC, RFC 3339")]
+    closed_at: Annotated[
+        datetime | None, Parameter(description="UTC, RFC 3339; null while the room lives")
+    ]
+    tickets: Annotated[
+        list[ExportedTicketReport],
+        Parameter(description="The backlog in order, then what else was voted on"),
+    ]
+    missing: Annotated[
+        int, Parameter(description="Rounds that cannot be read at this moment; usually 0")
+    ]
 
 
 class JsonForm:

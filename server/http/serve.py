@@ -1,6 +1,7 @@
 """HTTP/1 on one connection at a time, by Hypercorn."""
 
 import logging
+import re
 from typing import Any, Final
 
 import h11
@@ -12,6 +13,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import HTTPScope, ResponseSummary, WWWScope
 
+from protocol.limits import IMPORT_BYTES
 from server.auth.proxies import Proxies
 from server.http.body_budget import BodyBudget
 from server.http.faults import ExplainingConnection
@@ -24,6 +26,9 @@ from server.support.rationed import shortened
 
 KEEP_ALIVE_SECONDS: Final = 5.0
 """From one answer to the end of the next request's head; short, as a new connection is cheap."""
+
+IMPORT: Final = re.compile(r"/v1/rooms/[^/]+/tickets/import/?")
+"""The path of requests that bring files; see ``server.http.routes.imports``."""
 
 _SPOKEN: Final = (b"1.0", b"1.1")
 _CLOSE: Final = (b"connection", b"close")
@@ -71,7 +76,7 @@ class HttpServer:
         connection = _Connection()
         guard = RequestGuard(
             self._application,
-            body_bytes=self._limits.body_bytes,
+            body_bytes=self._most_of,
             body_seconds=BODY_SECONDS,
             budget=self._budget,
             client=self._client,
@@ -103,6 +108,12 @@ class HttpServer:
         for connection in list(self._connections):
             if connection.requested:
                 await connection.context.terminated.set()
+
+    def _most_of(self, scope: HTTPScope) -> int:
+        """Say how long the body of a request may be: that of a file of tickets is longer."""
+        if scope["method"] == "POST" and IMPORT.fullmatch(scope["path"]):
+            return max(self._limits.body_bytes, IMPORT_BYTES)
+        return self._limits.body_bytes
 
     def _client(self, scope: HTTPScope) -> str:
         """Say whose request this is, in the form in which requests are counted."""

@@ -36,6 +36,11 @@ SECURITY: Final = Components(
             description="A token for bots, in `Authorization: Bearer`. Beside it stands the scope "
             "that it must have:\n\n" + "\n".join(f"- `{each}`: {PURPOSES[each]}" for each in Scope),
         ),
+        "resumeToken": SecurityScheme(
+            type="http",
+            scheme="bearer",
+            description="The `token` of a member's `welcome`, in `Authorization: Bearer`",
+        ),
         "ownerKey": SecurityScheme(
             type="http",
             scheme="bearer",

@@ -119,6 +119,7 @@ class Hub:
                 snapshot_for=rules.snapshot_for,
                 picture=rules.picture,
                 door=rules,
+                tickets=lambda: rules.tickets,
                 seq=lambda: rules.seq,
                 digest=digester(rules) if self._limits.digests else None,
             ),

@@ -9,9 +9,10 @@ import orjson
 import trio
 
 from protocol.ids import MemberId, RoomId
-from protocol.journal import LOGGED
+from protocol.journal import LOGGED, extra_weight
 from protocol.lasting import Join
 from protocol.messages import Command, TicketResult
+from protocol.ticket import Ticket
 from server.store import logbook
 from server.store.estimations import Round, Session
 from server.store.logbook import Applied, Chunk, Kept
@@ -27,7 +28,8 @@ SNAPSHOT_COMMANDS: Final = 256
 its log is about as long, so that taking it costs no more than the log itself."""
 
 MOST_ENTRIES: Final = 512
-"""Commands of a room that wait for the database; instead of more there will be a snapshot."""
+"""Commands of a room that wait for the database; instead of more there will be a snapshot. One
+with long texts, such as an import of tickets, counts for many."""
 
 TRIES: Final = 3
 """Of writing a room's snapshot or its end, if it is the room's own fault that it fails."""
@@ -129,6 +131,7 @@ class Journal:
         *,
         results: DatabaseResults,
         snapshot: Callable[[], dict[str, Any]],
+        tickets: Callable[[], Sequence[Ticket]] = tuple,
         kept: Kept,
     ) -> None:
         """Begin, or go on.
@@ -138,6 +141,7 @@ class Journal:
             session: the room's.
             results: where the room's results are found.
             snapshot: gives the whole room, as plain data.
+            tickets: gives its backlog, to be kept with its results.
             kept: how far the store knows the room.
         """
         self.session = session
@@ -149,12 +153,14 @@ class Journal:
         """Is told that the room's end is written, or cannot be."""
         self._book = book
         self._snapshot = snapshot
+        self._backlog = tickets
         self._recording: Recording = results.resume(session, self, kept.rounds)
         self._number = kept.number
         self._seq = kept.seq
         self._logged = kept.commands
         self._snapshot_bytes = kept.snapshot_bytes
         self._entries: list[Applied] = []
+        self._extra = 0  # for how many more commands the longer ones of these count
         self._people: dict[int, float] = {}
         self._rounds: list[_Waiting] = []  # an empty deque takes ten times as much
         self._whole = False  # the next chunk has a snapshot
@@ -197,7 +203,8 @@ class Journal:
             self._note_person(command, at)
         if not self._whole:
             self._entries.append((at, member, command))
-            if len(self._entries) > MOST_ENTRIES:
+            self._extra += extra_weight(command)
+            if len(self._entries) + self._extra > MOST_ENTRIES:
                 self._need_snapshot()
         if not self._marked:
             self._mark()
@@ -279,7 +286,7 @@ class Journal:
         entries: Sequence[Applied] = ()
         snapshot = None
         if self._closed_at is None:
-            self._logged += len(self._entries)
+            self._logged += len(self._entries) + self._extra
             if self._whole or self._logged >= self._patience():
                 snapshot = orjson.dumps(self._snapshot())
                 self._snapshot_bytes = len(snapshot)
@@ -288,8 +295,10 @@ class Journal:
                 entries = self._entries
             if entries or snapshot is not None:
                 self._number += 1
+        extra, self._extra = self._extra, 0
         self._entries = []
         self._whole = False
+        tickets = None if self._closed_at is None else self._tickets()
         rounds = list(self._rounds)
         self._rounds.clear()
         for waiting in rounds:
@@ -302,9 +311,10 @@ class Journal:
             rounds=[waiting.row for waiting in rounds],
             people=list(self._people.items()),
             closed_at=self._closed_at,
+            tickets=tickets,
         )
         self._people = {}
-        size = len(entries) * _ENTRY_BYTES + len(snapshot or b"")
+        size = (len(entries) + extra) * _ENTRY_BYTES + len(snapshot or tickets or b"")
         settled = partial(self._settled, chunk, self._seq, self.added, rounds)
         self._underway = True
         if not self._book.put(chunk, size, settled):
@@ -337,6 +347,9 @@ class Journal:
         if self._closed_at is not None or self._entries or self._rounds or self._unwell():
             self._mark()
 
+    def _tickets(self) -> bytes | None:
+        return logbook.write_tickets(self._backlog())
+
     def _note_end(self, written: bool) -> None:
         if not written and self._failures < TRIES:
             self._mark()
@@ -359,6 +372,7 @@ class Journal:
     def _need_snapshot(self) -> None:
         self._whole = True
         self._entries = []
+        self._extra = 0
 
     def _unwell(self) -> bool:
         """Tell whether the log has a hole that is worth another try."""

@@ -21,7 +21,7 @@ from protocol.picture import Picture
 from server.rooms.alarms import Alarms
 from server.rooms.hub import Hub
 from server.rooms.journal import Journal, Logbook
-from server.rooms.rebuilding import Rebuilt, Start, new_rules, rebuild
+from server.rooms.rebuilding import Rebuilt, Start, new_rules, rebuild, tickets_of
 from server.rooms.room import Room
 from server.store import logbook
 from server.store.database import Database
@@ -334,7 +334,8 @@ class LastingRooms:
         """Make a parked room live, or end it if that cannot be."""
         rebuilt = await self._database.run(partial(self._read, session, self._clock()))
         if rebuilt is None or rebuilt.rules.phase is Phase.ENDED:
-            await self._end_parked([session])
+            found = None if rebuilt is None else logbook.write_tickets(rebuilt.rules.tickets)
+            await self._end_parked([session], {} if found is None else {session.id: found})
             return
         _refuse_if(self._hub.draining)
         rules, begin = rebuilt.rules, rebuilt.start
@@ -368,14 +369,22 @@ class LastingRooms:
                 raise StoreUnavailable("a room's restart cannot be written")
         self._unrecorded.discard(room_id)
 
-    async def _end_parked(self, some: Sequence[Session]) -> bool:
-        """End parked rooms; nobody can wake them meanwhile. Tell whether it was possible."""
+    async def _end_parked(
+        self, some: Sequence[Session], tickets: dict[int, bytes] | None = None
+    ) -> bool:
+        """End parked rooms; nobody can wake them meanwhile. Tell whether it was possible.
+
+        Their backlogs, if they are not given, are read from their logs.
+        """
         for session in some:
             del self._parked[session.room_id]
         closed = [(session.id, self._clock()) for session in some]
         ended = False
         try:
-            await self._database.run(partial(logbook.close, closed=closed), write=True)
+            if tickets is None:
+                tickets = await self._database.run(partial(tickets_of, some, self._limits))
+            close = partial(logbook.close, closed=closed, tickets=tickets)
+            await self._database.run(close, write=True)
             ended = True
         except StoreUnavailable as reason:
             self._log.warning("parked rooms cannot be ended yet", reason=str(reason))
@@ -404,7 +413,12 @@ class LastingRooms:
 
     def _journal(self, session: Session, rules: Estimation, kept: Kept) -> Journal:
         journal = Journal(
-            self._book, session, results=self._results, snapshot=rules.snapshot, kept=kept
+            self._book,
+            session,
+            results=self._results,
+            snapshot=rules.snapshot,
+            tickets=lambda: rules.tickets,
+            kept=kept,
         )
         self._when_closed(journal, lambda: None)
         return journal

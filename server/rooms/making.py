@@ -57,6 +57,7 @@ class RoomMaker:
                 snapshot_for=rules.snapshot_for,
                 picture=rules.picture,
                 door=rules,
+                tickets=lambda: rules.tickets,
                 login_of=rules.login_of,
                 seq=lambda: rules.seq,
                 journal=journal,

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 
 import attrs
 import orjson
+from sqlalchemy import Connection
 
 from protocol.effects import ClearTimer, Effect, Own, SetTimer
 from protocol.estimation import Estimation
 from protocol.journal import Unreadable, read_entries
 from protocol.lasting import NOBODY, Restart
 from protocol.messages import TicketResult
+from protocol.ticket import Ticket
+from server.store import logbook
 from server.store.estimations import Session
 from server.store.logbook import Kept, RoomSettings, StoredLog
 from server.support.limits import Limits
+from server.support.supervise import contain
 
 
 @attrs.frozen
@@ -79,6 +83,25 @@ def rebuild(stored: StoredLog, limits: Limits, now: float) -> Rebuilt:
         if isinstance(effect, SetTimer | ClearTimer | Own)
     ]
     return Rebuilt(rules, Start(at, effects), kept)
+
+
+def stored_tickets(conn: Connection, *, session: Session, limits: Limits) -> Sequence[Ticket]:
+    """Read the backlog of a room that rests, or has ended; none if it cannot be understood."""
+    stored = logbook.load(conn, session_id=session.id)
+    if stored is None:
+        return logbook.kept_tickets(conn, session_id=session.id)
+    with contain("rooms", room=session.room_id, hence="its backlog is left out"):
+        return rebuild(stored, limits, session.opened_at).rules.tickets
+    return ()
+
+
+def tickets_of(some: Sequence[Session], limits: Limits, conn: Connection) -> dict[int, bytes]:
+    """Read what is to be kept of the backlogs of rooms that rest, and are about to be ended."""
+    read = (
+        (each.id, logbook.write_tickets(stored_tickets(conn, session=each, limits=limits)))
+        for each in some
+    )
+    return {session: tickets for session, tickets in read if tickets is not None}
 
 
 def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estimation:

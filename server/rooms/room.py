@@ -21,6 +21,7 @@ from protocol.effects import (
     Record,
     Release,
     SetTimer,
+    Settle,
     Sleep,
     Subscribe,
     Tell,
@@ -35,6 +36,7 @@ from protocol.lasting import NOBODY, REACTIONS, Detach, Park, TellReactions
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
+from protocol.ticket import Ticket
 from server.rooms.alarms import HOLD_SECONDS, Alarms
 from server.rooms.fanout import Fanout, Member
 from server.rooms.inbox import Inbox
@@ -135,6 +137,8 @@ class Lasting:
     """Shows the room as one member may see it."""
     seq: Callable[[], int]
     """The number of the last change."""
+    tickets: Callable[[], Sequence[Ticket]] = tuple
+    """Its backlog, descriptions included."""
     picture: Callable[[], Picture] | None = None
     """Shows the room as everybody may see it, if it is one for estimation."""
     login_of: Callable[[MemberId], tuple[int, str] | None] | None = None
@@ -191,6 +195,8 @@ class Room(Generic[Recorded]):
         """
         self.id = room_id
         self.inbox = Inbox(limits.inbox_commands)
+        self.outcomes: dict[str, Callable[[Problem | None], None]] = {}
+        """By the claims of commands from outside: who is told what has come of each."""
         self.scope = trio.CancelScope()
         """Cancelling it ends the room like :meth:`end`."""
         self._rules = rules
@@ -535,6 +541,9 @@ class Room(Generic[Recorded]):
             case Record(record):
                 self._records += 1
                 self._recorder.record(self.id, record)
+            case Settle(claim, problem):
+                if claim in self.outcomes:
+                    self.outcomes.pop(claim)(problem)
             case Sleep():
                 # A connection that has been admitted since will enter, or leave in its turn.
                 if not self._members:

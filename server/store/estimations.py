@@ -101,6 +101,7 @@ def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
                 each.result.seconds,
                 _written(each.result.deck),
                 each.result.estimate,
+                each.result.ticket,
             )
             for each in revealed
         ],
@@ -250,6 +251,7 @@ def _rounds(
             rounds.c.seconds,
             rounds.c.deck,
             rounds.c.estimate,
+            rounds.c.ticket,
             votes.c.member_id,
             votes.c.name,
             votes.c.value,
@@ -284,10 +286,11 @@ def _rounds(
                 seconds,
                 decks[deck],
                 estimate=estimate,
+                ticket=ticket,
             ),
         )
-        for (number, ticket_id, seconds, deck, estimate), group in groupby(
-            rows, lambda row: row[:5]
+        for (number, ticket_id, seconds, deck, estimate, ticket), group in groupby(
+            rows, lambda row: row[:6]
         )
     ]
 

@@ -5,7 +5,8 @@ revealed meanwhile are written in the same one, so the log and the results never
 snapshot takes the place of the rows before it: what is kept of a room has a bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -20,9 +21,11 @@ from protocol.journal import Unreadable, write_entries
 from protocol.limits import GRACE_SECONDS, ROUNDS
 from protocol.messages import Command
 from protocol.options import DEFAULTS, Options
+from protocol.ticket import Ticket
 from protocol.value import value
 from server.store import estimations
 from server.store.estimations import Round, Session
+from server.store.schema import estimation_backlogs as backlogs
 from server.store.schema import estimation_rounds as rounds
 from server.store.schema import estimation_sessions as sessions
 from server.store.schema import lasting_rooms as rooms
@@ -98,6 +101,8 @@ class Chunk:
     """Accounts, and when they came."""
     closed_at: float | None = None
     """When the room has ended, if it has; then nothing is left of its log."""
+    tickets: bytes | None = None
+    """Of a room that has ended, as :func:`write_tickets` makes them; ``None`` if it has none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -209,11 +214,25 @@ def append(conn: sa.Connection, chunks: Sequence[Chunk]) -> None:
         conn.execute(_note_person(conn), come)
     closed = [(each.session_id, each.closed_at) for each in chunks if each.closed_at is not None]
     if closed:
-        close(conn, closed)
+        tickets = {each.session_id: each.tickets for each in chunks if each.tickets is not None}
+        close(conn, closed, tickets)
 
 
-def close(conn: sa.Connection, closed: Sequence[tuple[int, float]]) -> None:
-    """End rooms, each with its time: their logs go, and all of those that revealed nothing."""
+def close(
+    conn: sa.Connection,
+    closed: Sequence[tuple[int, float]],
+    tickets: Mapping[int, bytes] = MappingProxyType({}),
+) -> None:
+    """End rooms, each with its time: their logs go, and all of those that revealed nothing.
+
+    Args:
+        conn: to write by.
+        closed: their sessions.
+        tickets: those of the sessions that had any, as :func:`write_tickets` makes them.
+    """
+    if tickets:
+        kept = [{"session": session, "written": written} for session, written in tickets.items()]
+        conn.execute(_keep_tickets(conn), kept)
     conn.execute(_CLOSE_SESSION, [{"session": session, "at": at} for session, at in closed])
     conn.execute(_CLOSE_ROOM, [{"session": session} for session, _ in closed])
     conn.execute(_FORGET_ALL, [{"session": session} for session, _ in closed])
@@ -309,6 +328,28 @@ def _note_person(conn: sa.Connection) -> sa.Insert:
         .with_for_update(read=True, key_share=True)
     )
     return insert_or_ignore(conn, people).from_select(["session_id", "user_id", "joined_at"], there)
+
+
+def _keep_tickets(conn: sa.Connection) -> sa.Insert:
+    """Make an insert for a session that may be gone already, if this is done twice."""
+    session = sa.bindparam("session", type_=sessions.c.id.type)
+    there = sa.select(sessions.c.id, sa.bindparam("written", type_=backlogs.c.tickets.type)).where(
+        sessions.c.id == session
+    )
+    return insert_or_ignore(conn, backlogs).from_select(["session_id", "tickets"], there)
+
+
+def write_tickets(tickets: Sequence[Ticket]) -> bytes | None:
+    """Give tickets as JSON, to be kept; ``None`` if there are none."""
+    return dumps(CONVERTER.unstructure(list(tickets))) if tickets else None
+
+
+def kept_tickets(conn: sa.Connection, *, session_id: int) -> tuple[Ticket, ...]:
+    """Read the tickets of a room that has ended."""
+    found = conn.execute(
+        sa.select(backlogs.c.tickets).where(backlogs.c.session_id == session_id)
+    ).scalar_one_or_none()
+    return () if found is None else CONVERTER.structure(loads(found), tuple[Ticket, ...])
 
 
 def _session(row: Any) -> Session:

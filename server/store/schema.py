@@ -216,7 +216,23 @@ estimation_rounds: Final = Table(
     Column("deck", Text),
     # On which the team has agreed, if it has.
     Column("estimate", Text),
+    # Its number in the room's backlog, if it is in there, or was.
+    Column("ticket", Integer),
     sqlite_with_rowid=False,
+)
+
+# Of rooms that have ended: their tickets, in order, in JSON. While one lives, it has them.
+estimation_backlogs: Final = Table(
+    "estimation_backlogs",
+    metadata,
+    Column(
+        "session_id",
+        _Id,
+        ForeignKey("estimation_sessions.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("tickets", LargeBinary, nullable=False),
 )
 
 estimation_votes: Final = Table(

@@ -67,8 +67,8 @@ def test_nothing_is_added_before_what_is_not_there() -> None:
     before = attrs.evolve(backlog)
 
     assert problem_of(lambda: backlog.add([Draft(title="A")], before=n(9))) == (
-        ErrorCode.MALFORMED,
-        "there is no ticket 9",
+        ErrorCode.NO_SUCH_TICKET,
+        "there is no ticket 9 in the backlog",
         "before",
     )
     assert backlog == before
@@ -78,12 +78,12 @@ def test_as_many_as_one_file_brings_fit_and_none_of_what_is_too_many() -> None:
     backlog = filled(BACKLOG_TICKETS - 1)
 
     code, message, _ = problem_of(lambda: backlog.add([Draft(title="A"), Draft(title="B")]))
-    assert (code, message) == (ErrorCode.TOO_MANY, "a backlog has at most 2000 tickets")
+    assert (code, message) == (ErrorCode.BACKLOG_FULL, "a backlog has at most 2000 tickets")
     backlog.add([Draft(title="A")])
     assert len(backlog.tickets) == BACKLOG_TICKETS
     removed = backlog.remove(n(1))
     backlog.add([Draft(title="B")])
-    assert problem_of(lambda: backlog.put_back(removed))[0] is ErrorCode.TOO_MANY
+    assert problem_of(lambda: backlog.put_back(removed))[0] is ErrorCode.BACKLOG_FULL
 
 
 def test_the_texts_are_bounded_in_bytes_and_count_whatever_changes_them() -> None:
@@ -96,13 +96,14 @@ def test_the_texts_are_bounded_in_bytes_and_count_whatever_changes_them() -> Non
 
     code, message, _ = problem_of(lambda: backlog.add([Draft(title="T", description=longest)]))
     assert (code, message) == (
-        ErrorCode.TOO_MANY,
+        ErrorCode.BACKLOG_FULL,
         "the texts of a backlog have at most 1048576 bytes in UTF-8",
     )
     backlog.add([Draft(title="x" * left)] if left < 200 else [Draft(title="x")])
     full = backlog.size
     last = backlog.tickets[-1].id
-    assert problem_of(lambda: backlog.edit(last, {"description": longest}))[0] is ErrorCode.TOO_MANY
+    code, *_ = problem_of(lambda: backlog.edit(last, {"description": longest}))
+    assert code is ErrorCode.BACKLOG_FULL
     assert backlog.size == full
     backlog.edit(n(1), {"description": ""})
     assert backlog.size == full - len(longest.encode())
@@ -233,8 +234,8 @@ def test_what_was_removed_before_something_that_is_gone_comes_to_the_end() -> No
 )
 def test_a_ticket_that_does_not_exist_is_named(deed: Callable[[Backlog], object]) -> None:
     assert problem_of(lambda: deed(filled(2))) == (
-        ErrorCode.MALFORMED,
-        "there is no ticket 9",
+        ErrorCode.NO_SUCH_TICKET,
+        "there is no ticket 9 in the backlog",
         "ticket",
     )
 

@@ -450,7 +450,7 @@ def test_rounds_begin_and_end_also_while_the_owner_has_yet_to_come() -> None:
     room.ask("bob", T1)
     for member in ("bob", "cid"):
         room.ask(member, CastCard(1, "5"))
-    room.say("eve", CastVote(T1.ticket, "5"))
+    room.say("eve", CastVote(TicketId("T-1"), "5"))
     room.ring(CLOCK)
     room.ask("bob", T2)
     room.ring(CLOCK)
@@ -458,7 +458,7 @@ def test_rounds_begin_and_end_also_while_the_owner_has_yet_to_come() -> None:
     assert [len(result.votes) for result in room.recorded] == [3]
     assert over(room) == [VOTING, VOTING]
     assert of(room, "eve", VotesRevealed, AwaitingTicket) == [
-        VotesRevealed(T1.ticket, room.recorded[0].votes),
+        VotesRevealed(TicketId("T-1"), room.recorded[0].votes),
         AwaitingTicket(),
     ]
 

@@ -26,7 +26,7 @@ from protocol.changes import (
 )
 from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
-from protocol.ids import MemberId
+from protocol.ids import MemberId, TicketNumber
 from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
 from protocol.picture import (
@@ -38,10 +38,13 @@ from protocol.picture import (
     ShownVote,
     Stage,
     Timer,
+    Undoable,
     abilities,
+    listed,
 )
 from protocol.statistics import summarize
 from protocol.talk import Remark
+from protocol.ticket import Ticket
 from tests.protocol.audience import ROOM
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
@@ -261,6 +264,8 @@ def test_every_field_counts_in_the_digest() -> None:
         "unled_since": 3.0,
         "locked": True,
         "needs_passcode": True,
+        "backlog": (listed(Ticket(id=TicketNumber(1), title="T")),),
+        "undo": Undoable(3, "remove", "T", "Ann"),
         "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
         "messages": (Remark(1, ANN, "Ann", "Hello", 5.0),),
     }

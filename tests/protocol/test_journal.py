@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.ids import MemberId, MemberName, RemarkText, RoomId
+from protocol.ids import MemberId, MemberName, RemarkText, RoomId, TicketNumber
 from protocol.journal import LOGGED, Entry, Unreadable, read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
+    AddTicket,
     BeginRound,
     CastCard,
     ChangeRole,
@@ -19,18 +20,23 @@ from protocol.lasting import (
     Configure,
     Demote,
     Depart,
+    DescribeTicket,
     Detach,
+    EditTicket,
     ExtendTimer,
     HandOver,
+    ImportTickets,
     Join,
     Kick,
     Lock,
+    MoveTicket,
     Nudge,
     Numbered,
     Park,
     PauseTimer,
     Promote,
     RaiseCapacity,
+    RemoveTicket,
     Rename,
     Request,
     Restart,
@@ -42,10 +48,13 @@ from protocol.lasting import (
     SayHere,
     SealPasscode,
     SetEstimate,
+    SkipTicket,
     StartTimer,
     StopTimer,
     TimerKind,
+    Undo,
     Unsay,
+    UnskipTicket,
 )
 from protocol.messages import (
     Announce,
@@ -59,6 +68,7 @@ from protocol.messages import (
     TimeUp,
 )
 from protocol.options import ClaimBy, OwnerAbsence, VotingEnds, Who
+from protocol.ticket import Draft, TicketDescription, TicketKey, TicketTitle
 
 ANN = MemberId("ann")
 TICKET = TicketId("Tür & Tor ½")
@@ -95,6 +105,18 @@ REQUESTS: list[Request] = [
     Configure(owner_absence=OwnerAbsence.CLAIM, claim_by=ClaimBy.SIGNED_IN),
     CloseRoom(),
     Depart(),
+    BeginRound(),
+    BeginRound(ticket_id=TicketNumber(7)),
+    Configure(backlog_by=Who.ALL),
+    AddTicket(title=TicketTitle("Tür & Tor ½"), description=TicketDescription("a\n\tb")),
+    AddTicket(title=TicketTitle("T"), before=TicketNumber(7)),
+    EditTicket(ticket=TicketNumber(7), key=TicketKey("")),
+    MoveTicket(TicketNumber(7), None),
+    RemoveTicket(TicketNumber(7)),
+    SkipTicket(TicketNumber(7)),
+    UnskipTicket(TicketNumber(7)),
+    DescribeTicket(TicketNumber(7)),
+    Undo(seq=3),
 ]
 COMMANDS: list[Command] = [
     Join(name="Ann", role=Role.SPECTATOR, owner=True, account=7),
@@ -111,6 +133,7 @@ COMMANDS: list[Command] = [
     RevealVotes(TICKET),
     Leave(),
     TimeUp(),
+    ImportTickets("a1b2", (Draft(title="T"), Draft(title="U", description="a\nb"))),
     *(Numbered(ref, request) for ref, request in enumerate(REQUESTS, 1)),
 ]
 

@@ -77,6 +77,7 @@ from tests.protocol.lasting_audience import LastingAudience, restored
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
 T1 = BeginRound(TicketId("T-1"))
+LEADING: Final = ("configure", "backlog", "undo", "start_timer")
 TALK = ("say", "react", "unsay")
 
 

@@ -23,6 +23,7 @@ from protocol.answers import REMEMBERED
 from protocol.changes import (
     Ack,
     Begun,
+    Described,
     Estimated,
     Failure,
     Reactions,
@@ -36,16 +37,17 @@ from protocol.changes import (
     Voted,
 )
 from protocol.deck import Deck
-from protocol.effects import Record, SetTimer, Tell, TellAll
+from protocol.effects import Record, SetTimer, Settle, Tell, TellAll
 from protocol.errors import ErrorCode, Problem
 from protocol.fold import digest, fold
-from protocol.ids import MemberId, MemberName, RemarkText
+from protocol.ids import MemberId, MemberName, RemarkText, TicketNumber
 from protocol.journal import read_entries, write_entries
 from protocol.lasting import (
     CLOCK,
     NOBODY,
     REACTIONS,
     RESTED,
+    AddTicket,
     BeginRound,
     CastCard,
     ChangeRole,
@@ -54,18 +56,23 @@ from protocol.lasting import (
     Configure,
     Demote,
     Depart,
+    DescribeTicket,
     Detach,
+    EditTicket,
     ExtendTimer,
     HandOver,
+    ImportTickets,
     Join,
     Kick,
     Lock,
+    MoveTicket,
     Nudge,
     Numbered,
     PauseTimer,
     Promote,
     RaiseCapacity,
     React,
+    RemoveTicket,
     Rename,
     Request,
     ResumeTimer,
@@ -76,10 +83,13 @@ from protocol.lasting import (
     SayHere,
     SealPasscode,
     SetEstimate,
+    SkipTicket,
     StartTimer,
     StopTimer,
     TimerKind,
+    Undo,
     Unsay,
+    UnskipTicket,
 )
 from protocol.limits import EARLIER_ROUNDS, PAST_ROUNDS, REACTION_SECONDS, REST_SECONDS
 from protocol.messages import (
@@ -105,8 +115,9 @@ from protocol.messages import (
     VotesRevealed,
 )
 from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Talkers, VotingEnds, Who
-from protocol.picture import Picture, may_do
+from protocol.picture import Picture, Running, may_do
 from protocol.talk import Emoji
+from protocol.ticket import Draft, TicketTitle
 from tests.protocol.audience import OTHER_ROOM, ROOM
 from tests.protocol.lasting_audience import (
     CHANGES,
@@ -188,6 +199,11 @@ class Notebook:
     restarted: float = float("-inf")
     """When the server has come back."""
 
+    backlog: list[tuple[int, str, str]] = attrs.Factory(list)
+    """Of each ticket its number, its title and its status."""
+    last_ticket: int = 0
+    undo: list[tuple[int, str, str]] | None = None
+    """The backlog before what can be taken back."""
     said: int = 0
     remarks: dict[int, tuple[str, str]] = attrs.Factory(dict)
     clock: Clock | None = None
@@ -211,7 +227,8 @@ class Notebook:
         """Let there be a round, with a timer of its own if the options say so."""
         self.turn_over()
         past = self.played[-PAST_ROUNDS:]
-        self.earlier = [number for each, number in past if each == ticket][-EARLIER_ROUNDS:]
+        named = [number for each, number in past if each == ticket and ticket]
+        self.earlier = named[-EARLIER_ROUNDS:]
         self.voting = True
         seconds = self.options.voting_seconds
         if seconds:
@@ -236,6 +253,12 @@ class Notebook:
         if deed == "claim":
             anybody = self.options.claim_by is ClaimBy.ALL
             return self.unled and (anybody or self.seats[member].account is not None)
+        who = {
+            "begin": self.options.begin_by,
+            "reveal": self.options.reveal_by,
+            "backlog": self.options.backlog_by,
+            "undo": self.options.backlog_by,
+        }.get(deed)
         if deed in {"say", "react"}:
             talkers = self.options.talk_by
             leads = self.seats[member].leads
@@ -278,6 +301,38 @@ class Notebook:
         if role is Role.SPECTATOR:
             self.votes.pop(member, None)
             self.complete = self.complete and bool(self.votes)
+
+    def place(self, ticket: int | None) -> int:
+        """Say where a ticket is, or what has no number would be."""
+        ids = [each[0] for each in self.backlog]
+        return len(ids) if ticket is None else ids.index(ticket)
+
+    def change(self, request: Request) -> None:
+        """Change the backlog as a request that must be granted does."""
+        before = list(self.backlog)
+        match request:
+            case AddTicket(title=title, before=follower):
+                self.last_ticket += 1
+                self.backlog.insert(self.place(follower), (self.last_ticket, title, "open"))
+            case EditTicket(ticket=ticket, title=title):
+                place = self.place(ticket)
+                self.backlog[place] = (ticket, title or "", self.backlog[place][2])
+            case SkipTicket(ticket) | UnskipTicket(ticket):
+                place = self.place(ticket)
+                status = "skipped" if isinstance(request, SkipTicket) else "open"
+                self.backlog[place] = (ticket, self.backlog[place][1], status)
+            case RemoveTicket(ticket):
+                del self.backlog[self.place(ticket)]
+            case MoveTicket(ticket, follower) if ticket != follower:
+                moved = self.backlog.pop(self.place(ticket))
+                self.backlog.insert(self.place(follower), moved)
+            case Undo():
+                self.backlog, self.undo = self.undo or [], None
+                return
+            case _:
+                pass
+        if self.backlog != before:
+            self.undo = before
 
     def drop(self, member: str) -> None:
         """Let somebody be gone."""
@@ -335,6 +390,7 @@ def gives_a_card_away(event: Event) -> bool:
     return any(SECRET in text for text in strings_in(event))
 
 
+LEFT_TO_SOME = {"begin", "reveal", "configure", "close", "backlog", "undo"}
 TIMING = ("start_timer", "pause_timer", "resume_timer", "extend_timer", "stop_timer")
 ENDS = ("voting_ends", "voting_seconds")
 DOOR = ("passcode", "lock", "kick")
@@ -351,6 +407,11 @@ ALWAYS_GRANTED = {"capacity", "configure", "close", "promote", "demote", "hand_o
 
 MOST = 6
 """Seats that a room can have."""
+
+
+def called(running: Running) -> TicketId:
+    """Say how those call a round's ticket who speak the other dialect."""
+    return TicketId(running.ticket or f"Round {running.number}")
 
 
 class LastingRoom(RuleBasedStateMachine):
@@ -794,6 +855,10 @@ class LastingRoom(RuleBasedStateMachine):
         match deed:
             case "estimate":
                 return SetEstimate(number, card if right else None)
+            case "begin" if number == 5:
+                return BeginRound(ticket_id=TicketNumber(1 if right else number))
+            case "begin" if number == 6:
+                return BeginRound()
             case "begin":
                 other = "B" if shown and shown.ticket == "A" else "A"
                 return BeginRound(TicketId(other if right or shown is None else shown.ticket))
@@ -833,6 +898,8 @@ class LastingRoom(RuleBasedStateMachine):
                 who = Who.ALL if right else Who.FACILITATORS
                 if number % 3 == 0:
                     return Configure(talk_by=list(Talkers)[number // 3])
+                if number == 3:
+                    return Configure(backlog_by=who)
                 if number == 7:
                     return Configure(auto_reveal=right)
                 if number == 5:
@@ -862,8 +929,31 @@ class LastingRoom(RuleBasedStateMachine):
             case "kick":
                 target = MemberId(self.lasting(number) if right else self.who(number))
                 return Kick(member=target, ban=card == CARDS[0], address=card == CARDS[1])
+            case "backlog":
+                return self.backlog_request(number, card, right=right)
+            case "undo":
+                undo = self.room.rules.picture().undo
+                return Undo(seq=undo.seq if undo is not None and right else None)
+            case "describe":
+                return DescribeTicket(TicketNumber(number))
             case _:
                 return CloseRoom()
+
+    def backlog_request(self, number: int, card: str, *, right: bool) -> Request:
+        """Make a request that changes the backlog, mostly about a ticket that is there."""
+        ids = [each[0] for each in self.notebook.backlog]
+        ticket = TicketNumber(ids[number % len(ids)] if ids and right else number)
+        other = TicketNumber(ids[-1 - number % len(ids)]) if ids and number % 2 else None
+        title = TicketTitle(f"T{number}")
+        choices: list[Request] = [
+            AddTicket(title=title, before=other),
+            AddTicket(title=title),
+            EditTicket(ticket=ticket, title=title),
+            MoveTicket(ticket, other),
+            RemoveTicket(ticket),
+            UnskipTicket(ticket) if number % 2 else SkipTicket(ticket),
+        ]
+        return choices[(number + CARDS.index(card)) % len(choices)]
 
     @rule(
         number=SOMEBODY,
@@ -871,6 +961,7 @@ class LastingRoom(RuleBasedStateMachine):
             [
                 *("vote", "begin", "reveal", "leave", "configure", "role", "retract", "estimate"),
                 *("promote", "demote", "claim", "rename", "nudge"),
+                *("backlog", "undo", "describe"),
                 *("say", "unsay", *TIMING, *ENDS, *DOOR),
             ]
         ),
@@ -909,7 +1000,7 @@ class LastingRoom(RuleBasedStateMachine):
             [
                 *("begin", "reveal", "configure", "estimate", "role"),
                 *("promote", "demote", "hand_over", "capacity", "nudge", "nudge"),
-                *("say", *TIMING, *ENDS, *DOOR),
+                *("say", "backlog", *TIMING, *ENDS, *DOOR),
             ]
         ),
         card=st.sampled_from(CARDS),
@@ -974,7 +1065,7 @@ class LastingRoom(RuleBasedStateMachine):
         running = self.room.rules.picture().round
         for member in list(self.notebook.seats)[but:]:
             if running is not None:
-                self.say(member, CastVote(TicketId(running.ticket), card))
+                self.say(member, CastVote(called(running), card))
 
     @rule(number=SOMEBODY, back=st.integers(0, 70), card=st.sampled_from(CARDS))
     def repeat(self, number: int, back: int, card: str) -> None:
@@ -1020,6 +1111,9 @@ class LastingRoom(RuleBasedStateMachine):
             assert isinstance(answer, Failure)
             assert answer.problem.code is ErrorCode.RESTING
             assert room.stored() == stored, "what is to be asked again has not been answered"
+            return
+        if isinstance(request, DescribeTicket):
+            self.describe(member, ref, request.ticket)
             return
         self.refs[member] = ref
         name, refusable = self.judge(member, request, before)
@@ -1073,10 +1167,15 @@ class LastingRoom(RuleBasedStateMachine):
     def judge(self, member: str, request: Request, shown: Picture) -> tuple[str, ErrorCode | None]:
         """Say as what a request is listed, and why it might be refused although it is."""
         running = shown.round
+        known = {each[0]: each[1] for each in self.notebook.backlog}
         match request:
-            case BeginRound(ticket):
-                same = running is not None and running.ticket == ticket
-                return "begin", ErrorCode.BEGUN_TWICE if same else None
+            case BeginRound(ticket, number):
+                if number is not None and number not in known:
+                    return "begin", ErrorCode.NO_SUCH_TICKET
+                name = ticket if number is None else known[number]
+                asked = (name, number)
+                same = running is not None and asked == (running.ticket, running.ticket_id)
+                return "begin", ErrorCode.BEGUN_TWICE if same and name is not None else None
             case CastCard(number, card):
                 if running is None:
                     if shown.shown is None or number != shown.shown.number:
@@ -1161,6 +1260,17 @@ class LastingRoom(RuleBasedStateMachine):
                 author, _ = self.notebook.remarks[number]
                 mine = author == member or self.notebook.seats[member].leads
                 return "unsay", None if mine else ErrorCode.NOT_YOURS
+            case Undo(seq=seq):
+                told = shown.undo
+                wrong = told is None or seq not in {None, told.seq}
+                return "undo", ErrorCode.NOTHING_TO_UNDO if wrong else None
+            case AddTicket(before=before):
+                wrong = before is not None and before not in known
+            case MoveTicket(ticket, before):
+                wrong = ticket not in known or (before is not None and before not in known)
+            case _:
+                wrong = request.ticket not in known
+        return "backlog", ErrorCode.NO_SUCH_TICKET if wrong else None
 
     def judge_kick(self, member: str, target: str) -> ErrorCode | None:
         """Say why somebody cannot be put out."""
@@ -1175,8 +1285,11 @@ class LastingRoom(RuleBasedStateMachine):
         """Write down what a request that must be granted does."""
         book, now = self.notebook, self.room.now
         match request:
-            case BeginRound(ticket):
-                book.begin(now, ticket)
+            case BeginRound(ticket, number):
+                titles = {each: title for each, title, _ in book.backlog}
+                book.begin(now, ticket or (titles[number] if number is not None else ""))
+            case SetEstimate(card=card):
+                self.expect_of_the_ticket(card)
             case CloseRoom():
                 book.over = True
             case Depart():
@@ -1208,11 +1321,6 @@ class LastingRoom(RuleBasedStateMachine):
                 self.expect_of_the_clock(request, book.clock)
             case ChangeRole(role=role, member=whom):
                 book.change_role(whom or member, role)
-            case Configure():
-                given = {
-                    key: wish for key, wish in attrs.asdict(request).items() if wish is not None
-                }
-                book.options = attrs.evolve(book.options, **given)
             case Promote(whom):
                 book.seats[whom].leads = True
             case Demote(whom):
@@ -1227,8 +1335,61 @@ class LastingRoom(RuleBasedStateMachine):
                 book.seats[whom].nudged_at = self.room.now
             case Claim():
                 book.crown(member)
-            case _:
+            case CastCard() | RevealRound() | DescribeTicket():
                 pass
+            case _:
+                book.change(request)
+
+    def describe(self, member: str, ref: int, ticket: TicketNumber) -> None:
+        """Ask for a description, which changes nothing, whoever is told and how often."""
+        stored = self.room.stored()
+        (effect,) = self.say(member, Numbered(ref, DescribeTicket(ticket)))
+        assert isinstance(effect, Tell)
+        if ticket in {each[0] for each in self.notebook.backlog}:
+            assert effect == Tell(MemberId(member), Described(ref, ticket, ""))
+        else:
+            assert isinstance(effect.event, Failure)
+            assert effect.event.problem.code is ErrorCode.NO_SUCH_TICKET
+        assert self.room.stored() == stored
+
+    @precondition(lambda self: self.keyed)
+    @rule(number=SOMEBODY, count=st.integers(1, 3), with_key=st.booleans())
+    def bring(self, number: int, count: int, *, with_key: bool) -> None:
+        """Somebody imports tickets, who may be anybody, or has the owner's key."""
+        member, book, room = NOBODY if with_key else self.lasting(number), self.notebook, self.room
+        drafts = tuple(Draft(title=f"I{each}") for each in range(count))
+        stored = room.stored()
+        effects = self.say(member, ImportTickets("claim", drafts))
+        if book.over:
+            assert effects == []
+            return
+        settled = effects[-1]
+        assert isinstance(settled, Settle)
+        seat = book.seats.get(member)
+        granted = with_key or (
+            seat is not None and seat.announced and book.allows(member, "backlog")
+        )
+        assert (settled.problem is None) == granted
+        if granted:
+            book.undo = list(book.backlog)
+            for draft in drafts:
+                book.last_ticket += 1
+                book.backlog.append((book.last_ticket, draft.title, "open"))
+        else:
+            assert room.stored() == stored
+
+    def expect_of_the_ticket(self, card: str | None) -> None:
+        """Write down what a final estimate does to the ticket that was voted on, if it is one."""
+        picture, book = self.room.rules.picture(), self.notebook
+        shown = picture.shown
+        listed = next((it for it in picture.backlog if shown and it.id == shown.ticket_id), None)
+        if shown is None or listed is None or card == shown.estimate:
+            return
+        status = "estimated" if card else "open"
+        if (listed.status, listed.estimate) != (status, card):
+            place = book.place(listed.id)
+            book.backlog[place] = (listed.id, book.backlog[place][1], status)
+            book.undo = None
 
     def expect_of_the_clock(
         self, request: PauseTimer | ResumeTimer | ExtendTimer, clock: Clock
@@ -1254,7 +1415,7 @@ class LastingRoom(RuleBasedStateMachine):
     def other_dialect(self, number: int, deed: str, ticket: str, card: str, *, right: bool) -> None:
         """Anybody asks in the commands of members that are their connections."""
         member, shown, book = self.who(number), self.room.rules.picture().round, self.notebook
-        named = TicketId(shown.ticket if shown and right else ticket)
+        named = called(shown) if shown and right else TicketId(ticket)
         match deed:
             case "begin":
                 before = self.room.rules.snapshot()["round"]
@@ -1347,6 +1508,8 @@ class LastingRoom(RuleBasedStateMachine):
             assert shown[MemberId(member)].facilitator == seat.leads
         assert picture.options == book.options
         assert (picture.locked, picture.needs_passcode) == (book.locked, book.passcode)
+        assert [(each.id, each.title, each.status) for each in picture.backlog] == book.backlog
+        assert (picture.undo is None) == (book.undo is None)
         assert [(each.id, (each.member, each.text)) for each in picture.messages] == list(
             book.remarks.items()
         )

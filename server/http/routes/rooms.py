@@ -28,7 +28,7 @@ from litestar.status_codes import (
 
 from protocol.codec import clean_line, clean_passcode
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId
+from protocol.ids import MemberId, RoomId
 from protocol.limits import (
     LONGEST_GRACE_SECONDS,
     PASSCODE_LENGTH,
@@ -48,6 +48,8 @@ from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
 from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
+from server.http.routes.imports import Imports
+from server.http.routes.results import FoundTickets
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
 from server.store.records import User
@@ -93,6 +95,9 @@ class NewOptions(Strict):
             description="Whether votes may be changed after the reveal, until the next vote "
             "begins; `false` if not given"
         ),
+    ] = None
+    backlog_by: Annotated[
+        Who | None, Parameter(description="Who may change the backlog; as `begin_by`")
     ] = None
     voting_ends: Annotated[
         VotingEnds | None,
@@ -316,6 +321,9 @@ class Keys(Protocol):
     def opens(self, seal: str, passcode: str) -> bool:
         """Judge a passcode."""
 
+    def member(self, session_id: int, token: str) -> MemberId | None:
+        """Say whose resume token this is; ``None`` if it is none of this room's."""
+
 
 @attrs.frozen(kw_only=True)
 class RoomsOverHttp:
@@ -326,6 +334,10 @@ class RoomsOverHttp:
     """Finds all rooms that had an id and of which something is kept, the latest first."""
     allowances: Allowing
     keys: Keys
+    backlogs: FoundTickets
+    """Where the tickets of rooms are."""
+    imports: Imports
+    """The way into the backlogs of rooms."""
     source: Callable[[Request[Any, Any, Any]], Source]
     """Tells whom a request counts for."""
     limits: Limits

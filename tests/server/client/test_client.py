@@ -13,9 +13,11 @@ from protocol.changes import Nudged
 from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reacted, Reminded
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
-from protocol.lasting import Role, TimerKind
+from protocol.ids import TicketNumber
+from protocol.lasting import AddTicket, EditTicket, Role, TimerKind
 from protocol.picture import Stage
 from protocol.talk import Emoji, Reaction
+from protocol.ticket import TicketDescription, TicketStatus, TicketTitle
 from server.client import (
     CannotCreate,
     Declined,
@@ -130,6 +132,30 @@ async def test_people_are_reminded_renamed_and_lead(autojump_clock: Clock, serve
         await bob.wait_for(lambda picture: picture.members[1].owner)
         assert "close" in bob.mine.may
         assert [each.name for each in bob.picture.members] == ["Ann", "Bob"]
+
+
+async def test_a_backlog_is_made_voted_on_and_undone(autojump_clock: Clock, served: Served) -> None:
+    one, two = TicketNumber(1), TicketNumber(2)
+    async with seat(served, "Ann", owner=True) as ann:
+        description = TicketDescription("As a customer")
+        await ann.add(AddTicket(title=TicketTitle("Pay"), description=description))
+        await ann.add(AddTicket(title=TicketTitle("Refund"), before=one))
+        assert await ann.describe(one) == "As a customer"
+        with pytest.raises(Declined) as declined:
+            await ann.describe(TicketNumber(9))
+        assert declined.value.error.code == ErrorCode.NO_SUCH_TICKET
+        await ann.edit(EditTicket(ticket=one, title=TicketTitle("Pay by card")))
+        await ann.move(two, None)
+        assert [each.title for each in ann.picture.backlog] == ["Pay by card", "Refund"]
+        assert (await ann.skip(one)).backlog[0].status is TicketStatus.SKIPPED
+        assert (await ann.unskip(one)).backlog[0].status is TicketStatus.OPEN
+        begun = await ann.begin(ticket_id=one)
+        assert begun.round is not None
+        assert (begun.round.ticket, begun.round.ticket_id) == ("Pay by card", one)
+        removed = await ann.remove(two)
+        assert removed.undo is not None
+        assert len((await ann.undo(removed.undo.seq)).backlog) == 2
+        assert (await ann.begin()).round is not None
         await ann.settled()
         assert ann.picture == served.rules.rules.picture()
 

@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId
 from protocol.picture import Picture
+from protocol.ticket import Ticket
 from server.admission.allowances import Allowances
 from server.auth.seats import SeatKeys
 from server.auth.sources import Source
@@ -25,6 +26,7 @@ from server.http.routes.health import Health
 from server.http.routes.metrics import HELP
 from server.http.routes.rooms import RoomsOverHttp
 from server.http.serve import HttpServer
+from server.rooms.imports import TicketImports
 from server.rooms.lasting import Opened
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
@@ -320,8 +322,16 @@ class OnlyRoom:
         return may(1) if room_id == ROOM else None
 
 
+class NoTickets:
+    async def tickets(self, session: Session) -> list[Ticket]:
+        raise AssertionError("nobody asks for them here")
+
+
 def server_of(rooms: OnlyRoom) -> HttpServer:
     limits = Limits()
+
+    async def nowhere(_: RoomId) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def nothing(_: RoomId) -> list[StoredSession]:
         await trio.lowlevel.checkpoint()
@@ -333,6 +343,8 @@ def server_of(rooms: OnlyRoom) -> HttpServer:
             stored=nothing,
             allowances=Allowances(limits, is_live=lambda _: True),
             keys=SeatKeys(b"secret"),
+            backlogs=NoTickets(),
+            imports=TicketImports(nowhere),
             source=lambda _: Source("192.0.2.1"),
             limits=limits,
         )

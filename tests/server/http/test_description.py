@@ -53,7 +53,14 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
         *("/ws", "/ws/joinRoom/{roomId}", "/rooms/{room_id}/results"),
         *("/ws/createRoom", "/ws/getRooms", "/ws/getClients/{room_id}"),
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
-        *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions", "/v1/sessions/{session_id}"),
+        *(
+            "/v1/rooms",
+            "/v1/rooms/{room_id}",
+            "/v1/rooms/{room_id}/results",
+            "/v1/rooms/{room_id}/tickets/import",
+            "/v1/sessions",
+            "/v1/sessions/{session_id}",
+        ),
         *("/v1/tokens", "/v1/tokens/{token_id}"),
         "/v1/decks",
     }
@@ -68,7 +75,7 @@ async def test_operations_are_named_by_verbs_and_no_name_comes_twice(world: Whol
         assert verb is not None, name
         assert verb[1] in {
             *("get", "list", "open", "join", "register", "log", "delete", "change", "end"),
-            *("follow", "unfollow", "write", "create"),
+            *("follow", "unfollow", "write", "create", "import"),
         }
 
 

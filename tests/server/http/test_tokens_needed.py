@@ -13,12 +13,12 @@ from tests.server.http.world import ON_SQLITE
 OPEN = {
     *("getIndex", "getHealth", "getLive", "getReady", "getMetrics"),
     *("registerAccount", "logIn"),
-    *("getResults", "openEstimationRoom", "openRoom", "getRoom", "listDecks"),
+    *("getResults", "openEstimationRoom", "openRoom", "getRoom", "getTicketResults", "listDecks"),
 }
 """The operations that need no token."""
 
-BY_OWNER_KEY = {"endRoom"}
-"""Needs a key of the room that it is about; see test_rooms."""
+BY_OWNER_KEY = {"endRoom", "importTickets"}
+"""Need a key or token of the room that they are about; see test_rooms and test_imports."""
 
 BY_UPGRADE = {"joinChatRoom"}
 """Needs one, but is answered before HTTP begins; see tests/server/admission."""
@@ -103,5 +103,6 @@ async def test_the_open_operations_ask_nobody_who_they_are(whole: WholeWorld) ->
         "openEstimationRoom": 426,
         "openRoom": 400,
         "getRoom": 404,
+        "getTicketResults": 404,
         "listDecks": 200,
     }

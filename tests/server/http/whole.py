@@ -20,7 +20,9 @@ from server.http.routes.sessions import session_handlers
 from server.http.routes.tokens import token_handlers
 from server.http.serve import HttpServer
 from server.http.social import Social
+from server.rooms.backlogs import Backlogs
 from server.rooms.hub import Hub
+from server.rooms.imports import TicketImports
 from server.rooms.journal import Logbook
 from server.rooms.lasting import LastingRooms
 from server.rooms.making import RoomMaker
@@ -80,6 +82,8 @@ class WholeWorld(ChatWorld):
                 stored=lambda room_id: database.run(partial(estimations.find, room_id=room_id)),
                 allowances=Allowances(limits, is_live=self._is_live),
                 keys=self.keys,
+                backlogs=Backlogs(database, self.hub.find, limits),
+                imports=TicketImports(self.lasting.wake),
                 source=lambda _: self.source,
                 limits=limits,
             ),

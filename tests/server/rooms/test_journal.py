@@ -11,8 +11,9 @@ from trio.testing import MockClock
 from protocol.errors import ErrorCode, Problem
 from protocol.ids import MemberId, RoomId
 from protocol.journal import read_entries
-from protocol.lasting import Detach, Join
+from protocol.lasting import AddTicket, Detach, ImportTickets, Join, Numbered
 from protocol.messages import Command, Reject, TicketId, TicketResult, Vote
+from protocol.ticket import Draft, TicketDescription, TicketTitle
 from server.rooms.journal import MOST_ENTRIES, SNAPSHOT_COMMANDS, TRIES, Journal, Logbook
 from server.store import logbook
 from server.store.estimations import Session
@@ -216,6 +217,40 @@ async def test_while_the_database_is_gone_a_snapshot_stands_for_too_many_command
 
     assert desk.logged() == (desk.seq, [])
     assert (journal.saved, desk.counters.writes_dropped) == (desk.seq, 0)
+
+
+async def test_commands_with_long_texts_count_for_many(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    desk = Desk(MemoryDatabase())
+    journal = desk.open()
+    await nursery.start(desk.writer.run)
+    long = AddTicket(title=TicketTitle("T"), description=TicketDescription("x" * 4_000))
+
+    most = SNAPSHOT_COMMANDS // 21
+    for number in range(most):
+        desk.add(journal, 1, Numbered(number + 1, long))
+        await trio.sleep(SOON)
+    whole, logged = desk.logged()
+    assert (whole, len(logged)) == (None, most)
+    desk.add(journal, 1, Numbered(most + 1, long))
+    await trio.sleep(SOON)
+
+    assert desk.logged() == (desk.seq, [])
+
+
+async def test_an_import_is_kept_by_a_snapshot_in_place_of_the_log(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    desk = Desk(MemoryDatabase())
+    journal = desk.open()
+    await nursery.start(desk.writer.run)
+
+    desk.add(journal, 1, ImportTickets("claim", (Draft(title="T"),) * (MOST_ENTRIES + 1)))
+    await trio.sleep(SOON)
+
+    assert desk.logged() == (desk.seq, [])
+    assert journal.saved == desk.seq
 
 
 async def test_after_a_lost_chunk_the_log_is_whole_again(

@@ -24,6 +24,7 @@ from protocol.lasting import (
     CloseRoom,
     Depart,
     Detach,
+    ImportTickets,
     Join,
     Numbered,
     RaiseCapacity,
@@ -33,10 +34,11 @@ from protocol.lasting import (
 from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
 from protocol.messages import Announce, Enter, TicketId
 from protocol.options import Options, OwnerAbsence
+from protocol.ticket import Draft
 from server.rooms.alarms import HOLD_SECONDS
 from server.rooms.journal import SNAPSHOT_COMMANDS
 from server.rooms.lasting import ENDED_AFTER, EstimationRoom
-from server.rooms.rebuilding import new_rules, rebuild
+from server.rooms.rebuilding import new_rules, rebuild, stored_tickets
 from server.store import estimations, housekeeping, logbook
 from server.store.database import Database
 from server.store.lease import Lease
@@ -468,6 +470,31 @@ async def test_an_id_is_not_given_again_before_the_end_of_its_room_is_written(
 
 
 # --- parking --------------------------------------------------------------------------------
+
+
+async def test_a_parked_room_for_which_nobody_asks_keeps_its_backlog(
+    autojump_clock: MockClock,
+) -> None:
+    database = MemoryDatabase()
+    async with house(database) as it:
+        room_id = await it.open()
+        await it.play(room_id, 1)
+        draft = Draft(title="Pay by card", description="As a customer")
+        await it.say(room_id, ADA, ImportTickets("claim", (draft,)))
+        session = it.journal(room_id).session
+        it.lasting.park_all("restart")
+        await trio.sleep(SOON)
+
+    async with house(database) as it, trio.open_nursery() as nursery:
+        nursery.start_soon(it.lasting.run)
+        resting = database.now(partial(stored_tickets, session=session, limits=it.limits))
+        await trio.sleep(ENDED_AFTER + 1)
+        nursery.cancel_scope.cancel()
+
+    kept = database.now(partial(logbook.kept_tickets, session_id=session.id))
+    assert [(each.title, each.description) for each in kept] == [("Pay by card", "As a customer")]
+    assert tuple(resting) == kept
+    assert database.now(logbook.parked) == []
 
 
 async def test_parked_rooms_are_there_after_a_planned_stop_and_others_are_not(
