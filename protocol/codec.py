@@ -83,6 +83,19 @@ def _exactly(kind: type, article: str) -> Any:
     return structure
 
 
+def _integer(value: object, _: object) -> int:
+    """Take an integer however it is written: ``1.0`` is one too (JSON Schema, section 4.2.3)."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer() and abs(value) <= _EXACT:
+        return int(value)
+    raise ValueError("must be an integer")
+
+
+_EXACT: Final = 2**53
+"""Above it a float need not be the integer that was written."""
+
+
 def _is_list(wanted: object) -> bool:
     return get_origin(wanted) is list
 
@@ -184,7 +197,8 @@ def new_converter() -> OrjsonConverter:
     """Make a converter like :data:`CONVERTER`, for whoever has hooks of its own to register."""
     converter = make_converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_structure_hook(str, _text)
-    for kind, article in ((int, "an integer"), (bool, "true or false"), (float, "a number")):
+    converter.register_structure_hook(int, _integer)
+    for kind, article in ((bool, "true or false"), (float, "a number")):
         converter.register_structure_hook(kind, _exactly(kind, article))
     converter.register_structure_hook_factory(_is_list, _list)
     converter.register_structure_hook_factory(_is_choice, _choice)

@@ -155,7 +155,7 @@ def test_what_is_no_object_further_in_is_named_with_its_path(value: object) -> N
 
 WRONG: dict[str, list[object]] = {
     "text": [None, 5, 1.5, True, [], {}, ["a"]],
-    "count": [None, "5", 1.5, 1.0, True, [], {}],
+    "count": [None, "5", 1.5, 1e300, True, [], {}],
     "flag": [None, "true", 0, 1, [], {}],
     "share": [None, "0.5", 1, True, [], {}],
     "room": [None, 5, True, [], {}, "", "abc", "abcdefg", "abcde\n", "abcdé1", "abcde ", "٣٣٣٣٣٣"],
@@ -170,6 +170,12 @@ def test_nothing_is_coerced_and_the_field_is_named(field: str, value: object) ->
 
     assert problem.field == f"data.{field}"
     assert problem.message.startswith(f"data.{field} must be ")
+
+
+def test_an_integer_may_be_written_with_a_fraction_of_nothing() -> None:
+    taken = codec.structure({"text": "", "count": 1670.0}, Sample, "data").count
+
+    assert (taken, type(taken)) == (1670, int)
 
 
 class Colour(StrEnum):
