@@ -54,6 +54,7 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
         *("/ws/createRoom", "/ws/getRooms", "/ws/getClients/{room_id}"),
         *("/rooms/{room_id}", "/rooms/{room_id}/messages"),
         *("/v1/rooms", "/v1/rooms/{room_id}", "/v1/sessions", "/v1/sessions/{session_id}"),
+        "/v1/rooms/{room_id}/webhook",
         *("/v1/tokens", "/v1/tokens/{token_id}"),
         "/v1/decks",
     }

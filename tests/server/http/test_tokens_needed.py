@@ -17,8 +17,8 @@ OPEN = {
 }
 """The operations that need no token."""
 
-BY_OWNER_KEY = {"endRoom"}
-"""Needs a key of the room that it is about; see test_rooms."""
+BY_OWNER_KEY = {"endRoom", "getWebhook", "deleteWebhook"}
+"""Need a key of the room that they are about; see test_rooms and test_webhooks."""
 
 BY_UPGRADE = {"joinChatRoom"}
 """Needs one, but is answered before HTTP begins; see tests/server/admission."""
