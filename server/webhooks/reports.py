@@ -21,6 +21,7 @@ from server.store.logbook import Chunk, Opening, RoomSettings
 from server.store.webhooks import Report, Standing, Webhook
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.support.supervise import contain
 from server.webhooks import events
 from server.webhooks.addresses import place_of
 from server.webhooks.events import Event, message_id
@@ -176,11 +177,13 @@ class Reports:
         own = self._own(conn, [each.session_id for each in chunks])
         reports: list[Report] = []
         for chunk in chunks:
-            for row in chunk.rounds:
-                body = events.revealed(row, at, self._telling.round(row.result))
-                reports += self._reports(
-                    own, chunk.session_id, Event.ROUND_REVEALED, row.number, at, body
-                )
+            # A round that cannot be told must be kept all the same.
+            with contain("webhooks", session=chunk.session_id):
+                for row in chunk.rounds:
+                    body = events.revealed(row, at, self._telling.round(row.result))
+                    reports += self._reports(
+                        own, chunk.session_id, Event.ROUND_REVEALED, row.number, at, body
+                    )
         closed = {each.session_id: each.closed_at for each in chunks if each.closed_at is not None}
         lately = {each.session_id: each.rounds[-1].number + 1 for each in chunks if each.rounds}
         reports += self._ends(conn, own, closed, lately)

@@ -17,6 +17,7 @@ import attrs
 import h11
 import trio
 
+from server.support import threads
 from server.support.errors import AddressRefused, NotDelivered
 from server.webhooks.addresses import Judge, Place
 
@@ -76,7 +77,7 @@ class Sender:
         self._seconds = seconds
         self._agent = f"Parley/{version}"
         self._clock = clock
-        self._trust = trust or ssl.create_default_context()
+        self._trust = trust
 
     async def __call__(self, place: Place, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a body; redirects are answers like any other.
@@ -104,8 +105,11 @@ class Sender:
 
     async def _send(self, place: Place, headers: Mapping[str, str], body: bytes) -> Answer:
         addresses = await self._judge.addresses(place)
+        secure = place.scheme == "https"
+        if secure and self._trust is None:  # it takes some milliseconds, and a MiB
+            self._trust = await threads.run(ssl.create_default_context)
         stream: trio.abc.Stream = await _connect(addresses[:_MOST_ADDRESSES], place.port)
-        if place.scheme == "https":
+        if secure and self._trust is not None:
             stream = trio.SSLStream(
                 stream, self._trust, server_hostname=place.host, https_compatible=True
             )
@@ -132,22 +136,21 @@ class Sender:
         taken = 0
         answer: Answer | None = None
         with trio.CancelScope() as rest:  # noqa: ASYNC912 - nothing has come yet, so it reads
-            while taken <= MOST_HEAD + MOST_BODY:
-                event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    try:
+            try:
+                while taken <= MOST_HEAD + MOST_BODY:
+                    event = connection.next_event()
+                    if event is h11.NEED_DATA:
                         data = await stream.receive_some(MOST_BODY)
-                    except trio.BrokenResourceError:
-                        if answer is None:
-                            raise
+                        taken += len(data)
+                        connection.receive_data(bytes(data))
+                    elif isinstance(event, h11.Response):
+                        answer = Answer(event.status_code, self._retry_after(event))
+                        rest.deadline = trio.current_time() + _REST_SECONDS
+                    elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)):
                         break
-                    taken += len(data)
-                    connection.receive_data(bytes(data))
-                elif isinstance(event, h11.Response):
-                    answer = Answer(event.status_code, self._retry_after(event))
-                    rest.deadline = trio.current_time() + _REST_SECONDS
-                elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)):
-                    break
+            except (trio.BrokenResourceError, h11.RemoteProtocolError):
+                if answer is None:  # what is wrong with its body does not matter
+                    raise
         if answer is None:
             raise NotDelivered("the answer is too long, or there is none")
         return answer

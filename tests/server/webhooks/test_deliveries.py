@@ -404,6 +404,32 @@ async def test_a_defect_in_sending_stops_nobody_else(
     assert receiver.kinds == ["room.opened"]
 
 
+async def test_a_round_that_cannot_be_told_is_kept(
+    clock: MockClock,
+    receiver: Receiver,
+    database: MemoryDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> str:
+        raise LookupError("a defect")
+
+    async with post(database, receiver.url) as it:
+        room_id = await it.home.open()
+        session = it.home.lasting.session(room_id)
+        assert session is not None
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr("server.webhooks.events.revealed", fail)
+            await it.home.play(room_id, 1)
+            await trio.sleep(1)
+        assert [each["event"] for each in logs if each["log_level"] == "error"] == ["failed"]
+        assert await it.home.rounds(room_id, session.key) == ["T-1"]
+        assert it.home.counters.writes_dropped == 0
+        await end(it.home, room_id)
+        await trio.sleep(1)
+
+    assert receiver.kinds == ["room.opened", "room.ended"]
+
+
 def test_delays_grow_from_seconds_to_an_hour_and_are_drawn() -> None:
     assert [backoff(tries, 1.0) for tries in range(7)] == [5, 20, 80, 320, 1280, 3600, 3600]
     assert [backoff(tries, 0.0) for tries in (0, 11)] == [2.5, 1800]
