@@ -25,7 +25,7 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from protocol.codec import clean_line
+from protocol.codec import CONVERTER, clean_line
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId
 from protocol.limits import (
@@ -304,6 +304,8 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
         needs: what they need.
         access: knows who is signed in; ``None`` if nobody can be.
     """
+    # Made at the start, since it takes as long as a hundred requests.
+    CONVERTER.get_structure_hook(NewRoom)
 
     # Before the body is decoded, as where a token is needed.
     async def recognise(connection: Connection, handler: BaseRouteHandler) -> None:
