@@ -139,6 +139,18 @@ def _operations(endpoint: Endpoint, said: tuple[Message, ...]) -> Json:
             [by_type[Side.CLIENT, "ping"]],
             of_server("pong"),
         ),
+        **(
+            {
+                f"hear{name}": operation(
+                    "receive",
+                    "A member shows something, and is answered only if that is refused",
+                    [by_type[Side.CLIENT, word] for word in endpoint.signals],
+                    of_server("error"),
+                )
+            }
+            if endpoint.signals
+            else {}
+        ),
         f"tell{name}": operation("send", "Members are told what happens", events),
     }
 

@@ -2,14 +2,18 @@
 
 The changes are numbered from 1 on without gaps, and :func:`protocol.fold.fold` over the picture at
 one number gives the picture at the next. Most commands make one change at the most; a new owner
-comes with two, and when the server has come back, everybody is away with one each.
+comes with two, as does a round whose beginning or end is that of a timer, and when the server has
+come back, everybody is away with one each.
 """
 
 from protocol.errors import Problem
 from protocol.greeting import Pong
 from protocol.ids import MemberId
+from protocol.lasting import Role, TimerKind
 from protocol.options import Options
-from protocol.picture import May, Mine, Picture, Seated, Shown
+from protocol.picture import Earlier, May, Mine, Picture, Seated, Shown, ShownVote, Timer
+from protocol.statistics import Summary
+from protocol.talk import Reaction
 from protocol.value import value
 
 # --- changes, to everybody --------------------------------------------------------------------
@@ -35,6 +39,8 @@ class Left:
     """It had been away for longer than its grace."""
     complete: bool
     """Whether nobody is waited for any more in the round that is running."""
+    by: MemberId | None = None
+    """Who has put it out, if somebody has."""
 
 
 @value
@@ -61,6 +67,8 @@ class OwnerChanged:
 
     seq: int
     member: MemberId
+    may: May | None = None
+    """What may be asked for now, if this has changed it."""
 
 
 @value
@@ -73,6 +81,16 @@ class Configured:
 
 
 @value
+class DoorChanged:
+    """Others may come in than before."""
+
+    seq: int
+    locked: bool
+    """Nobody new comes in."""
+    needs_passcode: bool
+
+
+@value
 class Begun:
     """A round begins."""
 
@@ -82,6 +100,8 @@ class Begun:
     began_at: float
     waiting_for: tuple[MemberId, ...]
     may: May
+    earlier: tuple[Earlier, ...] = ()
+    """Rounds of the same ticket that were revealed before."""
 
 
 @value
@@ -97,6 +117,16 @@ class Voted:
 
 
 @value
+class Retracted:
+    """Somebody has taken its card back, and is waited for again."""
+
+    seq: int
+    member: MemberId
+    may: May | None
+    """What may be asked for now, if there is no vote any more."""
+
+
+@value
 class Revealed:
     """The cards are turned over."""
 
@@ -105,9 +135,147 @@ class Revealed:
     may: May
 
 
-Change = Joined | Left | WentAway | CameBack | OwnerChanged | Configured | Begun | Voted | Revealed
+@value
+class RoleChanged:
+    """Somebody votes or only watches from now on; a card of whoever only watches is gone."""
 
-PAGE_TURNING = (Begun, Revealed, OwnerChanged)
+    seq: int
+    member: MemberId
+    role: Role
+    waiting_for: tuple[MemberId, ...] | None
+    """Whose votes are waited for now in the round that is running; ``None`` if there is none."""
+    complete: bool
+    """Whether nobody is waited for any more."""
+    may: May | None
+    """What may be asked for now, if this has changed it."""
+
+
+@value
+class FacilitatorChanged:
+    """Somebody is a facilitator from now on, or is none any more."""
+
+    seq: int
+    member: MemberId
+    facilitator: bool
+
+
+@value
+class Unled:
+    """Nobody leads the room any more; it may be claimed."""
+
+    seq: int
+    since: float
+    may: May
+
+
+@value
+class Renamed:
+    """Somebody calls itself otherwise; what it voted before has the name before."""
+
+    seq: int
+    member: MemberId
+    name: str
+    tag: int
+    """As in ``Seated``."""
+
+
+@value
+class CapacityRaised:
+    """The room has more seats."""
+
+    seq: int
+    capacity: int
+
+
+@value
+class Recast:
+    """Somebody has changed a vote after its reveal, or put down one that was missing."""
+
+    seq: int
+    round: int
+    vote: ShownVote
+    statistics: Summary
+    """Of all votes of the round, as they are now."""
+
+
+@value
+class Estimated:
+    """The final estimate of a round has been set, or taken back."""
+
+    seq: int
+    round: int
+    card: str | None
+
+
+@value
+class TimerChanged:
+    """A timer starts, is paused, goes on, has another time, or ends before its time."""
+
+    seq: int
+    timer: Timer | None
+    may: May
+
+
+@value
+class TimeOver:
+    """The time of the timer is up, and there is none any more; told once for each."""
+
+    seq: int
+    kind: TimerKind
+    may: May
+
+
+@value
+class Said:
+    """Somebody has said something."""
+
+    seq: int
+    id: int
+    member: MemberId
+    name: str
+    text: str
+    at: float
+
+
+@value
+class Unsaid:
+    """What was said is taken back."""
+
+    seq: int
+    id: int
+
+
+Change = (
+    Joined
+    | Left
+    | WentAway
+    | CameBack
+    | OwnerChanged
+    | Configured
+    | DoorChanged
+    | Begun
+    | Voted
+    | Retracted
+    | Revealed
+    | RoleChanged
+    | FacilitatorChanged
+    | Unled
+    | Renamed
+    | CapacityRaised
+    | Recast
+    | Estimated
+    | TimerChanged
+    | TimeOver
+    | Said
+    | Unsaid
+)
+
+PAGE_TURNING = (
+    Begun,
+    Revealed,
+    OwnerChanged,
+    TimeOver,
+)
 """Changes that are told only once they are on record."""
 
 # --- to one member ----------------------------------------------------------------------------
@@ -128,6 +296,17 @@ class Failure:
 
     ref: int
     problem: Problem
+
+
+@value
+class Nudged:
+    """A facilitator reminds this member that its vote is waited for."""
+
+    by: MemberId
+    name: str
+    """The facilitator's, as it is shown."""
+    round: int
+    ticket: str
 
 
 @value
@@ -156,4 +335,11 @@ class Digest:
     digest: str
 
 
-Notice = Change | Ack | Failure | Snapshot | Saved | Digest | Pong
+@value
+class Reactions:
+    """What members have shown since all were last told; not a change, and told once."""
+
+    reactions: tuple[Reaction, ...]
+
+
+Notice = Change | Ack | Failure | Nudged | Snapshot | Saved | Digest | Reactions | Pong

@@ -254,7 +254,7 @@ class Client(ABC, Generic[Shown]):
         before = self._outbox.acknowledge(ack.ref, ack.seq)
         if before is None:
             return
-        self._note_ack(before)
+        self._note_ack(before, ack.seq)
         if not before.acknowledged:
             yield Answered(ack.ref, before.request, ack)
         yield from self._known.expect(ack.ref, ack.seq, first=not before.acknowledged)
@@ -297,8 +297,8 @@ class Client(ABC, Generic[Shown]):
     def _note_welcome(self, welcome: Greeting) -> None:
         """Take note of a welcome, before it takes the place of the latest one."""
 
-    def _note_ack(self, before: Entry) -> None:
-        """Take note that a request has been acknowledged; it is given as it was before."""
+    def _note_ack(self, before: Entry, seq: int) -> None:
+        """Take note that a request, given as it was before, has been acknowledged with a number."""
 
     def _is_lost(self, now: float) -> bool:
         """Tell whether a member of which the server knows nothing is to come as somebody new."""

@@ -11,14 +11,15 @@ import attrs
 
 from protocol import changes
 from protocol.client import Client
-from protocol.client_happenings import Happening
+from protocol.client_happenings import Happening, Reacted, Reminded
 from protocol.client_outbox import Entry
 from protocol.client_states import Standing
 from protocol.client_view import RoomView
-from protocol.dialects.parley_v1 import CHANGES, NOTICES, Unknown, write_hello
+from protocol.dialects.parley_v1 import CHANGES, NOTICES, Unknown, write_hello, write_signal
 from protocol.greeting import Greeting, Hello, Resume
-from protocol.lasting import CastCard
+from protocol.lasting import CastCard, React, Retract
 from protocol.picture import Mine, Picture
+from protocol.talk import Emoji
 
 
 class EstimationClient(Client[Picture]):
@@ -41,6 +42,7 @@ class EstimationClient(Client[Picture]):
         self._hello = hello
         self._unsaved = False
         """It has come as somebody new, and that is not known to be saved."""
+        self._signals: dict[str, None] = {}
         self._joined: int | None = None
         """The number up to which everything must be saved for that, once it is known."""
 
@@ -49,8 +51,24 @@ class EstimationClient(Client[Picture]):
         """What only this member knows, and what it may do."""
         return self._view.mine
 
+    def react(self, emoji: Emoji) -> bool:
+        """Show something now; tell whether there is a connection, without which it is forgotten."""
+        if self.standing is not Standing.INSIDE:
+            return False
+        self._signals[write_signal(React(emoji))] = None
+        return True
+
+    def to_send(self, now: float) -> list[str]:
+        """Give the messages that are to be sent now, in order."""
+        requests = super().to_send(now)
+        if self.hang_up or self.standing is not Standing.INSIDE:
+            return requests
+        signals, self._signals = self._signals, {}
+        return [*requests, *signals]
+
     def opened(self, now: float) -> None:
         """There is a connection."""
+        self._signals.clear()
         super().opened(now)
         self._view.check(None)
 
@@ -71,6 +89,10 @@ class EstimationClient(Client[Picture]):
                     self._unsaved, self._joined = False, None
             case changes.Digest():
                 self._view.check(said)
+            case changes.Nudged():
+                yield Reminded(said)
+            case changes.Reactions(reactions):
+                yield Reacted(reactions)
             case Unknown(seq=int(seq)):
                 yield from self._view.count(seq)
             case _ if isinstance(said, changes.Change):
@@ -81,10 +103,12 @@ class EstimationClient(Client[Picture]):
         if self.welcome is None and self._hello.resume is None:
             self._unsaved, self._joined = True, None
 
-    def _note_ack(self, before: Entry) -> None:
+    def _note_ack(self, before: Entry, seq: int) -> None:
         request = before.request
-        if isinstance(request, CastCard) and not self._outbox.superseded(before, CastCard):
-            self._view.hold(request)
+        if isinstance(request, CastCard | Retract) and not self._outbox.superseded(
+            before, (CastCard, Retract)
+        ):
+            self._view.hold(request, seq)
 
     def _is_lost(self, now: float) -> bool:
         """Tell whether the server has forgotten this member, and not given its seat up."""

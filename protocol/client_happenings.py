@@ -2,17 +2,18 @@
 
 import attrs
 
-from protocol.changes import Ack, Change
+from protocol.changes import Ack, Change, Nudged
 from protocol.chat_changes import ChatChange, History
 from protocol.chat_picture import ChatPicture
 from protocol.dialects.parley_v1 import Error
 from protocol.farewell import Ending
 from protocol.greeting import Greeting
-from protocol.lasting import Request
+from protocol.lasting import Request, SetPasscode
 from protocol.picture import Mine, Picture
+from protocol.talk import Reaction
 from protocol.talking import TalkRequest
 
-AnyRequest = Request | TalkRequest
+AnyRequest = Request | SetPasscode | TalkRequest
 """What may be asked for in a room of some kind."""
 
 
@@ -35,6 +36,13 @@ class Changed:
 
 
 @attrs.frozen
+class Reminded:
+    """Somebody waits for this member's vote."""
+
+    nudge: Nudged
+
+
+@attrs.frozen
 class ChatChanged:
     """The chat room is another than before."""
 
@@ -43,6 +51,13 @@ class ChatChanged:
     """What has happened; ``None`` if the whole room was told anew: then what was said since the
     picture before may be missing from this one. Also ``None`` if this version of the client does
     not know such a change."""
+
+
+@attrs.frozen
+class Reacted:
+    """Members of the estimation room have shown something."""
+
+    reactions: tuple[Reaction, ...]
 
 
 @attrs.frozen
@@ -121,7 +136,9 @@ class Over:
 Happening = (
     Welcomed
     | Changed
+    | Reminded
     | ChatChanged
+    | Reacted
     | Answered
     | Visible
     | Stored

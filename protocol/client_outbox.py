@@ -171,9 +171,9 @@ class Outbox:
         """Tell whether a request is still needed."""
         return ref in self._entries
 
-    def superseded(self, entry: Entry, kind: type) -> bool:
-        """Tell whether a later request of this kind has been acknowledged."""
+    def superseded(self, entry: Entry, kinds: tuple[type, ...]) -> bool:
+        """Tell whether a later request of these kinds has been acknowledged."""
         return any(
-            each.acknowledged and each.ref > entry.ref and isinstance(each.request, kind)
+            each.acknowledged and each.ref > entry.ref and isinstance(each.request, kinds)
             for each in self._entries.values()
         )

@@ -10,7 +10,8 @@ from protocol.chat_fold import fold_chat
 from protocol.chat_picture import ChatPicture
 from protocol.client_happenings import Changed, ChatChanged, Visible
 from protocol.fold import OutOfOrder, digest, fold
-from protocol.lasting import CastCard
+from protocol.ids import MemberId
+from protocol.lasting import CastCard, Retract, Role
 from protocol.picture import Mine, Picture, may_do
 
 
@@ -95,7 +96,7 @@ class RoomView(View[Picture]):
         """
         picture, mine = self._room()
         picture = fold(picture, change)
-        card = None if isinstance(change, changes.Begun | changes.Revealed) else mine.card
+        card = None if _takes_card(change, mine.member) else mine.card
         yield from self._show(picture, attrs.evolve(mine, card=card), change)
 
     def count(self, seq: int) -> Iterator[Changed | Visible]:
@@ -121,10 +122,23 @@ class RoomView(View[Picture]):
             if digest(self.picture) != told.digest:
                 raise OutOfOrder(f"the picture at {told.seq} is not the server's")
 
-    def hold(self, vote: CastCard) -> None:
-        """Remember the card of a vote that has been acknowledged, while its round runs."""
-        running = self.picture.round if self.picture is not None else None
-        if self.mine is not None and running is not None and running.number == vote.round:
+    def hold(self, vote: CastCard | Retract, seq: int) -> None:
+        """Remember what an acknowledged request has made of the own card, while its round runs.
+
+        The change that tells of it may come later than the answer to the next such request. A card
+        is not remembered if the picture has gone past its number without it: then it was taken
+        since.
+        """
+        if self.mine is None or self.picture is None:
+            return
+        running, member = self.picture.round, self.mine.member
+        if running is None or running.number != vote.round:
+            return
+        if isinstance(vote, Retract):
+            self.mine = attrs.evolve(self.mine, card=None)
+            return
+        voted = any(each.voted for each in self.picture.members if each.id == member)
+        if voted or self.picture.seq < seq:
             self.mine = attrs.evolve(self.mine, card=vote.card)
 
     def _room(self) -> tuple[Picture, Mine]:
@@ -141,6 +155,13 @@ class RoomView(View[Picture]):
         self.check(self._told)
         yield Changed(picture, self.mine, change)
         yield from self._reveal()
+
+
+def _takes_card(change: changes.Change, member: MemberId) -> bool:
+    """Tell whether a member has no card on the table any more after a change."""
+    if isinstance(change, changes.RoleChanged):
+        return change.member == member and change.role is Role.SPECTATOR
+    return isinstance(change, changes.Begun | changes.Revealed)
 
 
 class ChatView(View[ChatPicture]):

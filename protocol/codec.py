@@ -21,9 +21,17 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from protocol.deck import Deck
 from protocol.errors import ErrorCode, Refused
-from protocol.ids import RoomId, TicketId, is_room_id
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
+from protocol.ids import MemberName, Passcode, RemarkText, RoomId, TicketId, is_room_id
+from protocol.limits import (
+    NAME_LENGTH,
+    PASSCODE_LENGTH,
+    REMARK_LENGTH,
+    SHORTEST_PASSCODE,
+    TICKET_LENGTH,
+)
+from protocol.names import NOT_ADMIN, looks_like_admin
 from protocol.text import clean_line as clean_line
+from protocol.text import clean_prose, normalise
 
 T = TypeVar("T")
 
@@ -31,6 +39,18 @@ T = TypeVar("T")
 def clean_name(text: str) -> str:
     """Judge a member's name; see :func:`protocol.text.clean_line`."""
     return clean_line(text, NAME_LENGTH)
+
+
+def clean_passcode(text: str) -> Passcode:
+    """Judge a room's passcode as a line, and bring it into the one form that is compared.
+
+    Raises:
+        ValueError: as :func:`protocol.text.clean_line`, or if it is too short.
+    """
+    line = clean_line(text, PASSCODE_LENGTH)
+    if len(line) < SHORTEST_PASSCODE:
+        raise ValueError(f"must be at least {SHORTEST_PASSCODE} characters long")
+    return Passcode(normalise(line))
 
 
 def _string(value: object, _: object = None) -> str:
@@ -128,11 +148,26 @@ def _ticket_id(value: object, _: object) -> TicketId:
     return TicketId(clean_line(_string(value), TICKET_LENGTH))
 
 
+def _passcode(value: object, _: object) -> Passcode:
+    return clean_passcode(_string(value))
+
+
+def _remark_text(value: object, _: object) -> RemarkText:
+    return RemarkText(clean_prose(_string(value), REMARK_LENGTH))
+
+
 def _room_id(value: object, _: object) -> RoomId:
     text = _string(value)
     if not is_room_id(text):
         raise ValueError("must be a room id: 6 ASCII letters or digits")
     return RoomId(text)
+
+
+def _member_name(value: object, _: object) -> MemberName:
+    name = clean_name(_string(value))
+    if looks_like_admin(name):
+        raise ValueError(NOT_ADMIN)
+    return MemberName(name)
 
 
 def new_converter() -> OrjsonConverter:
@@ -145,6 +180,9 @@ def new_converter() -> OrjsonConverter:
     converter.register_structure_hook_factory(_is_choice, _choice)
     converter.register_structure_hook_func(lambda wanted: wanted is TicketId, _ticket_id)
     converter.register_structure_hook_func(lambda wanted: wanted is RoomId, _room_id)
+    converter.register_structure_hook_func(lambda wanted: wanted is MemberName, _member_name)
+    converter.register_structure_hook_func(lambda wanted: wanted is Passcode, _passcode)
+    converter.register_structure_hook_func(lambda wanted: wanted is RemarkText, _remark_text)
     converter.register_structure_hook(Deck, lambda plain, _: Deck.of_plain(plain))
     converter.register_unstructure_hook(Deck, Deck.plain)
     return converter

@@ -67,12 +67,24 @@ class Disconnect:
 
 
 @value
+class Bar:
+    """Keep out whoever comes from this member's network address, for as long as this room runs."""
+
+    member: MemberId
+
+
+@value
 class Own:
     """The room ends with this member's connection, even if that has ended already."""
 
     member: MemberId
     reason: str
     """Why the room is over then, for people."""
+
+
+@value
+class Release:
+    """The room does not end with anybody's connection any more."""
 
 
 @value
@@ -116,7 +128,9 @@ Effect = (
     | Subscribe
     | Greet
     | Disconnect
+    | Bar
     | Own
+    | Release
     | SetTimer
     | ClearTimer
     | Record[Recorded]

@@ -4,20 +4,31 @@ Nothing in the rules knows how a message looks on the wire or how it gets to a m
 functions that change a :class:`~protocol.estimation_state.State` and give what is to be done about
 it, in modules of which each imports only those below it:
 
-=======================  =========================================================================
-module                   rules
-=======================  =========================================================================
-``estimation_requests``  numbered requests: carried out once, and answered whenever asked
-``estimation_absence``   being away, coming back, time that is up, the server's restart
-``estimation_people``    coming, leaving, ending the room
-``estimation_options``   how the team wants the room to work
-``estimation_rounds``    a round: its beginning, its cards, its completion
-``estimation_reveal``    a round's end
-``estimation_telling``   who is told, and by which number
-``refusals``             saying no
-``estimation_phases``    the table of phases
-``estimation_state``     what is known; how it is stored and shown
-=======================  =========================================================================
+=========================  =======================================================================
+module                     rules
+=========================  =======================================================================
+``estimation_requests``    numbered requests: carried out once, and answered whenever asked
+``estimation_absence``     being away, coming back, time that is up, the server's restart
+``estimation_removal``     putting somebody out
+``estimation_timers``      the room's timer: what is asked of it, and its end
+``estimation_people``      coming, leaving, ending the room
+``estimation_door``        the lock, the passcode, and who may not come in
+``estimation_leading``     who leads it: owners, facilitators, and what comes after them
+``estimation_seats``       how many there are
+``estimation_nudging``     reminding somebody of its vote
+``estimation_options``     how the team wants the room to work
+``estimation_roles``       who votes, and who only watches
+``estimation_talk``        chat and reactions
+``estimation_rounds``      a round: its beginning, its cards, its completion
+``estimation_reveal``      a round's end
+``estimation_afterwards``  what becomes of it then: votes that are changed, the final estimate
+``estimation_names``       what members are called
+``estimation_clock``       when the timer rings, and rounds that begin and end with it
+``estimation_telling``     who is told, and by which number
+``refusals``               saying no
+``estimation_phases``      the table of phases
+``estimation_state``       what is known; how it is stored and shown
+=========================  =======================================================================
 
 A new command is a function in one of them, and a row in :data:`COMMANDS`; a new request, a row in
 ``estimation_requests.REQUESTS``.
@@ -41,9 +52,20 @@ from protocol.estimation_reveal import reveal_votes
 from protocol.estimation_rounds import begin_voting, cast_vote
 from protocol.estimation_state import Phase as Phase
 from protocol.estimation_state import Seat, State
+from protocol.estimation_talk import react, tell_reactions
 from protocol.greeting import Pong
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import Detach, Join, Numbered, Park, Ping, Restart, Return
+from protocol.lasting import (
+    Detach,
+    Join,
+    Numbered,
+    Park,
+    Ping,
+    React,
+    Restart,
+    Return,
+    TellReactions,
+)
 from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
 from protocol.messages import (
     Announce,
@@ -88,6 +110,8 @@ COMMANDS: Final[Mapping[type, Callable[[State, Any, MemberId, float], Effects]]]
     TimeUp: time_up,
     Reject: _reject,
     Ping: _pong,
+    React: react,
+    TellReactions: tell_reactions,
     Park: park,
     Restart: restart,
 }
@@ -110,11 +134,13 @@ class Estimation:
         name: str = "",
         grace_seconds: float = 0.0,
         options: Options = DEFAULTS,
+        seal: str | None = None,
         opened_at: float = 0.0,
         keyed: bool = False,
         announce_seconds: float = ANNOUNCE_SECONDS,
         results_key: str = "",
         most_rounds: int = ROUNDS,
+        most_capacity: int = 0,
     ) -> None:
         """Open a room.
 
@@ -126,11 +152,13 @@ class Estimation:
             grace_seconds: the seconds for which a member that joins keeps its seat without a
                 connection.
             options: how the team wants it to work.
+            seal: by which its passcode is recognised, if it has one.
             opened_at: when the room was opened, in seconds by its clock.
             keyed: whether the owner is who shows a key, and not who enters first.
             announce_seconds: the seconds that a member may take from its seat to its announcement.
             results_key: told to every member: it opens the room's results.
             most_rounds: rounds that can be revealed; after them no vote begins.
+            most_capacity: seats up to which facilitators can raise the number of them.
         """
         self._state = State(
             room_id=room_id,
@@ -139,10 +167,12 @@ class Estimation:
             name=name,
             grace_seconds=float(grace_seconds),
             options=options,
+            seal=seal,
             opened_at=float(opened_at),
             keyed=keyed,
             numbering=keyed,
             rounds_left=most_rounds,
+            most_capacity=most_capacity,
         )
         self._state.announce_seconds = announce_seconds
         self._state.results_key = results_key
@@ -193,6 +223,11 @@ class Estimation:
         return self._state.seq
 
     @property
+    def rounds_left(self) -> int:
+        """How many more rounds can be revealed."""
+        return self._state.rounds_left
+
+    @property
     def generation(self) -> int:
         """How often the room has been restarted."""
         return len(self._state.generations) - 1
@@ -208,6 +243,15 @@ class Estimation:
         if seat is None or seat.account is None or seat.login is None:
             return None
         return seat.account, seat.login
+
+    @property
+    def seal(self) -> str | None:
+        """By which the room's passcode is recognised; ``None`` if it has none."""
+        return self._state.seal
+
+    def removed_by(self, member: MemberId) -> str | None:
+        """Say who has put somebody out, as far as it is remembered; ``None`` if nobody has."""
+        return self._state.removed.get(member)
 
     @property
     def owner(self) -> MemberId | None:

@@ -1,7 +1,7 @@
 """Who is in an estimation room: how its members come, and how they leave for good.
 
-The *admin* is the room's owner, with whom it ends: the first to enter or, in a room that was
-opened without a connection, the last to show its key.
+The *admin* is the room's owner: the first to enter or, in a room that was opened without a
+connection, the last to show its key, unless it has passed on (``protocol.estimation_leading``).
 
 There are two kinds of members. Those that :class:`~protocol.messages.Enter` are in the room with
 their connection and no longer; they announce themselves. Those that
@@ -15,7 +15,7 @@ audience, vote, and count for completion, unless they are spectators.
 
 from typing import Final
 
-from protocol.changes import Joined, Left, OwnerChanged
+from protocol.changes import Joined, Left
 from protocol.effects import (
     ClearTimer,
     Disconnect,
@@ -29,7 +29,10 @@ from protocol.effects import (
     TellAll,
 )
 from protocol.errors import CloseCode, ErrorCode, Problem
-from protocol.estimation_phases import GATHERING, VOTED, VOTING, Trigger, move
+from protocol.estimation_door import turn_away_newcomer, turn_away_visitor
+from protocol.estimation_leading import follow_owner, make_owner, outlives_owner, succeed
+from protocol.estimation_names import called, tell_apart
+from protocol.estimation_phases import ENDED, GATHERING, REVEALING, VOTING, Trigger, move
 from protocol.estimation_rounds import judge_round
 from protocol.estimation_state import Seat, State, seated
 from protocol.estimation_telling import next_seq, tell_admin, tell_guests
@@ -59,6 +62,9 @@ CLOSED: Final = "its owner has ended it"
 
 def enter(state: State, command: Enter, member: MemberId, now: float) -> Effects:
     """Give a seat to a member that ends with its connection, and time to announce itself."""
+    refusal = turn_away_visitor(state, member)
+    if refusal:
+        return refusal
     if len(state.seats) >= state.capacity:
         return _turn_away_full(state, member)
     timer = SetTimer(member, state.announce_seconds)
@@ -89,7 +95,7 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
         ClearTimer(member),
         Tell(member, Welcome(state.room_id, state.results_key, state.deck)),
         *(
-            Tell(member, MemberPresent(other.name, other.admin))
+            Tell(member, MemberPresent(called(other), other.admin))
             for other in state.seats.values()
             if other.announced
         ),
@@ -98,16 +104,20 @@ def announce(state: State, command: Announce, member: MemberId, now: float) -> E
     ]
     if state.phase is VOTING:
         effects.append(Tell(member, VoteRequested(state.ticket)))
-    return effects + _judge_capacity(state)
+    return effects + _judge_capacity(state) + judge_round(state, now)
 
 
 def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     """Give a seat to a member that outlives its connection, and let it be present."""
     owns = command.owner and state.keyed
+    refusal = [] if owns else turn_away_newcomer(state, command, member)
+    if refusal:
+        return refusal
     # One more than there are: whoever holds the key must not be kept out by its own old seat.
     if len(state.seats) >= state.capacity + owns:
         return _turn_away_full(state, member)
-    first = owns and state.admin is None
+    # A room that may be claimed was led before, so that its new owner is a change.
+    first = owns and state.admin is None and state.unled_since is None
     seat = Seat(
         command.name,
         admin=first,
@@ -123,38 +133,32 @@ def join(state: State, command: Join, member: MemberId, now: float) -> Effects:
     effects = [ClearTimer(NOBODY), *_appear(state, member, seat)]
     if first:
         state.admin = member
-        effects.append(Own(member, ADMIN_LEFT))
+        effects += follow_owner(state)
     elif owns:
-        effects += _hand_over(state, member, seat)
-    effects += [Greet(member, None), Subscribe(member)]
+        effects += make_owner(state, member)
+    # Before it is greeted, as it is told the room as it is after all that.
+    effects += [*judge_round(state, now), Greet(member, None), Subscribe(member)]
     return effects + _judge_capacity(state)
 
 
 def _appear(state: State, member: MemberId, seat: Seat) -> Effects:
     """Let a member be present from now on, and tell the audience."""
+    tell_apart(state, seat)
     seat.announced = True
     state.announced += 1
     if state.numbering:  # whoever folds shows the latest last, however long it had its seat
         state.seats[member] = state.seats.pop(member)
-    waited_for = state.phase is VOTING and seat.role is Role.VOTER
+    # Who has voted and left may come again as the same member: its vote still counts.
+    voted = state.phase in REVEALING and member in state.votes
+    waited_for = state.phase is VOTING and seat.role is Role.VOTER and not voted
     if waited_for:
         state.waited_for.add(member)
     state.guests += not seat.lasting
-    effects = tell_guests(state, MemberJoined(seat.name, seat.admin))
+    effects = tell_guests(state, MemberJoined(called(seat), seat.admin))
     if state.numbering:
-        shown = seated(member, seat, voted=False)
+        shown = seated(member, seat, voted=voted)
         effects.append(TellAll(Joined(next_seq(state), shown, waited_for)))
     return effects
-
-
-def _hand_over(state: State, member: MemberId, seat: Seat) -> Effects:
-    """Make a member the owner in place of the one before."""
-    before = state.seats.get(state.admin) if state.admin is not None else None
-    if before is not None:
-        before.admin = False
-    seat.admin = seat.facilitator = True
-    state.admin = member
-    return [Own(member, ADMIN_LEFT), TellAll(OwnerChanged(next_seq(state), member))]
 
 
 def _judge_capacity(state: State) -> Effects:
@@ -178,12 +182,12 @@ def _turn_away_full(state: State, member: MemberId) -> Effects:
 
 def leave(state: State, command: Leave, member: MemberId, now: float) -> Effects:
     """Let a member go whose connection has ended, and that ends with it."""
-    return vacate(state, member)
+    return vacate(state, member, now)
 
 
 def depart(state: State, request: Depart, member: MemberId, seat: Seat, now: float) -> Effects:
     """Let a member go that asks for it."""
-    return part_with(state, member)
+    return part_with(state, member, now)
 
 
 def close_room(
@@ -197,36 +201,55 @@ def close_room(
     return [End(CLOSED)]
 
 
-def part_with(state: State, member: MemberId, *, expired: bool = False) -> Effects:
-    """Take a member's seat away, and its connection; that of the owner ends with the room."""
-    owner = member == state.admin
-    effects = vacate(state, member, expired=expired)
-    if not owner:
+def part_with(state: State, member: MemberId, now: float, *, expired: bool = False) -> Effects:
+    """Take a member's seat away, and its connection, unless that ends with the room."""
+    effects = vacate(state, member, now, expired=expired)
+    if state.phase is not ENDED:
         effects.append(Disconnect(member, CloseCode.NORMAL, Problem(ErrorCode.LEFT)))
     return effects
 
 
-def vacate(state: State, member: MemberId, *, expired: bool = False) -> Effects:
-    """Take a member's seat away, if it has one, and tell the audience."""
+def vacate(
+    state: State,
+    member: MemberId,
+    now: float,
+    *,
+    expired: bool = False,
+    by: MemberId | None = None,
+) -> Effects:
+    """Take a member's seat away, if it has one, and tell the audience.
+
+    Args:
+        state: the room.
+        member: whose seat.
+        now: the time.
+        expired: it has been away for too long.
+        by: who has put it out, if somebody has.
+    """
     seat = state.seats.pop(member, None)
     if seat is None:
         # Where nobody has ever entered, nobody knows the room's id.
         return [Sleep()] if state.admin is None and not state.keyed else []
-    if member == state.admin:
+    if member == state.admin and not outlives_owner(state):
         move(state, Trigger.END)
         return [End(ADMIN_LEFT)]
     effects: Effects = [ClearTimer(member)]
+    owned = member == state.admin
+    if owned:
+        state.admin = None
     if seat.announced:
         state.announced -= 1
         state.guests -= not seat.lasting
         state.waited_for.discard(member)
         state.expected.discard(member)
-        effects += tell_guests(state, MemberLeft(seat.name))
-    completed = judge_round(state)
+        remover = None if by is None else called(state.seats[by])
+        effects += tell_guests(state, MemberLeft(called(seat), remover))
     if seat.announced and state.numbering:
-        complete = state.phase is VOTED
-        effects.append(TellAll(Left(next_seq(state), member, expired, complete)))
-    effects += completed
+        complete = bool(state.votes) and not state.waited_for
+        effects.append(TellAll(Left(next_seq(state), member, expired, complete, by)))
+    effects += judge_round(state, now)
+    if owned:
+        effects += succeed(state, now)
     if not state.seats and state.keyed:
         # Who has only looked in must not end what its owner has yet to come to.
         effects.append(SetTimer(NOBODY, EMPTY_SECONDS))

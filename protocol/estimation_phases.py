@@ -9,6 +9,8 @@ READY        BeginVoting (admin)         VOTING      VoteRequested to all
 VOTING       BeginVoting (admin) [1]     VOTING      VoteRequested to all
 VOTING       everybody has voted         VOTED       VotingCompleted to all, RevealPrompt to admin
 VOTING       RevealVotes (admin) [2]     READY       VotesRevealed to all, then as below
+VOTED        a vote is taken back        VOTING      VoteRetracted to all [3]
+VOTED        the last vote is taken [4]  VOTING      nothing
 VOTED        RevealVotes (admin)         READY       VotesRevealed to all, TicketPrompt to admin,
                                                      AwaitingTicket to the others
 any          Leave of the admin          ENDED       End
@@ -19,7 +21,12 @@ any          TimeUp, with no seat taken  ENDED       End
 [1] Another ticket, while there is no vote on the one before: it was mistyped, or thought better of.
 
 [2] Early, so that somebody who is away from the keyboard cannot hold up the team; there must
-be one vote at the least.
+be one vote at the least. In rooms with the option ``auto_reveal`` the rules do it by themselves.
+
+[3] Once everybody has voted again, VotingCompleted is not repeated, and RevealPrompt only if the
+admin has answered the one before.
+
+[4] As whoever has put it down only watches from now on: there would be nothing to reveal.
 """
 
 from collections.abc import Mapping
@@ -33,9 +40,12 @@ from protocol.estimation_state import Phase, State
 class Trigger(Enum):
     """What moves a room from phase to phase."""
 
+    __hash__ = object.__hash__  # as for Phase
+
     FULL = auto()
     BEGIN = auto()
     COMPLETE = auto()
+    RETRACT = auto()
     REVEAL = auto()
     END = auto()
 
@@ -47,6 +57,7 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Trigger], Phase]] = {
     (Phase.VOTING, Trigger.BEGIN): Phase.VOTING,
     (Phase.VOTING, Trigger.COMPLETE): Phase.VOTED,
     (Phase.VOTING, Trigger.REVEAL): Phase.READY,
+    (Phase.VOTED, Trigger.RETRACT): Phase.VOTING,
     (Phase.VOTED, Trigger.REVEAL): Phase.READY,
     **{(phase, Trigger.END): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }

@@ -12,10 +12,11 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Role
-from protocol.limits import ANNOUNCE_SECONDS, ROUNDS
+from protocol.limits import ANNOUNCE_SECONDS, EARLIER_ROUNDS, ROUNDS
 from protocol.messages import TicketId, Vote
 from protocol.options import DEFAULTS, Options
 from protocol.picture import (
+    Earlier,
     May,
     Mine,
     Picture,
@@ -23,10 +24,13 @@ from protocol.picture import (
     Seated,
     Shown,
     Stage,
+    Timer,
     abilities,
     may_do,
 )
 from protocol.statistics import summarize
+from protocol.talk import Gathered, Remark
+from protocol.value import value
 
 _NO_TICKET: Final = TicketId("")
 
@@ -36,6 +40,9 @@ STATE_VERSION: Final = 2
 
 class Phase(Enum):
     """What the room is waiting for."""
+
+    # There is one of each, and a room looks them up for each vote: Enum's own takes a call more.
+    __hash__ = object.__hash__
 
     GATHERING = "gathering"
     """Members; the admin has not been prompted yet."""
@@ -68,8 +75,22 @@ class Seat:
     account: int | None = None
     login: str | None = None
     """By what it is signed in to its account."""
+    tag: int = 1
+    """Tells it apart from others of its name (``protocol.estimation_names``)."""
+    nudged_at: float | None = None
+    """When it was last reminded of its vote."""
     answers: Answers | None = None
     """To its numbered requests; ``None`` before the first one."""
+    talk_paid_at: float = 0.0
+    """When it may have said what it has said, had it talked without a pause at its rate."""
+
+
+@value
+class Past:
+    """A round that was revealed, and the ticket on which it was."""
+
+    ticket: str
+    round: Earlier
 
 
 @attrs.define(kw_only=True)
@@ -86,6 +107,8 @@ class State:
     keyed: bool = False
     """The owner is who shows a key; otherwise, who enters first."""
     rounds_left: int = ROUNDS
+    most_capacity: int = 0
+    """Up to which the number of seats can be raised, if that is more than it is."""
     phase: Phase = Phase.GATHERING
     seats: dict[MemberId, Seat] = attrs.Factory(dict)
     admin: MemberId | None = None
@@ -107,6 +130,14 @@ class State:
     last server acknowledged and did not keep."""
     rest_ends: float = 0.0
     """When that is over at the latest, whoever is still expected."""
+    locked: bool = False
+    """Nobody new comes in."""
+    seal: str | None = attrs.field(default=None, repr=False)
+    """By which the passcode is recognised, if there is one."""
+    banned: dict[MemberId, int | None] = attrs.Factory(dict)
+    """Who was put out for good, and of which account it was."""
+    removed: dict[MemberId, str] = attrs.Factory(dict)
+    """Who was put out last, and by whom."""
     parked: bool = False
     """The last server has kept all that it acknowledged, so nobody has to ask again."""
     # The round: the ticket, votes and times mean something in VOTING and VOTED only.
@@ -116,13 +147,37 @@ class State:
     waited_for: set[MemberId] = attrs.Factory(set)
     """Present, voters and without a vote."""
     began: float = 0.0
+    unled_since: float | None = None
+    """From when on it may be claimed, as nobody leads it any more."""
+    told_complete: bool = False
+    """Members that end with their connections know that everybody has voted."""
+    prompted: bool = False
+    """The admin has been asked to reveal the votes, and has not answered."""
+    returning_until: float = 0.0
+    """Until then who is away may be on the way back after a restart, and is waited for."""
     shown: Shown | None = None
     """The last round that was revealed, where changes are numbered."""
+    past: tuple[Past, ...] = ()
+    """The last of those before the one that was begun last, ascending."""
+    timer: Timer | None = None
+    """The one that runs or is paused."""
+    said: int = 0
+    """Messages that were ever said."""
+    remarks: tuple[Remark, ...] = ()
+    """The last of them, ascending, without those that were taken back."""
+    told_anew: int = 0
+    """Who knows less than the change of this number is told everything anew: before it somebody has
+    said what must not be told any more."""
     # No arguments, so not stored: given anew whenever the room starts.
     announce_seconds: float = attrs.field(init=False, eq=False, default=ANNOUNCE_SECONDS)
     """That a member may take from its seat to its announcement."""
     results_key: str = attrs.field(init=False, eq=False, repr=False, default="")
     """Told to every member: it opens the room's results."""
+    reactions: Gathered | None = attrs.field(init=False, eq=False, repr=False, default=None)
+    """Of this moment; ``None`` before the first one."""
+
+
+_VOTING, _VOTED = Phase.VOTING, Phase.VOTED  # looked up once
 
 
 def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
@@ -137,14 +192,22 @@ def seated(member: MemberId, seat: Seat, *, voted: bool) -> Seated:
         seat.since,
         voted,
         seat.account is not None,
+        seat.tag,
     )
 
 
 def stage(state: State) -> Stage:
     """Say what the room shows."""
-    if state.phase in {Phase.VOTING, Phase.VOTED}:
+    if state.phase is _VOTING or state.phase is _VOTED:
         return Stage.VOTING
     return Stage.WAITING if state.shown is None else Stage.REVEALED
+
+
+def earlier(state: State) -> tuple[Earlier, ...]:
+    """Give what is left in sight of earlier rounds of the ticket that was begun last."""
+    ticket = state.ticket
+    found = [each.round for each in state.past if each.ticket == ticket]
+    return tuple(found[-EARLIER_ROUNDS:])
 
 
 def waiting_for(state: State) -> tuple[MemberId, ...]:
@@ -181,8 +244,14 @@ def picture(state: State) -> Picture:
         ),
         round=running,
         shown=state.shown,
+        earlier=earlier(state),
         options=state.options,
         may=may(state),
+        unled_since=state.unled_since,
+        locked=state.locked,
+        needs_passcode=state.seal is not None,
+        timer=state.timer,
+        messages=state.remarks,
     )
 
 
@@ -194,6 +263,9 @@ def may(state: State) -> May:
         votes=now is Stage.VOTING and bool(state.votes),
         rounds=state.rounds_left > 0,
         options=state.options,
+        led=state.unled_since is None,
+        shown=state.shown is not None,
+        timer=state.timer,
     )
 
 

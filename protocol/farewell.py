@@ -24,6 +24,7 @@ class Ending(StrEnum):
     LEFT = "left"
     """The member has left for good, or was away for too long."""
     REMOVED = "removed"
+    """A facilitator has put the member out, or keeps it out."""
     REPLACED = "replaced"
     """Another connection has taken this one's place."""
     NO_SUCH_ROOM = "no_such_room"
@@ -36,6 +37,8 @@ class Ending(StrEnum):
     """Too many refused messages."""
     SIGNED_OUT = "signed_out"
     """The account's token is revoked."""
+    LOCKED = "locked"
+    """Nobody new comes into this room, for now."""
 
 
 @attrs.frozen(kw_only=True)

@@ -10,19 +10,34 @@ import orjson
 from protocol.changes import (
     Begun,
     CameBack,
+    CapacityRaised,
     Change,
     Configured,
+    DoorChanged,
+    Estimated,
+    FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
+    Recast,
+    Renamed,
+    Retracted,
     Revealed,
+    RoleChanged,
+    Said,
+    TimeOver,
+    TimerChanged,
+    Unled,
+    Unsaid,
     Voted,
     WentAway,
 )
 from protocol.codec import CONVERTER
 from protocol.errors import ParleyError
 from protocol.ids import MemberId
+from protocol.lasting import Role
 from protocol.picture import Picture, Running, Seated, Stage
+from protocol.talk import Remark, add_remark, without_remark
 
 DIGEST_LENGTH: Final = 32
 """Hexadecimal digits."""
@@ -80,11 +95,23 @@ def _owner_changed(picture: Picture, change: OwnerChanged) -> Picture:
         )
         for each in picture.members
     )
-    return attrs.evolve(picture, members=members)
+    return attrs.evolve(picture, members=members, unled_since=None, may=change.may or picture.may)
+
+
+def _facilitator_changed(picture: Picture, change: FacilitatorChanged) -> Picture:
+    return _changed(picture, change.member, facilitator=change.facilitator)
+
+
+def _unled(picture: Picture, change: Unled) -> Picture:
+    return attrs.evolve(picture, unled_since=change.since, may=change.may)
 
 
 def _configured(picture: Picture, change: Configured) -> Picture:
     return attrs.evolve(picture, options=change.options, may=change.may)
+
+
+def _door_changed(picture: Picture, change: DoorChanged) -> Picture:
+    return attrs.evolve(picture, locked=change.locked, needs_passcode=change.needs_passcode)
 
 
 def _begun(picture: Picture, change: Begun) -> Picture:
@@ -99,6 +126,7 @@ def _begun(picture: Picture, change: Begun) -> Picture:
             complete=False,
             waiting_for=change.waiting_for,
         ),
+        earlier=change.earlier,
         may=change.may,
     )
 
@@ -112,6 +140,16 @@ def _voted(picture: Picture, change: Voted) -> Picture:
     )
 
 
+def _retracted(picture: Picture, change: Retracted) -> Picture:
+    after = _changed(picture, change.member, voted=False)
+    running = picture.round
+    if running is not None:
+        waited_for = {*running.waiting_for, change.member}
+        waiting = tuple(each.id for each in after.members if each.id in waited_for)
+        running = attrs.evolve(running, waiting_for=waiting, complete=False)
+    return attrs.evolve(after, round=running, may=change.may or picture.may)
+
+
 def _revealed(picture: Picture, change: Revealed) -> Picture:
     return attrs.evolve(
         picture,
@@ -123,6 +161,65 @@ def _revealed(picture: Picture, change: Revealed) -> Picture:
     )
 
 
+def _role_changed(picture: Picture, change: RoleChanged) -> Picture:
+    what: dict[str, Any] = {"role": change.role}
+    if change.role is Role.SPECTATOR:
+        what["voted"] = False
+    running = picture.round
+    if running is not None and change.waiting_for is not None:
+        running = attrs.evolve(running, waiting_for=change.waiting_for, complete=change.complete)
+    after = _changed(picture, change.member, **what)
+    return attrs.evolve(after, round=running, may=change.may or picture.may)
+
+
+def _renamed(picture: Picture, change: Renamed) -> Picture:
+    return _changed(picture, change.member, name=change.name, tag=change.tag)
+
+
+def _capacity_raised(picture: Picture, change: CapacityRaised) -> Picture:
+    return attrs.evolve(picture, capacity=change.capacity)
+
+
+def _recast(picture: Picture, change: Recast) -> Picture:
+    shown, vote = picture.shown, change.vote
+    if shown is None:
+        return picture
+    votes = tuple(vote if each.member == vote.member else each for each in shown.votes)
+    if vote not in votes:
+        votes = (*votes, vote)
+    missing = tuple(each for each in shown.missing if each.member != vote.member)
+    shown = attrs.evolve(shown, votes=votes, missing=missing, statistics=change.statistics)
+    return attrs.evolve(picture, shown=shown)
+
+
+def _estimated(picture: Picture, change: Estimated) -> Picture:
+    if picture.shown is None:
+        return picture
+    earlier = tuple(
+        attrs.evolve(each, estimate=change.card) if each.number == change.round else each
+        for each in picture.earlier
+    )
+    shown = attrs.evolve(picture.shown, estimate=change.card)
+    return attrs.evolve(picture, shown=shown, earlier=earlier)
+
+
+def _timer_changed(picture: Picture, change: TimerChanged) -> Picture:
+    return attrs.evolve(picture, timer=change.timer, may=change.may)
+
+
+def _time_over(picture: Picture, change: TimeOver) -> Picture:
+    return attrs.evolve(picture, timer=None, may=change.may)
+
+
+def _said(picture: Picture, change: Said) -> Picture:
+    remark = Remark(change.id, change.member, change.name, change.text, change.at)
+    return attrs.evolve(picture, messages=add_remark(picture.messages, remark))
+
+
+def _unsaid(picture: Picture, change: Unsaid) -> Picture:
+    return attrs.evolve(picture, messages=without_remark(picture.messages, change.id))
+
+
 _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     Joined: _joined,
     Left: _left,
@@ -130,9 +227,22 @@ _FOLDS: Final[dict[type, Callable[[Picture, Any], Picture]]] = {
     CameBack: _came_back,
     OwnerChanged: _owner_changed,
     Configured: _configured,
+    DoorChanged: _door_changed,
     Begun: _begun,
     Voted: _voted,
+    Retracted: _retracted,
     Revealed: _revealed,
+    RoleChanged: _role_changed,
+    FacilitatorChanged: _facilitator_changed,
+    Unled: _unled,
+    Renamed: _renamed,
+    CapacityRaised: _capacity_raised,
+    Recast: _recast,
+    Estimated: _estimated,
+    TimerChanged: _timer_changed,
+    TimeOver: _time_over,
+    Said: _said,
+    Unsaid: _unsaid,
 }
 
 

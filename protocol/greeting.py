@@ -5,7 +5,7 @@ from enum import StrEnum
 import attrs
 
 from protocol.farewell import Ending
-from protocol.ids import MemberId
+from protocol.ids import MemberId, Passcode
 from protocol.lasting import Role
 
 
@@ -31,6 +31,8 @@ class Hello:
     """Makes the member the owner; given to whoever opened the room."""
     token: str | None = None
     """Of an account: its name is the member's."""
+    passcode: Passcode | None = attrs.field(default=None, repr=False)
+    """The room's, if it has one; not needed with the owner's key."""
     nonce: str | None = None
     """A secret of the client's own, drawn at random for this room: the same one again is the same
     member, for whoever has lost its connection before the welcome."""

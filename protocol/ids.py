@@ -13,8 +13,17 @@ MemberId = NewType("MemberId", str)
 TicketId = NewType("TicketId", str)
 """What is estimated: 1 to 100 characters, trimmed, without control characters."""
 
+RemarkText = NewType("RemarkText", str)
+"""A chat message of an estimation room: 1 to 1000 characters of one line or several."""
+
 TicketNumber = NewType("TicketNumber", int)
 """The id of a ticket in a backlog: from 1 on, growing, and never used again in that room."""
+
+MemberName = NewType("MemberName", str)
+"""What a member of an estimation room calls itself: 1 to 50 characters, as in its first message."""
+
+Passcode = NewType("Passcode", str)
+"""What opens a room: a line of 4 to 64 characters, in the one form that is compared."""
 
 CHAT_ROOM_ID_PATTERN: Final = "^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$"
 """Of chat rooms, whose ids people choose."""

@@ -38,6 +38,26 @@ SMALLEST_CAPACITY: Final = 2
 CLOSE_REASON_BYTES: Final = 123
 """A control frame carries 125 bytes (RFC 6455 section 5.5), two of them the close code."""
 
+REMARK_LENGTH: Final = 1_000
+"""Characters in a chat message of an estimation room at the most."""
+
+REMARKS: Final = 100
+"""Chat messages that an estimation room keeps."""
+
+REMARKS_BYTES: Final = 64 * KIB
+"""Of UTF-8 that their texts have together. As JSON that is twice as much at the worst, which fits
+an outbox beside all else that a snapshot has."""
+
+TALK_BYTES_RATE: Final = 4.0 * KIB
+"""Bytes a second, as JSON, of what one member of an estimation room may say for ever."""
+
+TALK_BYTES_BURST: Final = 16 * KIB
+"""The same at once, by a member that was quiet."""
+
+REACTION_SECONDS: Final = 0.25
+"""From telling all of reactions to telling them again. What is told may be held back for as long
+while a page is turned: even so, nobody hears of reactions more than five times in one second."""
+
 ROUNDS: Final = 2_000
 """Rounds that are revealed in one room at most, so that no record grows without bound."""
 
@@ -53,6 +73,9 @@ LONGEST_GRACE_SECONDS: Final = 600.0
 EMPTY_SECONDS: Final = 600.0
 """For which a room that was opened without a connection waits for somebody to come."""
 
+NUDGE_SECONDS: Final = 10.0
+"""In which a member of an estimation room is reminded of its vote once at most."""
+
 ASK_AGAIN_SECONDS: Final = 1.0
 """For which the last one to come back may ask again before the page is turned."""
 
@@ -67,8 +90,24 @@ REST_SECONDS: Final = COMEBACK_SECONDS
 """For which nobody turns the page after the server was killed, unless all are back earlier: whoever
 comes back in time also has its say in time."""
 
+LONGEST_TIMER_SECONDS: Final = 4 * 3_600
+"""For which a timer of an estimation room may be set."""
+
+VOTING_SECONDS: Final = (5, 3_600)
+"""The least and the most for a voting timer that starts by itself."""
+
 ROOM_NAME_LENGTH: Final = 100
 """Characters in what people call a room."""
+
+SHORTEST_PASSCODE: Final = 4
+PASSCODE_LENGTH: Final = 64
+"""Characters in the passcode of a room."""
+
+MOST_BANS: Final = 500
+"""Members that are kept out of one room for good."""
+
+REMOVED_KNOWN: Final = 64
+"""Of those who were put out of a room last it is known by whom, for when they come back."""
 
 MOST_CARDS: Final = 30
 """In a deck."""
@@ -105,3 +144,8 @@ IMPORT_BYTES: Final = MIB
 IMPORT_COLUMNS: Final = 1_000
 """In such a file. All fields of a large Jira are some hundred columns, as labels, sprints and
 comments have as many columns each as the ticket with most of them."""
+
+PAST_ROUNDS: Final = 20
+"""Whose figures a room remembers, of whatever tickets, to show them when one is voted on again."""
+EARLIER_ROUNDS: Final = 10
+"""Of one ticket, that are shown beside its present round."""

@@ -12,7 +12,7 @@ from protocol.deck import DEFAULT_DECK, Deck
 from protocol.errors import Problem
 from protocol.ids import MemberId, RoomId
 from protocol.ids import TicketId as TicketId
-from protocol.lasting import LastingCommand
+from protocol.lasting import LastingCommand, TimerKind
 from protocol.talking import TalkCommand
 from protocol.value import value
 
@@ -167,6 +167,8 @@ class MemberLeft:
     """To everybody who stays."""
 
     name: str
+    by: str | None = None
+    """Who has put it out, if somebody has."""
 
 
 @value
@@ -199,6 +201,39 @@ class VoteCast:
 
 
 @value
+class VoteRetracted:
+    """To everybody: who has taken a vote back."""
+
+    name: str
+    ticket_id: TicketId
+
+
+@value
+class VoteChanged:
+    """To everybody: what a vote is now that was shown as another one, or was missing."""
+
+    name: str
+    ticket_id: TicketId
+    card: str
+
+
+@value
+class EstimateSet:
+    """To everybody: on which estimate the team has agreed, or that it has not after all."""
+
+    ticket_id: TicketId
+    card: str | None
+
+
+@value
+class Spoken:
+    """To everybody: somebody has said something."""
+
+    name: str
+    text: str
+
+
+@value
 class VotingCompleted:
     """To everybody, once per round: all who are present have voted."""
 
@@ -219,6 +254,8 @@ class Vote:
     member_id: MemberId
     name: str
     value: str
+    changed: bool = False
+    """It was put down, or changed, after the reveal."""
 
 
 @value
@@ -232,6 +269,65 @@ class VotesRevealed:
 @value
 class AwaitingTicket:
     """To everybody but the admin: the next ticket is the admin's to name."""
+
+
+@value
+class OwnerNamed:
+    """To everybody: a member owns the room from now on."""
+
+    name: str
+
+
+@value
+class NobodyLeads:
+    """To everybody: the owner is gone, and nobody has taken its place."""
+
+
+@value
+class RoleTaken:
+    """To everybody: a member votes, or only watches, from now on."""
+
+    name: str
+    votes: bool
+
+
+@value
+class MemberRenamed:
+    """To everybody: a member is called otherwise from now on."""
+
+    before: str
+    name: str
+
+
+@value
+class SeatsAdded:
+    """To everybody: there are more seats."""
+
+    capacity: int
+
+
+@value
+class Reminded:
+    """To a member whose vote somebody waits for."""
+
+    by: str
+    ticket_id: TicketId
+
+
+@value
+class TimerSet:
+    """To everybody: a timer has started, goes on, or has got another time."""
+
+    kind: TimerKind
+    seconds: int
+    """That are left, rounded up."""
+
+
+@value
+class TimerOver:
+    """To everybody: the time of a timer is up."""
+
+    kind: TimerKind
 
 
 @value
@@ -274,10 +370,22 @@ EstimationEvent = (
     | TicketPrompt
     | VoteRequested
     | VoteCast
+    | VoteRetracted
+    | VoteChanged
+    | EstimateSet
+    | Spoken
     | VotingCompleted
     | RevealPrompt
     | VotesRevealed
     | AwaitingTicket
+    | RoleTaken
+    | OwnerNamed
+    | NobodyLeads
+    | MemberRenamed
+    | SeatsAdded
+    | Reminded
+    | TimerSet
+    | TimerOver
     | Refusal
     | RoomClosed
 )
@@ -299,3 +407,7 @@ class TicketResult:
     """From the opening of the vote to its reveal."""
     deck: Deck = DEFAULT_DECK
     """By which the votes count."""
+    estimate: str | None = None
+    """On which the team has agreed, if it has."""
+    replaces: bool = False
+    """It takes the place of what was recorded last: the same round, as it has become since."""

@@ -3,6 +3,7 @@
 What refuses for one reason or another gives the refusal, or nothing if there is none.
 """
 
+from protocol.deck import Deck
 from protocol.effects import Disconnect, Effect, Tell
 from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.estimation_phases import REVEALING
@@ -20,6 +21,13 @@ def refuse(
 ) -> Effects:
     """Tell a member why what it asked for is not done."""
     return [Tell(member, Refusal(Problem(code, field=field, values=values)))]
+
+
+def refuse_range(member: MemberId, field: str, given: int, least: int, most: int) -> Effects:
+    """Refuse a number that is too small or too large."""
+    if least <= given <= most:
+        return []
+    return refuse(member, ErrorCode.OUT_OF_RANGE, field, what=field, least=least, most=most)
 
 
 def turn_away(member: MemberId, code: ErrorCode, **values: str | int | float) -> Effects:
@@ -71,6 +79,14 @@ def refuse_unless(
     return [] if seat.announced else refuse_unannounced(member)
 
 
+def refuse_stranger(state: State, given: MemberId, member: MemberId) -> Effects:
+    """Refuse what is about somebody who is not here, or has not announced itself."""
+    seat = state.seats.get(given)
+    if seat is None or not seat.announced:
+        return refuse(member, ErrorCode.NO_SUCH_MEMBER, "member")
+    return []
+
+
 def refuse_ticket(state: State, given: TicketId, member: MemberId) -> Effects:
     """Refuse what is about another ticket than that which is voted on."""
     if state.phase not in REVEALING:
@@ -80,6 +96,11 @@ def refuse_ticket(state: State, given: TicketId, member: MemberId) -> Effects:
             member, ErrorCode.WRONG_TICKET, "ticket_id", ticket_id=state.ticket, given=given
         )
     return []
+
+
+def refuse_card(member: MemberId, deck: Deck, field: str) -> Effects:
+    """Refuse a card that is none of a deck."""
+    return refuse(member, ErrorCode.NOT_IN_DECK, field, cards=deck.spelled)
 
 
 def refuse_round(state: State, given: int, member: MemberId) -> Effects:

@@ -14,9 +14,24 @@ import attrs
 from protocol import chat_picture, greeting, lasting
 from protocol.dialects import parley_v1
 from protocol.docstrings import Docstrings
-from protocol.ids import CHAT_ROOM_ID_PATTERN, ROOM_ID_LENGTH, MemberId, RoomId, TicketId
-from protocol.limits import NAME_LENGTH, TICKET_LENGTH
-from protocol.text import LINE_PATTERN
+from protocol.ids import (
+    CHAT_ROOM_ID_PATTERN,
+    ROOM_ID_LENGTH,
+    MemberId,
+    MemberName,
+    Passcode,
+    RemarkText,
+    RoomId,
+    TicketId,
+)
+from protocol.limits import (
+    NAME_LENGTH,
+    PASSCODE_LENGTH,
+    REMARK_LENGTH,
+    SHORTEST_PASSCODE,
+    TICKET_LENGTH,
+)
+from protocol.text import LINE_PATTERN, PROSE_PATTERN
 
 Json = dict[str, Any]
 
@@ -40,6 +55,8 @@ class Endpoint:
     requests: Mapping[str, type]
     events: Mapping[str, type]
     """Changes and notices."""
+    signals: Mapping[str, type] = {}
+    """What is said without a ``ref``, beside the ping."""
     hello: type = greeting.Hello
     """What a client says first."""
 
@@ -50,6 +67,7 @@ ESTIMATION: Final = Endpoint(
     summary="Estimation rooms",
     requests=parley_v1.REQUESTS,
     events={**parley_v1.CHANGES, **parley_v1.NOTICES},
+    signals=parley_v1.SIGNALS,
 )
 
 CHAT: Final = Endpoint(
@@ -89,7 +107,14 @@ _SCALARS: Final[Mapping[object, Json]] = {
 _NEW_TYPES: Final[Mapping[object, Json]] = {
     RoomId: {"pattern": f"^[A-Za-z0-9]{{{ROOM_ID_LENGTH}}}$"},
     MemberId: {"description": "Of a member; opaque, and never used again."},
+    MemberName: {"minLength": 1, "maxLength": NAME_LENGTH, "pattern": LINE_PATTERN},
     TicketId: {"minLength": 1, "maxLength": TICKET_LENGTH, "pattern": LINE_PATTERN},
+    Passcode: {
+        "minLength": SHORTEST_PASSCODE,
+        "maxLength": PASSCODE_LENGTH,
+        "pattern": LINE_PATTERN,
+    },
+    RemarkText: {"minLength": 1, "maxLength": REMARK_LENGTH, "pattern": PROSE_PATTERN},
 }
 
 _BOUNDS: Final[Mapping[tuple[type, str], Json]] = {
@@ -172,6 +197,8 @@ def _spoken(endpoint: Endpoint) -> Iterator[tuple[Side, str, type, bool]]:
     for word, kind in endpoint.requests.items():
         yield Side.CLIENT, word, kind, True
     yield Side.CLIENT, "ping", lasting.Ping, False
+    for word, kind in endpoint.signals.items():
+        yield Side.CLIENT, word, kind, False
     for word, kind in endpoint.events.items():
         yield Side.SERVER, word, kind, False
     yield Side.SERVER, "error", parley_v1.Error, False

@@ -18,6 +18,7 @@ from server.admission.lobby import Lobby
 from server.admission.members import Members
 from server.admission.parley_chats import ParleyChatAdmission
 from server.admission.parley_v1 import ParleyAdmission
+from server.admission.passcodes import Passcodes
 from server.admission.routes import RouteTable
 from server.auth.accounts import Accounts
 from server.auth.bots import BotTokens
@@ -300,7 +301,11 @@ class _Frontend:
             release=version("parley-server"),
         )
         parley_admission = ParleyAdmission(
-            self.lobby, rooms=self.lasting, allowances=allowances, keys=self.keys
+            self.lobby,
+            rooms=self.lasting,
+            allowances=allowances,
+            keys=self.keys,
+            passcodes=Passcodes(self.keys, limits),
         )
         parley_chat_admission = ParleyChatAdmission(
             self.lobby, rooms=self.chat, allowances=allowances, keys=self.keys, limits=limits

@@ -31,6 +31,7 @@ INSIDE: Final = {
         *(
             "parley_chats",
             "parley_v1",
+            "passcodes",
             "lobby",
             "link",
             "gochat",
@@ -109,11 +110,23 @@ INSIDE: Final = {
 """The order inside each package, topmost first."""
 
 ESTIMATION: Final = [
-    *("estimation", "estimation_requests", "estimation_absence", "estimation_people"),
+    *("estimation", "estimation_requests", "estimation_absence", "estimation_removal"),
+    *("estimation_people", "estimation_timers"),
     *(
+        "estimation_seats",
+        "estimation_nudging",
+        "estimation_door",
         "estimation_options",
+        "estimation_leading",
+        "estimation_roles",
+        "estimation_talk",
         "estimation_rounds",
         "estimation_reveal",
+        "estimation_afterwards",
+        "estimation_names",
+    ),
+    "estimation_clock",
+    *(
         "estimation_telling",
         "refusals",
     ),

@@ -18,6 +18,7 @@ from protocol.dialects.wording import sentence
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
 from protocol.ids import RoomId, is_room_id
+from protocol.lasting import TimerKind
 from protocol.limits import SMALLEST_CAPACITY
 from protocol.messages import Command, Event
 from protocol.names import ADMIN_MARK, NOT_ADMIN, looks_like_admin
@@ -151,6 +152,10 @@ _COMMANDS: Final[dict[str, type]] = {
 # Fields and messages have names here that the rules do not know.
 _SENTENCES: Final = {
     ErrorCode.NOT_ANNOUNCED: "join the room with JOIN_ROOM first",
+    ErrorCode.NEEDS_PASSCODE: (
+        "this room has a passcode, which cannot be said in this dialect; come with a client of "
+        "parley.v1"
+    ),
     ErrorCode.NOT_IN_DECK: "data.vote must be a card of this room ({cards})",
 }
 
@@ -200,7 +205,8 @@ def _joined(event: messages.MemberJoined) -> bytes:
 
 
 def _left(event: messages.MemberLeft) -> bytes:
-    return _update(f"{event.name} has left the room")
+    removed = f": {event.by} has removed them" if event.by is not None else ""
+    return _update(f"{event.name} has left the room{removed}")
 
 
 def _capacity_reached(event: messages.CapacityReached) -> bytes:
@@ -218,6 +224,24 @@ def _vote_requested(event: messages.VoteRequested) -> bytes:
 
 def _vote_cast(event: messages.VoteCast) -> bytes:
     return f"* {event.name} has voted on ticket {event.ticket_id}".encode()
+
+
+def _vote_retracted(event: messages.VoteRetracted) -> bytes:
+    return f"* {event.name} has taken back the vote on ticket {event.ticket_id}".encode()
+
+
+def _vote_changed(event: messages.VoteChanged) -> bytes:
+    return f"* The vote of {event.name} on ticket {event.ticket_id} is now {event.card}".encode()
+
+
+def _estimate_set(event: messages.EstimateSet) -> bytes:
+    if event.card is None:
+        return f"* Ticket {event.ticket_id} has no estimate any more".encode()
+    return f"* The estimate of ticket {event.ticket_id} is {event.card}".encode()
+
+
+def _spoken(event: messages.Spoken) -> bytes:
+    return f"* {event.name}: {' '.join(event.text.split())}".encode()
 
 
 def _voting_completed(event: messages.VotingCompleted) -> bytes:
@@ -246,6 +270,43 @@ def _awaiting_ticket(event: messages.AwaitingTicket) -> bytes:
     return _event("AWAITING_ADMIN_VOTE_START", message="The admin will name the next ticket")
 
 
+def _role_taken(event: messages.RoleTaken) -> bytes:
+    does = "votes" if event.votes else "only watches"
+    return f"* {event.name} {does} from now on".encode()
+
+
+def _owner_named(event: messages.OwnerNamed) -> bytes:
+    return f"* {event.name} leads the room from now on".encode()
+
+
+def _nobody_leads(event: messages.NobodyLeads) -> bytes:
+    return b"* Nobody leads the room any more"
+
+
+def _renamed(event: messages.MemberRenamed) -> bytes:
+    return f"* {event.before} is called {event.name} from now on".encode()
+
+
+def _seats_added(event: messages.SeatsAdded) -> bytes:
+    return f"* The room has {event.capacity} seats from now on".encode()
+
+
+def _reminded(event: messages.Reminded) -> bytes:
+    return f"* {event.by} waits for your vote on ticket {event.ticket_id}".encode()
+
+
+def _timer_set(event: messages.TimerSet) -> bytes:
+    minutes, seconds = divmod(event.seconds, 60)
+    return f"* {minutes}:{seconds:02} min are left for {_TIMED[event.kind]}".encode()
+
+
+def _timer_over(event: messages.TimerOver) -> bytes:
+    return f"* The time for {_TIMED[event.kind]} is up".encode()
+
+
+_TIMED: Final = {TimerKind.DISCUSSION: "the discussion", TimerKind.VOTING: "voting"}
+
+
 def _refusal(event: messages.Refusal) -> bytes:
     return refusal_text(event.problem).encode()
 
@@ -264,10 +325,22 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     messages.TicketPrompt: _ticket_prompt,
     messages.VoteRequested: _vote_requested,
     messages.VoteCast: _vote_cast,
+    messages.VoteRetracted: _vote_retracted,
+    messages.VoteChanged: _vote_changed,
+    messages.EstimateSet: _estimate_set,
+    messages.Spoken: _spoken,
     messages.VotingCompleted: _voting_completed,
     messages.RevealPrompt: _reveal_prompt,
     messages.VotesRevealed: _votes_revealed,
     messages.AwaitingTicket: _awaiting_ticket,
+    messages.RoleTaken: _role_taken,
+    messages.OwnerNamed: _owner_named,
+    messages.NobodyLeads: _nobody_leads,
+    messages.MemberRenamed: _renamed,
+    messages.SeatsAdded: _seats_added,
+    messages.Reminded: _reminded,
+    messages.TimerSet: _timer_set,
+    messages.TimerOver: _timer_over,
     messages.Refusal: _refusal,
     messages.RoomClosed: _closed,
 }

@@ -5,6 +5,7 @@ more fields and more types, which clients ignore.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -42,6 +43,7 @@ CLOSE_CODES: Final[Mapping[Ending, int]] = {
     Ending.REFUSED: 4507,
     Ending.STRUCK_OUT: 4508,
     Ending.SIGNED_OUT: 4509,
+    Ending.LOCKED: 4510,
 }
 """Below 4500 it is worth to come back, from 4500 on it is not (RFC 6455 section 7.4.2)."""
 
@@ -61,12 +63,38 @@ RETRY: Final = frozenset(
 REQUESTS: Final[Mapping[str, type]] = {
     "begin": lasting.BeginRound,
     "vote": lasting.CastCard,
+    "retract": lasting.Retract,
     "reveal": lasting.RevealRound,
+    "estimate": lasting.SetEstimate,
     "configure": lasting.Configure,
+    "role": lasting.ChangeRole,
+    "promote": lasting.Promote,
+    "demote": lasting.Demote,
+    "hand_over": lasting.HandOver,
+    "claim": lasting.Claim,
+    "rename": lasting.Rename,
+    "capacity": lasting.RaiseCapacity,
+    "nudge": lasting.Nudge,
+    "passcode": lasting.SetPasscode,
+    "lock": lasting.Lock,
+    "kick": lasting.Kick,
+    "start_timer": lasting.StartTimer,
+    "pause_timer": lasting.PauseTimer,
+    "resume_timer": lasting.ResumeTimer,
+    "extend_timer": lasting.ExtendTimer,
+    "stop_timer": lasting.StopTimer,
+    "say": lasting.SayHere,
+    "unsay": lasting.Unsay,
     "close": lasting.CloseRoom,
     "leave": lasting.Depart,
 }
 """What a member of an estimation room may ask for, each with a ``ref``."""
+
+SIGNALS: Final[Mapping[str, type]] = {
+    "react": lasting.React,
+}
+"""What a member of an estimation room may say without a ``ref``: it is of the moment, and answered
+only if it is refused."""
 
 CHANGES: Final[Mapping[str, type]] = {
     "joined": changes.Joined,
@@ -75,9 +103,22 @@ CHANGES: Final[Mapping[str, type]] = {
     "back": changes.CameBack,
     "owner": changes.OwnerChanged,
     "configured": changes.Configured,
+    "door": changes.DoorChanged,
     "begun": changes.Begun,
     "voted": changes.Voted,
+    "retracted": changes.Retracted,
     "revealed": changes.Revealed,
+    "role": changes.RoleChanged,
+    "facilitator": changes.FacilitatorChanged,
+    "unled": changes.Unled,
+    "renamed": changes.Renamed,
+    "capacity": changes.CapacityRaised,
+    "recast": changes.Recast,
+    "estimated": changes.Estimated,
+    "timer": changes.TimerChanged,
+    "time_up": changes.TimeOver,
+    "said": changes.Said,
+    "unsaid": changes.Unsaid,
 }
 """What happens in an estimation room, each with a ``seq``."""
 
@@ -94,6 +135,8 @@ NOTICES: Final[Mapping[str, type]] = {
     **_NOTICES,
     "snapshot": changes.Snapshot,
     "digest": changes.Digest,
+    "nudged": changes.Nudged,
+    "reactions": changes.Reactions,
 }
 """What the server says in estimation rooms beside changes and errors."""
 
@@ -149,6 +192,10 @@ class Error:
     """Of the request that was refused, if it has one."""
     retry: bool = False
     """Whether the same request may be sent again later: it counts as not answered yet."""
+    tries_left: int | None = None
+    """How many more wrong passcodes are taken now, after one."""
+    retry_after: int | None = None
+    """Seconds after which it is worth to try again, where that is known."""
 
 
 def read_hello(text: str) -> greeting.Hello:
@@ -244,6 +291,8 @@ class ParleyV1:
         requests: Mapping[str, type],
         events: Mapping[str, type],
         numbered: Callable[[int, Any], Command] = lasting.Numbered,
+        seals: Mapping[type, Callable[[Any], object]] | None = None,
+        signals: Mapping[str, type] = MappingProxyType({}),
     ) -> None:
         """Speak of one kind of room.
 
@@ -251,9 +300,13 @@ class ParleyV1:
             requests: what may be asked for, by type.
             events: what is told, by type.
             numbered: makes the command of a request and its number.
+            seals: for requests with a secret, what gives the request that goes on in its place.
+            signals: what may be said without a number, by type, beside the ping.
         """
+        self._signals = signals
         self._requests = requests
         self._numbered = numbered
+        self._seals = seals or {}
         self._writers: Mapping[type, Writer] = {
             kind: _OFTEN.get(kind) or _writer(name, kind) for name, kind in events.items()
         }
@@ -274,18 +327,30 @@ class ParleyV1:
         try:
             wanted = self._requests.get(kind) if type(kind) is str else None
             if wanted is None:
-                complaint = "type must be one of " + ", ".join((*self._requests, "ping"))
+                if type(kind) is str and kind in self._signals:
+                    return self._signal(text, self._signals[kind])
+                known = (*self._requests, *self._signals, "ping")
+                complaint = "type must be one of " + ", ".join(known)
                 raise Refused(ErrorCode.MALFORMED, complaint, "type")
             if not numbered:
                 complaint = f"ref must be an integer from 1 to {LARGEST_REF}"
                 raise Refused(ErrorCode.MALFORMED, complaint, "ref")
-            request = _read_card(message) if wanted is lasting.CastCard else None
-            return self._numbered(ref, request or codec.structure(message, wanted, ""))
+            request: Any = _read_card(message) if wanted is lasting.CastCard else None
+            if request is None:
+                request = codec.structure(message, wanted, "")
+                if wanted in self._seals:
+                    request = self._seals[wanted](request)
+            return self._numbered(ref, request)
         except Refused as refused:
             if numbered:
                 values = {"ref": ref}
                 refused.problem = attrs.evolve(refused.problem, values=values)
             raise
+
+    def _signal(self, text: str, wanted: type[Said]) -> Said:
+        message = _object(text)
+        del message["type"]
+        return codec.structure(message, wanted, "")
 
     def encode(self, event: Event) -> bytes | None:
         """Write one event as a complete, unmasked WebSocket frame.
@@ -327,12 +392,34 @@ class ParleyV1:
             field=problem.field,
             ref=ref,
             retry=problem.code in RETRY,
+            tries_left=_whole(problem, "tries_left"),
+            retry_after=_whole(problem, "retry_after"),
         )
         return encode_text(codec.dumps({"type": "error", **codec.CONVERTER.unstructure(said)}))
 
 
-PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES})
+def _whole(problem: Problem, name: str) -> int | None:
+    number = problem.values.get(name)
+    return number if isinstance(number, int) else None
+
+
+PARLEY_V1: Final = ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS)
 """The dialect of estimation rooms."""
+
+
+def sealing(seal: Callable[[str], str]) -> ParleyV1:
+    """Make the dialect of estimation rooms for whoever reads what members ask for.
+
+    Args:
+        seal: gives what is kept in place of a passcode, which goes nowhere else.
+    """
+
+    def sealed(wish: lasting.SetPasscode) -> lasting.SealPasscode:
+        return lasting.SealPasscode(None if wish.passcode is None else seal(wish.passcode))
+
+    seals: Mapping[type, Callable[[Any], object]] = {lasting.SetPasscode: sealed}
+    return ParleyV1(REQUESTS, {**CHANGES, **NOTICES}, signals=SIGNALS, seals=seals)
+
 
 PARLEY_CHAT_V1: Final = ParleyV1(
     CHAT_REQUESTS, {**CHAT_CHANGES, **CHAT_NOTICES}, talking.NumberedTalk
@@ -373,6 +460,12 @@ def write_request(ref: int, request: object) -> str:
     return codec.dumps({"type": kind, "ref": ref, **plain}).decode()
 
 
+def write_signal(signal: object) -> str:
+    """Write what is said without a number."""
+    plain = codec.CONVERTER.unstructure(signal)
+    return codec.dumps({"type": _SIGNAL_TYPES[type(signal)], **plain}).decode()
+
+
 def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     """Read what a server says, as a client: a change, a notice, an :class:`Error`.
 
@@ -390,7 +483,8 @@ def read(text: str, events: Mapping[str, type] = {**CHANGES, **NOTICES}) -> Any:
     return _structure(message, wanted)
 
 
-_REQUEST_TYPES: Final = {kind: name for name, kind in {**CHAT_REQUESTS, **REQUESTS}.items()}
+_REQUEST_TYPES: Final = {kind: name for name, kind in (*CHAT_REQUESTS.items(), *REQUESTS.items())}
+_SIGNAL_TYPES: Final = {kind: name for name, kind in SIGNALS.items()}
 
 
 def _structure(message: object, wanted: type[Said]) -> Said:

@@ -34,6 +34,8 @@ HOW_TO_CONNECT: Final = (
 )
 HOW_TO_ECHO: Final = ECHO_PATH
 
+BARRED: Final = "from this network address nobody new may come into this room"
+
 _ECHO_FRAMES: Final = 1_000_000  # conformance tests send what no client would
 _ECHO_BACKLOG: Final = 2  # largest messages in an echo's outbox
 
@@ -108,6 +110,8 @@ class Admission:
                 room = opened = await self._open(upgrade, wish.capacity)
             else:
                 room = await self._find(upgrade, wish.room_id)
+                if room.bars(upgrade.peer.source.key):
+                    raise Refused(ErrorCode.BANNED, BARRED)
             if self._members.admit(upgrade, room, wish.name, ESTIMATEX) is None:
                 raise Refused(ErrorCode.SHUTTING_DOWN, "the room has just ended")
             opened = None  # it has an admin now, with whom it ends

@@ -42,6 +42,10 @@ _ENDINGS: Final[Mapping[ErrorCode, Ending]] = {
     ErrorCode.ROOM_ENDED: Ending.ROOM_ENDED,
     ErrorCode.WRONG_KEY: Ending.WRONG_KEY,
     ErrorCode.MISSING_SCOPE: Ending.WRONG_KEY,
+    ErrorCode.NEEDS_PASSCODE: Ending.WRONG_KEY,
+    ErrorCode.WRONG_PASSCODE: Ending.WRONG_KEY,
+    ErrorCode.REMOVED: Ending.REMOVED,
+    ErrorCode.BANNED: Ending.REMOVED,
     ErrorCode.SHUTTING_DOWN: Ending.GOING_AWAY,
     ErrorCode.TOO_MANY: Ending.BUSY,
     ErrorCode.TOO_MANY_ROOMS: Ending.BUSY,
@@ -360,7 +364,9 @@ class Lobby:
 async def refuse(connection: WebSocket, dialect: ParleyV1, problem: Problem) -> None:
     """Tell a connection that is in no room why, and close it."""
     ending = _ENDINGS.get(problem.code, Ending.REFUSED)
-    back = _BUSY_SECONDS if ending in {Ending.BUSY, Ending.GOING_AWAY} else None
+    back = None
+    if ending in {Ending.BUSY, Ending.GOING_AWAY}:
+        back = float(problem.values.get("retry_after", _BUSY_SECONDS))
     parting = dialect.part(
         Farewell(ending=ending, code=CloseCode.NORMAL, reason=dialect.word(problem), back_in=back)
     )

@@ -3,14 +3,15 @@
 import secrets
 from typing import Any, Final
 
-from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL, read_hello
+from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL, read_hello, sealing
 from protocol.errors import ErrorCode, Refused
 from protocol.greeting import Hello, Resume
 from protocol.ids import MemberId, RoomId
 from protocol.lasting import Join, Return
 from server.admission.allowances import Allowances
-from server.admission.estimatex import Rooms
+from server.admission.estimatex import BARRED, Rooms
 from server.admission.lobby import Lobby
+from server.admission.passcodes import Passcodes
 from server.admission.routes import ROOM_PATH, Upgrade, WebSocketRoute
 from server.auth.accounts import Identity, Login
 from server.auth.scopes import Scope
@@ -29,7 +30,13 @@ class ParleyAdmission:
     """The WebSocket route of ``parley.v1`` into estimation rooms."""
 
     def __init__(
-        self, lobby: Lobby, *, rooms: Rooms, allowances: Allowances, keys: SeatKeys
+        self,
+        lobby: Lobby,
+        *,
+        rooms: Rooms,
+        allowances: Allowances,
+        keys: SeatKeys,
+        passcodes: Passcodes,
     ) -> None:
         """Admit to ``rooms``.
 
@@ -38,11 +45,14 @@ class ParleyAdmission:
             rooms: finds rooms, or brings them back.
             allowances: counts wrong guesses at rooms for each source.
             keys: makes and judges resume tokens and owner keys.
+            passcodes: judges who knows one.
         """
         self._lobby = lobby
         self._rooms = rooms
         self._allowances = allowances
         self._keys = keys
+        self._passcodes = passcodes
+        self._dialect = sealing(keys.seal)
 
     def routes(self) -> list[WebSocketRoute]:
         """List the endpoints."""
@@ -110,6 +120,8 @@ class ParleyAdmission:
         if hello.nonce is not None and room.has_member(member):
             self._return(upgrade, leftover, room, member, Return(), token)
             return
+        if hello.owner_key is None:
+            self._check_door(upgrade, room, lasting, hello)
         name = hello.name if identity is None else identity.user.username
         entry = Join(
             name=name or "",
@@ -119,10 +131,26 @@ class ParleyAdmission:
             login=None if identity is None else identity.digest.hex(),
         )
         on_end = self._lobby.take_seat(upgrade, room, member, identity)
-        link = self._lobby.link(upgrade, leftover, room, member, entry, token=token)
+        link = self._lobby.link(
+            upgrade, leftover, room, member, entry, token=token, dialect=self._dialect
+        )
         if not room.join(member, PARLEY_V1, link, on_end):
             on_end()
             raise Refused(ErrorCode.ROOM_ENDED, "the room has just ended")
+
+    def _check_door(
+        self, upgrade: Upgrade, room: Room[Any], lasting: Lasting, hello: Hello
+    ) -> None:
+        """Make sure that a newcomer may come from where it comes, and knows the passcode.
+
+        All else is judged by the rules, when they get its command.
+        """
+        source = upgrade.peer.source
+        if room.bars(source.key):
+            raise Refused(ErrorCode.BANNED, BARRED)
+        seal = None if lasting.door is None else lasting.door.seal
+        if seal is not None:
+            self._passcodes.check(source, lasting.session_id, seal, hello.passcode)
 
     def _resume(
         self,
@@ -163,8 +191,14 @@ class ParleyAdmission:
         entry: Return,
         token: str,
     ) -> None:
-        link = self._lobby.link(upgrade, leftover, room, member, entry, token=token)
+        link = self._lobby.link(
+            upgrade, leftover, room, member, entry, token=token, dialect=self._dialect
+        )
         if not room.resume(member, link):
+            door = room.lasting and room.lasting.door
+            by = door and door.removed_by(member)
+            if by is not None:
+                raise Refused(ErrorCode.REMOVED, f"{by} has removed you from the room")
             raise Refused(ErrorCode.WRONG_KEY, "this member has left the room", "resume.token")
 
 

@@ -34,6 +34,10 @@ class MemberConnection(Protocol):
         """The peer's address, for logs."""
 
     @property
+    def source(self) -> str:
+        """For whom the connection counts."""
+
+    @property
     def closing(self) -> Closing | None:
         """How the connection ended, once :meth:`run` is over."""
 
@@ -120,6 +124,11 @@ class Session:
         return self._connection.scope
 
     # --- as a member ------------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """From where it has come."""
+        return self._connection.source
 
     async def run(self) -> None:
         """Live until the connection has ended, leave nothing of it open, and log how it ended."""

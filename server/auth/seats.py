@@ -1,8 +1,9 @@
-"""Secrets that open a seat in a room, or the room: derived, so that none of them is stored."""
+"""Secrets that open a seat in a room, or the room: derived or sealed, so that none is stored."""
 
 import base64
 import hashlib
 import hmac
+import secrets
 from typing import Final
 
 from protocol.ids import MemberId, RoomId
@@ -20,10 +21,12 @@ _NONCE: Final = "nonce"
 _OWNER: Final = "owner"
 _SEAT: Final = "seat"
 _CHAT: Final = "chat"
+_PASSCODE: Final = "passcode"
+_SALT_BYTES: Final = 8
 
 
 class SeatKeys:
-    """Makes and judges resume tokens and owner keys.
+    """Makes and judges resume tokens and owner keys, and judges passcodes.
 
     A resume token is the member's id, a dot and a code; an owner key is a code alone. Both hold
     for one life of one room.
@@ -60,6 +63,21 @@ class SeatKeys:
     def is_owner_key(self, session_id: int, key: str) -> bool:
         """Tell whether this is the room's owner key."""
         return hmac.compare_digest(self.owner_key(session_id), _ascii(key))
+
+    def seal(self, passcode: str) -> str:
+        """Make what is kept in place of a room's passcode; never the same twice.
+
+        Whoever reads it without the secret learns nothing of the passcode, and with the secret has
+        to try them all.
+        """
+        salt = secrets.token_hex(_SALT_BYTES)
+        return f"{salt}.{self._code(_PASSCODE, salt, passcode)}"
+
+    def opens(self, seal: str, passcode: str) -> bool:
+        """Tell whether this is the passcode that was sealed."""
+        salt, _, code = seal.partition(".")
+        good = self._code(_PASSCODE, salt, passcode)
+        return hmac.compare_digest(good, _ascii(code))
 
     def _token(self, purpose: str, place: str, member: str) -> str:
         return f"{member}.{self._code(purpose, place, member)}"

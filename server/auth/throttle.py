@@ -76,6 +76,14 @@ class Throttle:
         bucket.take(0, self._clock())
         return bucket.wait(1)
 
+    def left(self, key: str) -> int:
+        """Say how many more times :meth:`take` would count now; of no meaning without a limit."""
+        bucket = self._buckets.get(_digest(key))
+        if bucket is None:
+            return int(self._most)
+        bucket.take(0, self._clock())
+        return bucket.whole
+
     def give_back(self, key: str, count: float = 1) -> None:
         """Take back what was counted: it turned out to be nothing that shall be limited."""
         bucket = self._buckets.get(_digest(key))

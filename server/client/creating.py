@@ -40,6 +40,7 @@ async def create_room(
     name: str | None = None,
     deck: str | Sequence[str | Mapping[str, str | float]] | None = None,
     grace_seconds: int | None = None,
+    passcode: str | None = None,
     dial: Dial = dial,
 ) -> Opened:
     """Open an estimation room, in which nobody is yet.
@@ -50,6 +51,7 @@ async def create_room(
         name: what people call it.
         deck: the id of a deck, or the cards in order, each a label or its ``label`` and ``value``.
         grace_seconds: for which a member without a connection keeps its seat.
+        passcode: which whoever comes must say.
         dial: opens streams.
 
     Raises:
@@ -62,6 +64,7 @@ async def create_room(
         "capacity": capacity,
         "deck": deck if deck is None or isinstance(deck, str) else list(deck),
         "grace_seconds": grace_seconds,
+        "passcode": passcode,
     }
     body = codec.dumps({key: value for key, value in asked.items() if value is not None})
     try:

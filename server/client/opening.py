@@ -11,6 +11,7 @@ import trio
 
 from protocol.client_chat import ChatClient
 from protocol.client_estimation import EstimationClient
+from protocol.codec import clean_passcode
 from protocol.greeting import ChatHello, Hello, Resume
 from protocol.lasting import Role
 from server.client.chat import Chat
@@ -34,6 +35,7 @@ def open_room(
     name: str | None = None,
     role: Role = Role.VOTER,
     owner_key: str | None = None,
+    passcode: str | None = None,
     account_token: str | None = None,
     seat_token: str | None = None,
     last_ref: int = 0,
@@ -51,6 +53,7 @@ def open_room(
         name: who comes. One of ``name``, ``account_token`` and ``seat_token`` is needed.
         role: what for.
         owner_key: makes this member the owner.
+        passcode: the room's, if it has one.
         account_token: of an account, whose name is taken.
         seat_token: as an earlier welcome gave it: opens the same seat again.
         last_ref: with it, the highest number that a request from this seat has had.
@@ -58,7 +61,8 @@ def open_room(
         dial: opens streams.
 
     Raises:
-        ValueError: if ``url`` is no address, or if it is not said who comes.
+        ValueError: if ``url`` is no address, if it is not said who comes, or if ``passcode`` can
+            be none.
     """
     if sum(each is not None for each in (name, account_token, seat_token)) != 1:
         raise ValueError("one of name, account_token and seat_token is needed")
@@ -66,6 +70,7 @@ def open_room(
         name=name,
         role=role,
         owner_key=owner_key,
+        passcode=None if passcode is None else clean_passcode(passcode),
         token=account_token,
         nonce=secrets.token_urlsafe(NONCE_BYTES) if seat_token is None else None,
         resume=Resume(token=seat_token) if seat_token is not None else None,

@@ -152,6 +152,11 @@ class WebSocket:
         return self._peer.address
 
     @property
+    def source(self) -> str:
+        """For whom the connection counts."""
+        return self._peer.source.key
+
+    @property
     def closing(self) -> Closing | None:
         """How the connection ended, once :meth:`run` is over."""
         return self._closing

@@ -45,11 +45,12 @@ class VoteReport:
     member_id: Annotated[str, Parameter(description="Opaque, unique among all members")]
     name: Annotated[str, Parameter(description="As the member gave it")]
     value: Annotated[str, Parameter(description="The card, such as 8, ½ or ?")]
+    changed: Annotated[bool, Parameter(description="It was put down, or changed, after the reveal")]
 
     @classmethod
     def of(cls, vote: Vote) -> Self:
         """Tell of one vote."""
-        return cls(vote.member_id, vote.name, vote.value)
+        return cls(vote.member_id, vote.name, vote.value, vote.changed)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +97,10 @@ class TicketReport:
         SuggestionReport | None,
         Parameter(description="What the votes suggest; null if there is no estimate"),
     ]
+    estimate: Annotated[
+        str | None,
+        Parameter(description="The card on which the team has agreed; null if it has not"),
+    ]
 
     @classmethod
     def of(cls, ticket: TicketResult) -> Self:
@@ -121,6 +126,7 @@ class TicketReport:
             agreement=summary.agreement,
             consensus=summary.consensus,
             suggestion=None if suggestion is None else SuggestionReport.of(suggestion),
+            estimate=ticket.estimate,
         )
 
 

@@ -16,7 +16,7 @@ COLUMNS: Final = (
     "room_id", "round", "ticket_id", "seconds", "member_id", "name", "vote",
     "mean", "median", "mode", "modes", "min", "max", "consensus",
     "deck_id", "count", "median_card", "mode_cards", "spread", "standard_deviation", "agreement",
-    "suggestion", "rule",
+    "suggestion", "rule", "estimate", "changed",
 )  # fmt: skip
 
 
@@ -41,7 +41,9 @@ class CsvForm:
             ticket = TicketReport.of(result)
             head = (room.room_id, number + 1, harmless(ticket.ticket_id), ticket.seconds)
             figures = _figures(ticket)
-            rows += ((*head, *_vote(vote), *figures) for vote in result.votes or (None,))
+            rows += (
+                (*head, *_vote(vote), *figures, _changed(vote)) for vote in result.votes or (None,)
+            )
         return write_rows(rows).encode()
 
     def tail(self, forgotten: int, missing: int) -> bytes:
@@ -59,6 +61,12 @@ def _vote(vote: Vote | None) -> tuple[str, str, str]:
     if vote is None:
         return ("", "", "")
     return (harmless(vote.member_id), harmless(vote.name), harmless(vote.value))
+
+
+def _changed(vote: Vote | None) -> str:
+    if vote is None:
+        return ""
+    return "yes" if vote.changed else "no"
 
 
 def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
@@ -80,4 +88,5 @@ def _figures(ticket: TicketReport) -> tuple[float | str | None, ...]:
         ticket.agreement,
         harmless(suggestion.card if suggestion else ""),
         suggestion.rule if suggestion else "",
+        harmless(ticket.estimate or ""),
     )

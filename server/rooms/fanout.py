@@ -18,6 +18,10 @@ class Member(Protocol):
     def dialect(self) -> Dialect:
         """How to speak to it."""
 
+    @property
+    def source(self) -> str | None:
+        """From where it has come last; ``None`` if that is not known."""
+
     def push(self, frames: bytes, count: int) -> None:
         """Send ``count`` whole frames, without waiting; never raises."""
 

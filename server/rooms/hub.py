@@ -30,8 +30,8 @@ class RoundRecorder:
         self._counters = counters
 
     def record(self, room_id: RoomId, record: TicketResult) -> None:
-        """A round has been revealed."""
-        self._counters.rounds_revealed += 1
+        """A round has been revealed, or is another one than it was."""
+        self._counters.rounds_revealed += not record.replaces
         self._record.record(room_id, record)
 
     def close(self, room_id: RoomId, at: float) -> None:
@@ -102,6 +102,7 @@ class Hub:
             announce_seconds=self._limits.announce_seconds,
             results_key=record.key,
             most_rounds=self._limits.rounds,
+            most_capacity=self._limits.room_capacity,
         )
         room = Room(
             room_id,
@@ -117,6 +118,7 @@ class Hub:
                 results=f"/rooms/{room_id}/results?key={record.key}",
                 snapshot_for=rules.snapshot_for,
                 picture=rules.picture,
+                door=rules,
                 seq=lambda: rules.seq,
                 digest=digester(rules) if self._limits.digests else None,
             ),

@@ -216,7 +216,7 @@ class Journal:
     def record(self, room_id: RoomId, record: TicketResult) -> None:
         """Keep a round that has been revealed."""
         if not self._sealed:
-            self._book.counters.rounds_revealed += 1
+            self._book.counters.rounds_revealed += not record.replaces
             self._recording.record(room_id, record)
 
     def close(self, room_id: RoomId, at: float) -> None:

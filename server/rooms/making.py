@@ -56,6 +56,7 @@ class RoomMaker:
                 results=f"/rooms/{session.room_id}/results?key={session.key}",
                 snapshot_for=rules.snapshot_for,
                 picture=rules.picture,
+                door=rules,
                 login_of=rules.login_of,
                 seq=lambda: rules.seq,
                 journal=journal,

@@ -22,6 +22,10 @@ class Link(Protocol):
         """Around its whole life."""
 
     @property
+    def source(self) -> str:
+        """From where it comes."""
+
+    @property
     def entry(self) -> Command | None:
         """By which it enters the room, as long as it has not said so."""
 
@@ -72,6 +76,7 @@ class LastingMember:
         "id",
         "on_end",
         "scope",
+        "source",
     )
 
     def __init__(
@@ -96,6 +101,8 @@ class LastingMember:
         """Around its whole life; cancelling the owner's ends the room."""
         self.greeted = False
         """Whether it has ever been welcomed: then it knows something of the room."""
+        self.source: str | None = None
+        """From where its newest connection has come; ``None`` before the first one."""
         self._room = room
         self.on_end = on_end
         """Called when it is gone for good."""
@@ -136,6 +143,7 @@ class LastingMember:
         """Give it a connection, in place of the one that it has; without a checkpoint."""
         old, self._link, self._hearing = self._link, link, None
         self._due = link.entry
+        self.source = link.source
         if old is not None:
             farewell = Farewell(
                 ending=Ending.REPLACED,

@@ -45,8 +45,9 @@ def rebuild(stored: StoredLog, limits: Limits, now: float) -> Rebuilt:
         Unreadable: if the log is not one, or has a hole.
         Exception: of many kinds, if the log is one that the rules do not understand.
     """
+    settings = RoomSettings.read(stored.settings)
     if stored.snapshot is None:
-        rules = new_rules(stored.session, RoomSettings.read(stored.settings), limits)
+        rules = new_rules(stored.session, settings, limits)
     else:
         rules = Estimation.restore(
             orjson.loads(stored.snapshot),
@@ -67,7 +68,9 @@ def rebuild(stored: StoredLog, limits: Limits, now: float) -> Rebuilt:
         seq=rules.seq,
         commands=logged,
         snapshot_bytes=len(stored.snapshot or b""),
-        rounds=stored.rounds,
+        # The rules know of the last ones even if they were lost: what is told again of one of them
+        # must not take the place of another one.
+        rounds=max(stored.rounds, settings.most_rounds - rules.rounds_left),
     )
     at = max(now, last)
     effects = [
@@ -87,9 +90,11 @@ def new_rules(session: Session, settings: RoomSettings, limits: Limits) -> Estim
         name=settings.name,
         grace_seconds=settings.grace_seconds,
         options=settings.options,
+        seal=settings.seal,
         opened_at=session.opened_at,
         keyed=True,
         announce_seconds=limits.announce_seconds,
         results_key=session.key or "",
         most_rounds=settings.most_rounds,
+        most_capacity=settings.most_capacity,
     )

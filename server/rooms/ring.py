@@ -37,6 +37,11 @@ class Ring:
         self._last = seq
         self._frames.append(frame)
         self._bytes += len(frame)
+        if len(self._frames) > self._most or self._bytes > self._most_bytes:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Let the oldest give way."""
         while len(self._frames) > self._most or self._bytes > self._most_bytes:
             self._bytes -= len(self._frames.pop(0))
 

@@ -11,6 +11,7 @@ import trio
 
 from protocol.dialects.base import Dialect
 from protocol.effects import (
+    Bar,
     ClearTimer,
     Disconnect,
     Effect,
@@ -18,6 +19,7 @@ from protocol.effects import (
     Greet,
     Own,
     Record,
+    Release,
     SetTimer,
     Sleep,
     Subscribe,
@@ -29,7 +31,7 @@ from protocol.errors import CloseCode, ErrorCode, Problem
 from protocol.farewell import Ending, Farewell, Parting
 from protocol.ids import MemberId, RoomId
 from protocol.journal import LOGGED
-from protocol.lasting import NOBODY, Detach, Park
+from protocol.lasting import NOBODY, REACTIONS, Detach, Park, TellReactions
 from protocol.limits import KIB
 from protocol.messages import Command, Event, Leave, Refusal, TimeUp
 from protocol.picture import Picture
@@ -47,6 +49,7 @@ from server.support.supervise import contain
 
 _LEAVE: Final = Leave()
 _TIME_UP: Final = TimeUp()
+_TELL_REACTIONS: Final = TellReactions()
 _DETACH: Final = Detach()
 _PARK: Final = Park()
 
@@ -107,6 +110,17 @@ class Journal(Turning, Protocol):
         """The room ends in this process, and goes on in another one."""
 
 
+class Doorway(Protocol):
+    """What whoever lets people in needs to know of the rules."""
+
+    @property
+    def seal(self) -> str | None:
+        """By which the room's passcode is recognised; ``None`` if it has none."""
+
+    def removed_by(self, member: MemberId) -> str | None:
+        """Say who has put somebody out, as far as it is remembered; ``None`` if nobody has."""
+
+
 @attrs.frozen(kw_only=True)
 class Lasting:
     """What a room needs so that members can outlive their connections."""
@@ -125,6 +139,8 @@ class Lasting:
     """Shows the room as everybody may see it, if it is one for estimation."""
     login_of: Callable[[MemberId], tuple[int, str] | None] | None = None
     """Says whose account a member is of and by what it was signed in, also before a restart."""
+    door: Doorway | None = None
+    """Who may come in, if it is a room for estimation."""
     journal: Journal | None = None
     """Its log, if it is to outlive the process."""
     record: Durable | None = None
@@ -184,6 +200,7 @@ class Room(Generic[Recorded]):
         self._forget = forget
         self._clock = clock
         self._members: dict[MemberId, Member] = {}
+        self._barred: set[str] = set()  # sources
         self.lasting = lasting
         self._journal = lasting.journal if lasting is not None else None
         self._record = lasting.record or lasting.journal if lasting is not None else None
@@ -304,6 +321,10 @@ class Room(Generic[Recorded]):
         member.attach(link)
         return self.admit(member)
 
+    def bars(self, source: str) -> bool:
+        """Tell whether nobody new may come from this source; nobody knows after a restart."""
+        return source in self._barred
+
     def has_member(self, member_id: MemberId) -> bool:
         """Tell whether somebody is a member, with a connection or without."""
         return member_id in self._members
@@ -412,7 +433,7 @@ class Room(Generic[Recorded]):
             self.inbox.settle()
 
     def _ring(self, member: MemberId) -> None:
-        self.inbox.put(member, _TIME_UP)
+        self.inbox.put(member, _TELL_REACTIONS if member == REACTIONS else _TIME_UP)
         self.inbox.settle()
 
     async def _serve(self) -> None:
@@ -494,12 +515,19 @@ class Room(Generic[Recorded]):
                         # Not welcomed, it has not been told what it is refused for.
                         last = (leaver.dialect.encode(Refusal(problem)) or b"") + last
                     leaver.close(parting.code, parting.reason, last)
+            case Bar(member):
+                if member in self._members:
+                    source = self._members[member].source
+                    if source is not None:  # of who has not been back since a restart none is known
+                        self._barred.add(source)
             case Greet(member, seq):
                 self._greet(member, seq)
             case Own(member, reason):
                 self._owner = effect
                 if member not in self._members:  # its connection has not lived to see this
                     self.end(reason)
+            case Release():
+                self._owner = None
             case SetTimer(member, seconds):
                 self._timers.set(member, seconds)
             case ClearTimer(member):
@@ -571,5 +599,8 @@ _ENDINGS: Final = {
     ErrorCode.TOO_MANY_SEATS: Ending.ROOM_FULL,
     ErrorCode.WRONG_KEY: Ending.WRONG_KEY,
     ErrorCode.STRUCK_OUT: Ending.STRUCK_OUT,
+    ErrorCode.REMOVED: Ending.REMOVED,
+    ErrorCode.BANNED: Ending.REMOVED,
+    ErrorCode.LOCKED: Ending.LOCKED,
 }
 """What the reasons for which the rules part from a member mean for its connection."""

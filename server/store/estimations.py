@@ -83,7 +83,13 @@ def record(conn: sa.Connection, revealed: Sequence[Round]) -> None:
 
 
 def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
-    """Keep rounds of sessions that are there."""
+    """Keep rounds of sessions that are there; of those that replace others, the last ones."""
+    replacing = [each for each in revealed if each.result.replaces]
+    if replacing:
+        revealed = list({(each.session.id, each.number): each for each in revealed}.values())
+        keys = [{"session": each.session.id, "round": each.number} for each in replacing]
+        conn.execute(_REMOVE_VOTES, keys)
+        conn.execute(_REMOVE_ROUND, keys)
     insert_rows(
         conn,
         rounds,
@@ -94,6 +100,7 @@ def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
                 each.result.ticket_id,
                 each.result.seconds,
                 _written(each.result.deck),
+                each.result.estimate,
             )
             for each in revealed
         ],
@@ -102,7 +109,15 @@ def insert_rounds(conn: sa.Connection, revealed: Sequence[Round]) -> None:
         conn,
         votes,
         [
-            (each.session.id, each.number, position, vote.member_id, vote.name, vote.value)
+            (
+                each.session.id,
+                each.number,
+                position,
+                vote.member_id,
+                vote.name,
+                vote.value,
+                vote.changed or None,
+            )
             for each in revealed
             for position, vote in enumerate(each.result.votes)
         ],
@@ -234,9 +249,11 @@ def _rounds(
             rounds.c.ticket_id,
             rounds.c.seconds,
             rounds.c.deck,
+            rounds.c.estimate,
             votes.c.member_id,
             votes.c.name,
             votes.c.value,
+            votes.c.changed,
         )
         .join_from(
             rounds,
@@ -258,16 +275,29 @@ def _rounds(
             TicketResult(
                 TicketId(ticket_id),
                 tuple(
-                    Vote(MemberId(each.member_id), each.name, each.value)
+                    Vote(
+                        MemberId(each.member_id), each.name, each.value, changed=bool(each.changed)
+                    )
                     for each in group
                     if each.member_id is not None
                 ),
                 seconds,
                 decks[deck],
+                estimate=estimate,
             ),
         )
-        for (number, ticket_id, seconds, deck), group in groupby(rows, lambda row: row[:4])
+        for (number, ticket_id, seconds, deck, estimate), group in groupby(
+            rows, lambda row: row[:5]
+        )
     ]
+
+
+_REMOVE_VOTES: Final = sa.delete(votes).where(
+    votes.c.session_id == sa.bindparam("session"), votes.c.number == sa.bindparam("round")
+)
+_REMOVE_ROUND: Final = sa.delete(rounds).where(
+    rounds.c.session_id == sa.bindparam("session"), rounds.c.number == sa.bindparam("round")
+)
 
 
 def _written(deck: Deck) -> str | None:

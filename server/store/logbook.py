@@ -48,6 +48,9 @@ class RoomSettings:
     grace_seconds: float = attrs.field(default=GRACE_SECONDS, converter=float)
     options: Options = DEFAULTS
     most_rounds: int = ROUNDS
+    most_capacity: int = 0
+    seal: str | None = attrs.field(default=None, repr=False)
+    """By which the passcode is recognised, if there is one."""
 
     def write(self) -> str:
         """Give this as JSON."""

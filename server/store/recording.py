@@ -117,6 +117,8 @@ class Recording:
     """By number: rounds that are remembered while the room lives, the oldest first."""
     _taken: int = 0  # bytes of these
     _unwritten: int = 0  # writes that are on their way
+    _written: int = -1
+    """The last round that is in the database, perhaps not as it has become since."""
 
     @property
     def key(self) -> str:
@@ -129,9 +131,11 @@ class Recording:
         return self.session.id
 
     def record(self, room_id: RoomId, result: TicketResult) -> None:
-        """Keep a round that has been revealed."""
-        number, self._count = self._count, self._count + 1
-        settled = partial(self._settled, number)
+        """Keep a round that has been revealed, or what has become of the last one."""
+        if not result.replaces:
+            self._count += 1
+        number = self._count - 1
+        settled = partial(self._settled, number, result)
         # Noted beforehand: what is put may be settled at once.
         self._waiting[number] = result
         self._unwritten += 1
@@ -146,7 +150,7 @@ class Recording:
             self._forget_oldest()
         # A room of which nothing was kept leaves nothing.
         if self._dropped.bit_count() < self._count:
-            settled = partial(self._settled, None)
+            settled = partial(self._settled, None, None)
             self._unwritten += 1
             if not self._way.end(self.session, at, settled):
                 settled(False)
@@ -187,6 +191,11 @@ class Recording:
     def _remember(self, number: int, result: TicketResult) -> None:
         """Keep a round in memory; what is too much, this room's oldest rounds make good."""
         memory, size = self._memory, _bytes_of(result)
+        before = self._latest.pop(number, None)
+        if before is not None:
+            freed = _bytes_of(before)
+            self._taken -= freed
+            memory.taken -= freed
         self._latest[number] = result
         self._taken += size
         memory.taken += size
@@ -200,12 +209,16 @@ class Recording:
         self._taken -= size
         self._memory.taken -= size
 
-    def _settled(self, number: int | None, written: bool) -> None:
+    def _settled(self, number: int | None, result: TicketResult | None, written: bool) -> None:
         """Take note that a write has come to its end."""
         self._unwritten -= 1
         if number is not None:
-            del self._waiting[number]
-            if not written:
+            if self._waiting.get(number) is result:  # and not what has become of it meanwhile
+                del self._waiting[number]
+            if written:
+                self._written = number
+                self._dropped &= ~(1 << number)
+            elif number != self._written:
                 self._dropped |= 1 << number
         self._leave()
 

@@ -214,6 +214,8 @@ estimation_rounds: Final = Table(
     Column("seconds", Double, nullable=False),
     # In JSON; empty if it is the default one.
     Column("deck", Text),
+    # On which the team has agreed, if it has.
+    Column("estimate", Text),
     sqlite_with_rowid=False,
 )
 
@@ -227,6 +229,8 @@ estimation_votes: Final = Table(
     Column("member_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("value", Text, nullable=False),
+    # It was put down, or changed, after the reveal; otherwise empty.
+    Column("changed", Boolean),
     ForeignKeyConstraint(
         ["session_id", "number"],
         ["estimation_rounds.session_id", "estimation_rounds.number"],

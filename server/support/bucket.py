@@ -44,6 +44,11 @@ class TokenBucket:
         self._tokens = tokens - count
         return True
 
+    @property
+    def whole(self) -> int:
+        """The whole tokens that it held at the last :meth:`take`."""
+        return int(self._tokens)
+
     def give_back(self, count: float) -> None:
         """Put back ``count`` tokens that were taken for something that shall not count."""
         self._tokens = min(self._burst, self._tokens + count)

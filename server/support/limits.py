@@ -146,6 +146,9 @@ class Limits:
     """Look-ups of results that fail or need no key, and guesses at rooms that do not exist: each a
     minute and address; 0 for no limit."""
 
+    passcode_limit: int = 10
+    """Wrong passcodes, each a minute, address and room; 0 for no limit."""
+
     login_limit: int = 10
     """Wrong passwords a minute for one address and account; 0 for no limit."""
 

@@ -20,6 +20,7 @@ from protocol.effects import (
     Greet,
     Own,
     Record,
+    Release,
     SetTimer,
     Sleep,
     Subscribe,
@@ -34,6 +35,7 @@ from protocol.ids import MemberId
 from protocol.journal import LOGGED, Entry
 from protocol.lasting import (
     NOBODY,
+    REACTIONS,
     Detach,
     Join,
     Numbered,
@@ -41,9 +43,11 @@ from protocol.lasting import (
     Restart,
     Return,
     Role,
+    TellReactions,
 )
 from protocol.limits import EMPTY_SECONDS
 from protocol.messages import Announce, Command, Enter, Event, Leave, TicketResult, TimeUp
+from protocol.options import DEFAULTS, Options
 from protocol.picture import Mine, Picture
 from tests.protocol.audience import ROOM
 
@@ -71,6 +75,8 @@ class LastingAudience:
         grace: float = 60.0,
         deck: Deck = DEFAULT_DECK,
         rounds: int = 2000,
+        options: Options = DEFAULTS,
+        most: int = 6,
     ) -> None:
         """Open a room; ``now`` stands still unless a test moves it."""
         self.now = 1000.0
@@ -80,9 +86,11 @@ class LastingAudience:
             deck=deck,
             name="Planning",
             grace_seconds=grace,
+            options=options,
             opened_at=self.now,
             keyed=keyed,
             most_rounds=rounds,
+            most_capacity=most,
         )
         self.timers: dict[str, float] = {NOBODY: self.now + EMPTY_SECONDS} if keyed else {}
         self.log: list[Entry] = []
@@ -154,7 +162,7 @@ class LastingAudience:
     def ring(self, member: str) -> Effects:
         """Let the time pass until a timer that is set runs out."""
         self.now = max(self.now, self.timers.pop(member))
-        return self.say(member, TimeUp())
+        return self.say(member, TellReactions() if member == REACTIONS else TimeUp())
 
     def restart(self, stored: bytes | None = None) -> Effects:
         """Lose the server, and build the room anew, from an earlier state if one is given.
@@ -218,6 +226,8 @@ class LastingAudience:
                 self.dismissed[member] = problem.code
             case Own(member, _):
                 self.owner = member
+            case Release():
+                self.owner = None
             case SetTimer(member, seconds):
                 assert seconds >= 0
                 self.timers[member] = self.now + seconds

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from protocol.changes import PAGE_TURNING, Change, Saved
+from protocol.changes import PAGE_TURNING, Change, Reactions, Saved
 from protocol.dialects.parley_v1 import PARLEY_V1, read_hello, write
 from protocol.effects import Disconnect, Effect, End, Greet, Subscribe, Tell, TellAll
 from protocol.errors import CloseCode, ErrorCode, Problem
@@ -18,8 +18,9 @@ from protocol.farewell import Ending, Farewell
 from protocol.fold import digest, fold
 from protocol.greeting import ClientLimits, Greeting, Resume, Resumed
 from protocol.ids import MemberId, RoomId
-from protocol.lasting import NOBODY, Detach, Join, Numbered, Restart, Return
+from protocol.lasting import NOBODY, Detach, Join, Numbered, React, Restart, Return
 from protocol.messages import Event, Leave, Refusal, TicketResult
+from protocol.talk import Emoji
 
 KEY: Final = "key"
 LIMITS: Final = ClientLimits(message_bytes=16_384, rate=20.0, burst=40, window=64)
@@ -80,6 +81,8 @@ class LossyServer:
         """How often each request took effect, in the history as it is now."""
         self.refuse_next: Problem | None = None
         self.comers = 0
+        self.reactions: list[Emoji] = []
+        """All that were ever asked for."""
         self._greeted: set[MemberId] = set()
         self._on_record = self._record()
 
@@ -100,6 +103,10 @@ class LossyServer:
             self._greet(link, text)
             return
         command = PARLEY_V1.decode(text)
+        if isinstance(command, React):
+            self.reactions.append(command.emoji)
+            self._do(self.rules.apply(command, link.member, self.now))
+            return
         assert isinstance(command, Numbered)
         if self.refuse_next is not None:
             problem, self.refuse_next = self.refuse_next, None
@@ -213,6 +220,10 @@ class LossyServer:
                         self._send(link, event)
                 case TellAll(event) if isinstance(event, Change):
                     self._tell_all(event)
+                case TellAll(Reactions() as event):
+                    for link in self.links:
+                        if link.heard_of:
+                            self._send(link, event)
                 case Greet(member, seq):
                     for link in self._links_of(member):
                         self._welcome(link, member, seq)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 
@@ -29,7 +30,7 @@ from protocol.farewell import Ending
 from protocol.fold import digest
 from protocol.greeting import Hello, Resume
 from protocol.ids import MemberId, RoomId, TicketId
-from protocol.lasting import BeginRound, CastCard, Join, Numbered
+from protocol.lasting import BeginRound, CastCard, Join, Numbered, Retract
 from tests.protocol.lossy_server import LossyServer, text_of
 
 KEY = "key"
@@ -324,12 +325,7 @@ def test_a_digest_is_compared_also_if_it_comes_before_the_change(right: bool) ->
     assert frame is not None
     client.receive(text_of(frame), 0.0)
     assert not client.hang_up
-    may = {
-        "everybody": ["leave"],
-        "voters": ["vote"],
-        "facilitators": ["reveal", "configure"],
-        "owner": ["close"],
-    }
+    may = attrs.asdict(expected.picture().may)
     client.receive(said("voted", seq=3, member=ANN, complete=True, may=may), 0.0)
     assert client.hang_up is not right
 
@@ -356,6 +352,32 @@ def test_one_request_at_a_time_is_on_its_way() -> None:
     assert client.mine is not None
     assert client.mine.card == "5"
     assert sent(client)[0]["ref"] == 2
+
+
+def test_a_card_that_is_taken_back_is_not_on_the_table_whatever_is_told_of_it_later() -> None:
+    client = inside()
+    shown: list[str | None] = []
+    requests: list[CastCard | Retract] = [CastCard(1, "5"), Retract(1), CastCard(1, "8")]
+
+    def own_card() -> str | None:
+        assert client.mine is not None
+        return client.mine.card
+
+    for ref, request in enumerate(requests, 1):
+        client.request(request)
+        sent(client)
+        client.receive(said("ack", ref=ref, seq=2 + ref), 0.0)
+        shown.append(own_card())
+    assert shown == ["5", None, "8"]
+    client.receive(said("voted", seq=3, member=ANN, complete=True, may=None), 0.0)
+    client.receive(said("retracted", seq=4, member=ANN, may=None), 0.0)
+    assert own_card() == "8"
+    back(client)
+    client.receive(welcome("replayed"), 0.0)
+    for ref in (1, 2):
+        sent(client)
+        client.receive(said("ack", ref=ref, seq=2 + ref), 0.0)
+    assert own_card() == "8"
 
 
 def test_an_acknowledged_request_shows_when_its_change_is_told() -> None:
@@ -387,6 +409,25 @@ def test_what_is_not_saved_is_sent_again_in_order_and_answered_once() -> None:
     assert not client.settled
     assert client.receive(said("ack", ref=2, seq=4), 0.0) == [Stored((2,))]
     assert client.settled
+
+
+@pytest.mark.parametrize("who", [ANN, MemberId("m2")])
+def test_a_card_of_ones_own_is_gone_when_one_only_watches(who: MemberId) -> None:
+    client = inside()
+    client.request(CastCard(1, "5"))
+    sent(client)
+    client.receive(said("ack", ref=1, seq=3), 0.0)
+    client.receive(said("voted", seq=3, member=ANN, complete=True, may=None), 0.0)
+    role = {"role": "spectator", "waiting_for": [], "complete": False, "may": None}
+    client.receive(said("role", seq=4, member=who, **role), 0.0)
+    assert client.mine is not None
+    assert client.mine.card == (None if who == ANN else "5")
+    back(client)
+    client.receive(welcome("replayed"), 0.0)
+    sent(client)
+    client.receive(said("ack", ref=1, seq=3), 0.0)
+    assert client.mine is not None
+    assert client.mine.card == (None if who == ANN else "5"), "it was taken since"
 
 
 def test_what_was_saved_of_another_history_counts_no_more() -> None:

@@ -25,6 +25,7 @@ from protocol.dialects.estimatex import (
 )
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.ids import MemberId, RoomId
+from protocol.lasting import TimerKind
 from protocol.messages import (
     Announce,
     BeginVoting,
@@ -437,10 +438,22 @@ EXAMPLES: dict[type, Event] = {
         messages.TicketPrompt(first=True),
         messages.VoteRequested(T1),
         messages.VoteCast("Bob", T1),
+        messages.VoteRetracted("Bob", T1),
+        messages.VoteChanged("Bob", T1, "5"),
+        messages.EstimateSet(T1, "5"),
+        messages.Spoken("Bob", "Hello"),
         messages.VotingCompleted(T1),
         messages.RevealPrompt(T1),
         messages.VotesRevealed(T1, VOTES),
         messages.AwaitingTicket(),
+        messages.RoleTaken("Bob", votes=False),
+        messages.OwnerNamed("Bob"),
+        messages.NobodyLeads(),
+        messages.MemberRenamed("Bob", "Ann (2)"),
+        messages.SeatsAdded(9),
+        messages.Reminded("Ann", T1),
+        messages.TimerSet(TimerKind.VOTING, 90),
+        messages.TimerOver(TimerKind.DISCUSSION),
         messages.Refusal(PROBLEM),
         messages.RoomClosed("the admin has left"),
     )
@@ -468,10 +481,22 @@ TYPE_OF: dict[type, str | None] = {
     messages.TicketPrompt: "BEGIN_VOTING_PROMPT",
     messages.VoteRequested: "ASK_FOR_VOTE",
     messages.VoteCast: None,
+    messages.VoteRetracted: None,
+    messages.VoteChanged: None,
+    messages.EstimateSet: None,
+    messages.Spoken: None,
     messages.VotingCompleted: "VOTING_COMPLETED",
     messages.RevealPrompt: "REVEAL_VOTES_PROMPT",
     messages.VotesRevealed: "VOTES_REVEALED",
     messages.AwaitingTicket: "AWAITING_ADMIN_VOTE_START",
+    messages.RoleTaken: None,
+    messages.OwnerNamed: None,
+    messages.NobodyLeads: None,
+    messages.MemberRenamed: None,
+    messages.SeatsAdded: None,
+    messages.Reminded: None,
+    messages.TimerSet: None,
+    messages.TimerOver: None,
     messages.Refusal: None,
     messages.RoomClosed: "ROOM_JOIN_UPDATES",
 }
@@ -566,6 +591,21 @@ def test_a_vote_cast_says_who_and_on_what() -> None:
     assert sent(messages.VoteCast("Bob", T1)) == "* Bob has voted on ticket T-1"
 
 
+def test_a_timer_is_told_in_words() -> None:
+    assert sent(messages.TimerSet(TimerKind.VOTING, 5)) == "* 0:05 min are left for voting"
+    assert (
+        sent(messages.TimerSet(TimerKind.DISCUSSION, 3_725))
+        == "* 62:05 min are left for the discussion"
+    )
+    assert sent(messages.TimerOver(TimerKind.VOTING)) == "* The time for voting is up"
+
+
+def test_what_is_said_is_one_line_whatever_lines_it_has() -> None:
+    assert sent(messages.Spoken("Bob", "Hello")) == "* Bob: Hello"
+    forged = "Hi\n! The room is closed\r\n\t* Ann\u2028has voted"
+    assert sent(messages.Spoken("Bob", forged)) == "* Bob: Hi ! The room is closed * Ann has voted"
+
+
 def test_events_of_other_rooms_are_declined() -> None:
     assert ESTIMATEX.encode(messages.PersonLeft(RoomId("lobby"), "Ada")) is None
 
@@ -633,6 +673,7 @@ LINE = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
 def test_plain_text_never_reads_as_json_whatever_names_are_chosen(name: str, other: str) -> None:
     for event in (
         messages.VoteCast(name, TicketId(other)),
+        messages.Spoken(name, other),
         messages.Refusal(Problem(ErrorCode.MALFORMED, name, other)),
     ):
         text = sent(event)

@@ -4,6 +4,7 @@ The model keeps no phases and no counters. It is a list of who sits where and a 
 running round, from which what must be heard is worked out anew for each step.
 """
 
+import itertools
 from typing import Any
 
 import attrs
@@ -144,6 +145,12 @@ class EstimationRoom(RuleBasedStateMachine):
     def present(self) -> list[str]:
         return [member for member, seat in self.seats.items() if seat.announced]
 
+    def told_apart(self, name: str) -> str:
+        """Say what somebody is called who comes by a name that others may have."""
+        taken = {self.seats[member].name for member in self.present()}
+        numbered = (f"{name} ({number})" for number in itertools.count(2))
+        return next(each for each in itertools.chain([name], numbered) if each not in taken)
+
     def voting(self) -> bool:
         return self.round is not None and not self.round.complete
 
@@ -238,6 +245,7 @@ class EstimationRoom(RuleBasedStateMachine):
             own += [
                 MemberPresent(self.seats[key].name, key == self.admin) for key in self.present()
             ]
+            seat.name = self.told_apart(seat.name)
             seat.announced = True
             joined = MemberJoined(seat.name, member == self.admin)
             expected = self.to_all(joined)

@@ -6,22 +6,42 @@ import pytest
 from protocol.changes import (
     Begun,
     CameBack,
+    CapacityRaised,
     Change,
     Configured,
+    FacilitatorChanged,
     Joined,
     Left,
     OwnerChanged,
+    Renamed,
     Revealed,
+    RoleChanged,
+    Said,
+    TimeOver,
+    TimerChanged,
+    Unled,
+    Unsaid,
     Voted,
     WentAway,
 )
 from protocol.deck import CUSTOM, Deck
 from protocol.fold import DIGEST_LENGTH, OutOfOrder, digest, fold
 from protocol.ids import MemberId
-from protocol.lasting import Role
+from protocol.lasting import Role, TimerKind
 from protocol.options import DEFAULTS, Options, Who
-from protocol.picture import Picture, Running, Seated, Shown, ShownVote, Stage, abilities
+from protocol.picture import (
+    Earlier,
+    Picture,
+    Running,
+    Seated,
+    Shown,
+    ShownVote,
+    Stage,
+    Timer,
+    abilities,
+)
 from protocol.statistics import summarize
+from protocol.talk import Remark
 from tests.protocol.audience import ROOM
 
 ANN, BOB, CID = MemberId("ann"), MemberId("bob"), MemberId("cid")
@@ -48,8 +68,10 @@ WAITING_ROOM = Picture(
     members=(seat(ANN, owner=True), seat(BOB)),
     round=None,
     shown=None,
+    earlier=(),
     options=DEFAULTS,
     may=WAITING,
+    timer=None,
 )
 VOTING_ROOM = attrs.evolve(
     WAITING_ROOM,
@@ -93,6 +115,43 @@ def test_there_is_one_owner_at_a_time() -> None:
     assert [each.facilitator for each in after.members] == [True, True]
 
 
+def test_a_room_that_nobody_leads_says_since_when_until_somebody_owns_it() -> None:
+    unled = fold(WAITING_ROOM, Unled(8, 40.0, VOTED))
+    owned = fold(unled, OwnerChanged(9, BOB, WAITING))
+
+    assert (unled.unled_since, unled.may) == (40.0, VOTED)
+    assert (owned.unled_since, owned.may) == (None, WAITING)
+    assert fold(WAITING_ROOM, OwnerChanged(8, BOB)).may == WAITING
+
+
+def test_facilitators_come_and_go() -> None:
+    more = fold(WAITING_ROOM, FacilitatorChanged(8, BOB, facilitator=True))
+    less = fold(more, FacilitatorChanged(9, BOB, facilitator=False))
+
+    assert [each.facilitator for each in more.members] == [True, True]
+    assert less == attrs.evolve(WAITING_ROOM, seq=9)
+
+
+def test_who_is_called_otherwise_keeps_its_place() -> None:
+    after = fold(WAITING_ROOM, Renamed(8, BOB, "Ann", 2))
+
+    assert after.members == (seat(ANN, owner=True), attrs.evolve(seat(BOB), name="Ann", tag=2))
+
+
+def test_seats_are_added() -> None:
+    assert fold(WAITING_ROOM, CapacityRaised(8, 9)).capacity == 9
+
+
+def test_what_is_said_is_last_and_what_is_taken_back_is_gone() -> None:
+    first = fold(WAITING_ROOM, Said(8, 1, ANN, "Ann", "Hello", 30.0))
+    second = fold(first, Said(9, 2, BOB, "Bob", "Hi", 31.0))
+    after = fold(second, Unsaid(10, 1))
+
+    hello, hi = Remark(1, ANN, "Ann", "Hello", 30.0), Remark(2, BOB, "Bob", "Hi", 31.0)
+    assert (first.messages, second.messages, after.messages) == ((hello,), (hello, hi), (hi,))
+    assert fold(after, Unsaid(11, 1)).messages == (hi,)
+
+
 def test_options_come_with_what_they_let_people_do() -> None:
     options = Options(begin_by=Who.ALL)
 
@@ -133,6 +192,37 @@ def test_a_reveal_ends_the_round() -> None:
     assert after.may == REVEALED
 
 
+def test_who_only_watches_has_no_card_and_is_not_waited_for() -> None:
+    voted = fold(VOTING_ROOM, Voted(8, BOB, complete=False, may=VOTED))
+
+    after = fold(voted, RoleChanged(9, BOB, Role.SPECTATOR, (ANN,), complete=False, may=ASKED))
+
+    assert after.members[1] == attrs.evolve(seat(BOB), role=Role.SPECTATOR)
+    assert after.round is not None
+    assert after.round.waiting_for == (ANN,)
+    assert after.may == ASKED
+
+
+def test_a_role_without_a_round_changes_nothing_else() -> None:
+    watching = fold(WAITING_ROOM, RoleChanged(8, BOB, Role.SPECTATOR, None, False, None))
+    voting = fold(watching, RoleChanged(9, BOB, Role.VOTER, None, False, None))
+
+    assert watching.round is None
+    assert voting == attrs.evolve(WAITING_ROOM, seq=9)
+
+
+def test_a_timer_is_told_as_a_whole_and_gone_when_its_time_is_up() -> None:
+    timer = Timer(TimerKind.DISCUSSION, 60, 90.0, None, ANN)
+    ticking = abilities(Stage.WAITING, votes=False, rounds=True, timer=timer)
+
+    started = fold(WAITING_ROOM, TimerChanged(8, timer, ticking))
+    over = fold(started, TimeOver(9, TimerKind.DISCUSSION, WAITING))
+
+    assert (started.timer, started.may) == (timer, ticking)
+    assert over == attrs.evolve(WAITING_ROOM, seq=9)
+    assert fold(started, TimerChanged(9, None, WAITING)) == over
+
+
 @pytest.mark.parametrize("seq", [6, 7, 9, 0, -1])
 @pytest.mark.parametrize("kind", [WentAway, CameBack])
 def test_a_change_out_of_order_is_refused(kind: type[WentAway | CameBack], seq: int) -> None:
@@ -165,8 +255,14 @@ def test_every_field_counts_in_the_digest() -> None:
         "members": VOTING_ROOM.members[::-1],
         "round": None,
         "shown": SHOWN,
+        "earlier": (Earlier(1, summarize(["5"]), None),),
         "options": Options(reveal_by=Who.ALL),
         "may": VOTED,
+        "unled_since": 3.0,
+        "locked": True,
+        "needs_passcode": True,
+        "timer": Timer(TimerKind.VOTING, 60, None, 30.0, None),
+        "messages": (Remark(1, ANN, "Ann", "Hello", 5.0),),
     }
 
     digests = {digest(attrs.evolve(VOTING_ROOM, **{name: other[name]})) for name in other}

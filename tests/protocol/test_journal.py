@@ -1,27 +1,51 @@
 """The log of a room as JSON: there and back, and never anything but ``Unreadable`` otherwise."""
 
+from typing import get_args
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.ids import MemberId, RoomId
+from protocol.ids import MemberId, MemberName, RemarkText, RoomId
 from protocol.journal import LOGGED, Entry, Unreadable, read_entries, write_entries
 from protocol.lasting import (
     NOBODY,
     BeginRound,
     CastCard,
+    ChangeRole,
+    Claim,
     CloseRoom,
+    Configure,
+    Demote,
     Depart,
     Detach,
+    ExtendTimer,
+    HandOver,
     Join,
+    Kick,
+    Lock,
+    Nudge,
     Numbered,
     Park,
+    PauseTimer,
+    Promote,
+    RaiseCapacity,
+    Rename,
     Request,
     Restart,
+    ResumeTimer,
+    Retract,
     Return,
     RevealRound,
     Role,
+    SayHere,
+    SealPasscode,
+    SetEstimate,
+    StartTimer,
+    StopTimer,
+    TimerKind,
+    Unsay,
 )
 from protocol.messages import (
     Announce,
@@ -34,6 +58,7 @@ from protocol.messages import (
     TicketId,
     TimeUp,
 )
+from protocol.options import ClaimBy, OwnerAbsence, VotingEnds, Who
 
 ANN = MemberId("ann")
 TICKET = TicketId("Tür & Tor ½")
@@ -41,6 +66,33 @@ REQUESTS: list[Request] = [
     BeginRound(TICKET),
     CastCard(3, "½"),
     RevealRound(3),
+    Retract(3),
+    SetEstimate(3, "5"),
+    SetEstimate(3, None),
+    Configure(begin_by=Who.ALL, voting_ends=VotingEnds.REVEAL, voting_seconds=90),
+    Configure(),
+    StartTimer(60),
+    StartTimer(60, TimerKind.VOTING),
+    PauseTimer(),
+    ResumeTimer(),
+    ExtendTimer(-30),
+    StopTimer(),
+    SayHere(RemarkText("Grüße\nan alle")),
+    Unsay(7),
+    ChangeRole(role=Role.SPECTATOR),
+    ChangeRole(role=Role.VOTER, member=ANN),
+    Promote(ANN),
+    Demote(ANN),
+    HandOver(ANN),
+    Claim(),
+    Rename(MemberName("Änne")),
+    RaiseCapacity(9),
+    Nudge(ANN),
+    SealPasscode("a seal"),
+    SealPasscode(None),
+    Lock(True),
+    Kick(member=ANN, ban=True, address=False),
+    Configure(owner_absence=OwnerAbsence.CLAIM, claim_by=ClaimBy.SIGNED_IN),
     CloseRoom(),
     Depart(),
 ]
@@ -65,9 +117,7 @@ COMMANDS: list[Command] = [
 
 def test_every_command_that_is_logged_is_tried_here() -> None:
     assert {type(command) for command in COMMANDS} == LOGGED
-    assert {type(request) for request in REQUESTS} == {
-        *(BeginRound, CastCard, RevealRound, CloseRoom, Depart)
-    }
+    assert {type(request) for request in REQUESTS} == set(get_args(Request))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=repr)

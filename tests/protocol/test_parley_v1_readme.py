@@ -22,11 +22,13 @@ from protocol.dialects.parley_v1 import (
     NOTICES,
     REQUESTS,
     RETRY,
+    SIGNALS,
     Error,
 )
 from protocol.errors import ErrorCode
 from protocol.statistics import Summary
 from protocol.suggestion import SHARE_PERCENT
+from protocol.talk import MOST_NAMED, Emoji, Reaction
 
 README: Final = (Path(__file__).parents[2] / "protocol" / "README.md").read_text("utf-8")
 CHAPTER: Final = README.partition("\n# parley.v1\n")[2].partition("\n# Estimation rooms\n")[0]
@@ -36,10 +38,12 @@ OF_OTHER_DIALECTS: Final = {
     *(ErrorCode.WRONG_ROOM, ErrorCode.WRONG_TICKET),
 }
 OF_CHAT: Final = {
-    *(ErrorCode.EMPTY_MESSAGE, ErrorCode.NULL_CHARACTER, ErrorCode.TOO_MUCH),
-    *(ErrorCode.TOO_MANY_SEATS, ErrorCode.NO_SUCH_MESSAGE, ErrorCode.NOT_YOURS),
+    *(ErrorCode.EMPTY_MESSAGE, ErrorCode.NULL_CHARACTER, ErrorCode.TOO_MANY_SEATS),
 }
-OF_BOTH: Final = {ErrorCode.TOO_FAST, ErrorCode.NOT_NOW}
+OF_BOTH: Final = {
+    *(ErrorCode.TOO_FAST, ErrorCode.NOT_NOW, ErrorCode.TOO_MUCH),
+    *(ErrorCode.NO_SUCH_MESSAGE, ErrorCode.NOT_YOURS),
+}
 """Which chat rooms have reasons of their own for."""
 OF_CONNECTIONS: Final = {
     *(ErrorCode.STRUCK_OUT, ErrorCode.LEFT, ErrorCode.REPLACED, ErrorCode.TOO_MANY_ROOMS),
@@ -99,6 +103,19 @@ def test_everything_else_that_is_said_is_spoken_of(word: str) -> None:
     assert f"`{word}`" in CHAPTER
 
 
+def test_the_numbers_and_names_of_talk_are_those_of_the_code() -> None:
+    text = " ".join(section("Talk").split())
+    for word in [*Emoji, *fields(Reaction), *SIGNALS]:
+        assert word in text
+    assert f"{limits.TALK_BYTES_RATE / limits.KIB:.0f} KiB of text a second" in text
+    assert f"{limits.TALK_BYTES_BURST // limits.KIB} KiB at once" in text
+    assert f"first {MOST_NAMED} of them" in text
+    assert 1 / limits.REACTION_SECONDS < 5
+    assert f"1 to {limits.REMARK_LENGTH} characters" in section("Requests")
+    assert f"the last {limits.REMARKS} are kept" in section("The picture")
+    assert f"{limits.REMARKS_BYTES // limits.KIB} KiB of UTF-8" in section("The picture")
+
+
 def test_every_close_code_has_its_row() -> None:
     table = re.findall(r"^\| (4\d\d\d) \| `(\w+)` \|", CHAPTER, re.MULTILINE)
 
@@ -124,6 +141,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"within {limits.ANNOUNCE_SECONDS:.0f} seconds" in CHAPTER
     assert f"{limits.ROUNDS} have been revealed" in CHAPTER
     assert f'"window": {REMEMBERED}' in CHAPTER
+    assert f"once in {limits.NUDGE_SECONDS:.0f} seconds" in section("Requests")
+    assert f"the last {limits.NUDGE_SECONDS:.0f} seconds" in section("Errors")
 
 
 # --- chat -----------------------------------------------------------------------------------

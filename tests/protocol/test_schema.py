@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from protocol import changes
 from protocol.asyncapi import asyncapi
 from protocol.dialects import parley_v1
-from protocol.dialects.parley_v1 import PARLEY_V1, read_chat_hello, read_hello
+from protocol.dialects.parley_v1 import PARLEY_CHAT_V1, PARLEY_V1, read_chat_hello, read_hello
 from protocol.docstrings import Docstrings, attribute_docs
 from protocol.errors import ErrorCode, Problem, Refused
 from protocol.frames import encode_text
@@ -49,10 +49,15 @@ RESUME: Final[dict[str, Any]] = {
 REQUESTS: Final[list[dict[str, Any]]] = [
     {"type": "begin", "ref": 1, "ticket": "T-1"},
     {"type": "vote", "ref": 2, "round": 1, "card": "5"},
+    {"type": "retract", "ref": 6, "round": 1},
     {"type": "reveal", "ref": 3, "round": 1},
+    {"type": "estimate", "ref": 7, "round": 1, "card": "5"},
     {"type": "close", "ref": 4},
     {"type": "leave", "ref": 5},
+    {"type": "say", "ref": 6, "text": "Hello\nall"},
+    {"type": "unsay", "ref": 7, "id": 1},
     {"type": "ping"},
+    {"type": "react", "emoji": "heart"},
 ]
 
 
@@ -73,7 +78,7 @@ def test_every_type_of_the_dialect_has_a_definition() -> None:
     assert {each.word: each.kind for each in ALL if each.side is Side.SERVER} == told
     assert {each.word for each in ALL if each.numbered} == set(parley_v1.REQUESTS)
     assert {each.word for each in ALL if each.side is Side.CLIENT and not each.numbered} == {
-        *("hello", "ping"),
+        *("hello", "ping", "react"),
     }
     for side in Side:
         group = SCHEMA["$defs"][f"estimation.{side}"]["oneOf"]
@@ -233,13 +238,23 @@ def _read_any_hello(text: str) -> None:
         read_chat_hello(text)
 
 
+def _decode_any(text: str) -> None:
+    """Take what either kind of room takes under a name that both have, such as `say`."""
+    try:
+        PARLEY_V1.decode(text)
+    except Refused:
+        if orjson.loads(text).get("type") not in parley_v1.REQUESTS:
+            raise
+        PARLEY_CHAT_V1.decode(text)
+
+
 def is_taken(message: Any) -> bool:
     text = orjson.dumps(message).decode()
     try:
         if message.get("type") == "hello":
             _read_any_hello(text)
         else:
-            PARLEY_V1.decode(text)
+            _decode_any(text)
     except Refused:
         return False
     return True

@@ -438,6 +438,7 @@ class FakeMember:
         self.id = MemberId(f"id-{name}")
         self.name = name
         self.dialect = dialect
+        self.source = "192.0.2.1"
         self.pushes: list[tuple[bytes, int]] = []
         self.closes: list[tuple[int, str, bytes]] = []
         self.running = False

@@ -389,6 +389,50 @@ async def test_writing_twice_changes_nothing(database: Database) -> None:
     assert await database.run(read_page) == ([(0, ticket("T"))], 9)
 
 
+def changed(name: str, estimate: str | None = None) -> TicketResult:
+    """A round as it has become after its reveal."""
+    cards = (Vote(MemberId("m1"), "N1", "8", changed=True), Vote(MemberId("m0"), "N0", "½"))
+    return TicketResult(TicketId(name), cards, 1.25, estimate=estimate, replaces=True)
+
+
+def kept(result: TicketResult) -> TicketResult:
+    return attrs.evolve(result, replaces=False)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_round_that_has_changed_takes_its_own_place_alone(
+    running: None, results: DatabaseResults, writer: Writer, at_once: bool
+) -> None:
+    room = hold(results, A, "T-1", "T-2")
+    if not at_once:
+        await writer.flush()
+    for estimate in (None, "8"):
+        room.record(A, changed("T-2", estimate))
+    expected = [(0, ticket("T-1")), (1, kept(changed("T-2", "8")))]
+    shown = await read(results, await find(results, A, room.key))
+    assert [(number, kept(result)) for number, result in shown] == expected
+    room.record(A, ticket("T-3"))
+    room.close(A, 200.0)
+    await writer.flush()
+
+    shown = await read(results, await find(results, A, room.key))
+    assert shown == [*expected, (2, ticket("T-3"))]
+
+
+async def test_a_change_that_is_written_twice_is_the_same(database: Database) -> None:
+    session = Session(7, A, "key", 1.0)
+
+    def twice(conn: sa.Connection) -> None:
+        estimations.record(conn, [Round(session, 0, ticket("T", votes=3))])
+        for _ in range(2):
+            estimations.record(conn, [Round(session, 0, changed("T", "8"))])
+
+    await database.run(twice, write=True)
+
+    read_page = partial(estimations.page, session_id=7, start=0, stop=9, rows=9)
+    assert await database.run(read_page) == ([(0, kept(changed("T", "8")))], 9)
+
+
 async def test_rooms_that_a_killed_process_left_open_can_be_ended(database: Database) -> None:
     def leave(conn: sa.Connection) -> None:
         estimations.record(conn, [Round(Session(1, A, "a", 1.0), 0, ticket("T"))])

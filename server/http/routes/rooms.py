@@ -25,22 +25,25 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from protocol.codec import CONVERTER, clean_line
+from protocol.codec import CONVERTER, clean_line, clean_passcode
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import RoomId
 from protocol.limits import (
     LONGEST_GRACE_SECONDS,
+    PASSCODE_LENGTH,
     ROOM_NAME_LENGTH,
+    SHORTEST_PASSCODE,
     SMALLEST_CAPACITY,
+    VOTING_SECONDS,
 )
-from protocol.options import DEFAULTS, Options, Who
+from protocol.options import DEFAULTS, ClaimBy, Options, OwnerAbsence, Talkers, VotingEnds, Who
 from protocol.picture import Picture
 from protocol.text import LINE_PATTERN
 from server.auth.scopes import Scope
 from server.auth.sources import Source
 from server.auth.tokens import CHALLENGE, bearer
 from server.http.access import Access, Connection, reached_by
-from server.http.bodies import Json, Strict
+from server.http.bodies import Json, Strict, cleaned
 from server.http.errors import RequestFailed, not_here, responses
 from server.http.outputs import time_of
 from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
@@ -71,6 +74,51 @@ class NewOptions(Strict):
     ] = None
     reveal_by: Annotated[
         Who | None, Parameter(description="Who may turn the cards over; as `begin_by`")
+    ] = None
+    owner_absence: Annotated[
+        OwnerAbsence | None,
+        Parameter(
+            description="Whether the room `ends` with its owner, also if not given, or passes on "
+            "to another facilitator, or to whoever makes a `claim`"
+        ),
+    ] = None
+    claim_by: Annotated[
+        ClaimBy | None,
+        Parameter(description="Who may claim it then: `all` if not given, or those `signed_in`"),
+    ] = None
+    auto_reveal: Annotated[
+        bool | None,
+        Parameter(
+            description="Whether the cards are turned over as soon as nobody who is here is "
+            "waited for; `false` if not given"
+        ),
+    ] = None
+    change_after_reveal: Annotated[
+        bool | None,
+        Parameter(
+            description="Whether votes may be changed after the reveal, until the next vote "
+            "begins; `false` if not given"
+        ),
+    ] = None
+    voting_ends: Annotated[
+        VotingEnds | None,
+        Parameter(
+            description="What the end of a timer for voting does: `reveal` turns the cards over if "
+            "there is one, `tell` only says it; `tell` if not given"
+        ),
+    ] = None
+    voting_seconds: Annotated[
+        int | None,
+        Parameter(
+            description="For how long a timer for voting runs that starts with each round; none "
+            "starts if not given",
+            ge=VOTING_SECONDS[0],
+            le=VOTING_SECONDS[1],
+            examples=[Example(value=90)],
+        ),
+    ] = None
+    talk_by: Annotated[
+        Talkers | None, Parameter(description="Who may chat and react; `all` if not given")
     ] = None
 
 
@@ -105,6 +153,16 @@ class NewRoom(Strict):
             examples=[Example(value=60)],
         ),
     ] = None
+    passcode: Annotated[
+        str | None,
+        Parameter(
+            description="Which whoever comes must say, unless with the owner key; never shown",
+            min_length=SHORTEST_PASSCODE,
+            max_length=PASSCODE_LENGTH,
+            pattern=LINE_PATTERN,
+            examples=[Example(value="grey heron")],
+        ),
+    ] = attrs.field(default=None, repr=False, metadata=cleaned(clean_passcode))
     options: Annotated[
         NewOptions | None,
         Parameter(description="How the team wants to work; all of it can be changed later"),
@@ -149,6 +207,7 @@ class RoomPerson:
     """Somebody in a room."""
 
     name: Annotated[str, Parameter(description="The member's name")]
+    tag: Annotated[int, Parameter(description="Tells those of one name apart; 1 as a rule")]
     role: Annotated[str, Parameter(description="`voter` or `spectator`")]
     owner: Annotated[bool, Parameter(description="Whether the room ends with this member")]
     here: Annotated[bool, Parameter(description="Whether it has a connection now")]
@@ -160,14 +219,29 @@ class RoomDoor:
 
     id: Annotated[str, Parameter(description="The room's id")]
     name: Annotated[str, Parameter(description="What people call the room; may be empty")]
-    state: Annotated[str, Parameter(description="`open`, or `full` if every seat is taken")]
-    stage: Annotated[str, Parameter(description="`waiting`, `voting` or `revealed`")]
-    capacity: Annotated[int, Parameter(description="Seats")]
+    state: Annotated[
+        str,
+        Parameter(
+            description="`open`, `locked` if nobody new comes in, or `full` if every seat is taken"
+        ),
+    ]
+    stage: Annotated[
+        str | None,
+        Parameter(description="`waiting`, `voting` or `revealed`; null behind a passcode"),
+    ]
+    capacity: Annotated[int | None, Parameter(description="Seats; null behind a passcode")]
     deck_id: Annotated[str, Parameter(description="Of a deck in `/v1/decks`, or `custom`")]
     deck: Annotated[list[RoomCard], Parameter(description="The cards, in order")]
-    people: Annotated[list[RoomPerson], Parameter(description="Who has a seat, in order")]
+    people_count: Annotated[int, Parameter(description="How many have a seat")]
+    people: Annotated[
+        list[RoomPerson] | None,
+        Parameter(description="Who has a seat, in order; null behind a passcode"),
+    ]
     needs_passcode: Annotated[bool, Parameter(description="Whether a passcode is needed to join")]
-    opened_at: Annotated[datetime, Parameter(description="When it was opened (UTC)")]
+    opened_at: Annotated[
+        datetime | None,
+        Parameter(description="When it was opened (UTC); null behind a passcode"),
+    ]
 
 
 @attrs.frozen(kw_only=True)
@@ -252,13 +326,19 @@ class Allowing(Protocol):
 
 
 class Keys(Protocol):
-    """Makes and judges owner keys."""
+    """Makes and judges owner keys, and passcodes."""
 
     def owner_key(self, session_id: int) -> str:
         """Make the key of a room."""
 
     def is_owner_key(self, session_id: int, key: str) -> bool:
         """Judge a key."""
+
+    def seal(self, passcode: str) -> str:
+        """Make what is kept in place of a passcode; never the same twice."""
+
+    def opens(self, seal: str, passcode: str) -> bool:
+        """Judge a passcode."""
 
 
 @attrs.frozen(kw_only=True)
@@ -340,7 +420,7 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
 
         An account is not needed; with one, the room is its own, and among its sessions.
         """
-        settings = settings_of(data, needs.limits)
+        settings = settings_of(data, needs.limits, needs.keys)
         source = needs.source(request)
         user: User | None = request.scope.get("user")
         claim = None
@@ -351,21 +431,22 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
         # Before anything is counted: whoever lost an answer may have all rooms that it may have.
         opened: OpenedRoom | None = None if claim is None else await needs.rooms.claimed(claim)
         if opened is None:
+            owner = None if user is None else user.id
 
             async def open_it() -> OpenedRoom:
                 if webhook is not None:
                     await needs.webhooks.check(webhook)
-                owner = None if user is None else user.id
                 made: OpenedRoom = await needs.rooms.open(settings, claim, owner, webhook)
                 return made
 
             opened = await _open(needs, source, open_it)
-        same = opened.settings == settings
+        same = True
         if not opened.fresh:
             earlier = await needs.webhooks.of(opened.session)
+            same = _same(opened.settings, settings, data.passcode, needs.keys)
             same = same and needs.webhooks.is_same(data.webhook, earlier)
             webhook = earlier
-        if not opened.fresh and (not same or opened.ended):
+        if not opened.fresh and (opened.ended or not same):
             why = "has ended" if opened.ended else "was to be another one"
             raise RequestFailed(
                 HTTP_409_CONFLICT,
@@ -526,7 +607,7 @@ def _owned(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: str) 
     raise RequestFailed(HTTP_403_FORBIDDEN, "this is not the room's owner key")
 
 
-def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
+def settings_of(wish: NewRoom, limits: Limits, keys: Keys) -> RoomSettings:
     """Judge as what somebody wants to open a room.
 
     Raises:
@@ -544,12 +625,24 @@ def settings_of(wish: NewRoom, limits: Limits) -> RoomSettings:
         grace_seconds=grace,
         options=_options(wish.options),
         most_rounds=limits.rounds,
+        most_capacity=limits.room_capacity,
+        seal=None if wish.passcode is None else keys.seal(wish.passcode),
     )
+
+
+def _same(before: RoomSettings, wish: RoomSettings, passcode: str | None, keys: Keys) -> bool:
+    """Tell whether a room was opened as it is wished again, of which each seal is another one."""
+    if before.seal is None or passcode is None:
+        return before == wish
+    return keys.opens(before.seal, passcode) and attrs.evolve(wish, seal=before.seal) == before
 
 
 def _options(wish: NewOptions | None) -> Options:
     if wish is None:
         return DEFAULTS
+    seconds, (least, most) = wish.voting_seconds, VOTING_SECONDS
+    if seconds is not None and not least <= seconds <= most:
+        _unfit("options.voting_seconds", f"must be from {least} to {most}")
     given = attrs.asdict(wish, recurse=False, filter=lambda _, option: option is not None)
     return attrs.evolve(DEFAULTS, **given)
 
@@ -588,21 +681,32 @@ def _told() -> Iterator[None]:
 
 
 def _door(shown: Picture) -> RoomDoor:
-    return RoomDoor(
+    full = len(shown.members) >= shown.capacity
+    door = RoomDoor(
         id=shown.room_id,
         name=shown.name,
-        state="full" if len(shown.members) >= shown.capacity else "open",
+        state="locked" if shown.locked else "full" if full else "open",
         stage=shown.stage,
         capacity=shown.capacity,
         deck_id=shown.deck_id,
         deck=RoomCard.all_of(shown.cards),
+        people_count=len(shown.members),
         people=[
-            RoomPerson(name=each.name, role=each.role, owner=each.owner, here=each.here)
+            RoomPerson(
+                name=each.name,
+                tag=each.tag,
+                role=each.role,
+                owner=each.owner,
+                here=each.here,
+            )
             for each in shown.members
         ],
-        needs_passcode=False,
+        needs_passcode=shown.needs_passcode,
         opened_at=time_of(shown.opened_at),
     )
+    if not shown.needs_passcode:
+        return door
+    return attrs.evolve(door, stage=None, capacity=None, people=None, opened_at=None)
 
 
 def _gone(found: StoredSession, limits: Limits) -> RoomGone:

@@ -115,6 +115,8 @@ class Site:
     nursery: trio.Nursery
     """Of the rooms."""
     handlers: trio.Nursery
+    source: Source | None = None
+    """From where whoever comes now does so; ``None`` for the one that all have by themselves."""
     keys: SeatKeys = attrs.field(factory=lambda: SeatKeys(b"s" * SECRET_BYTES))
     entrance: Entrance = attrs.field(init=False)
     lobby: Lobby = attrs.field(init=False)
@@ -151,6 +153,8 @@ class Site:
         """Make a request for a WebSocket, whose answer has yet to be sent."""
         peer, client, released = make_peer(self.wire, small=small)
         self.peers.append((peer, client, released))
+        if self.source is not None:
+            peer.source = self.source
         found = RouteTable(routes).find(path)
         assert found is not None
         route, parameters = found

@@ -28,6 +28,7 @@ class FakeConnection:
     closes: list[tuple[int, Cause | None]] = attrs.Factory(list)
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
     address: str = "192.0.2.1"
+    source: str = "192.0.2.1"
     closing: Closing | None = None
 
     def push(self, frames: bytes, count: int = 1) -> None:

@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from protocol.dialects.parley_v1 import PARLEY_V1, SUBPROTOCOL
 from protocol.ids import RoomId
 from server.admission.parley_v1 import ParleyAdmission
+from server.admission.passcodes import Passcodes
 from server.admission.routes import Upgrade
 from server.auth.accounts import Identity
 from server.auth.scopes import Scope
@@ -80,7 +81,11 @@ class Site(parley_site.Site):
         )
         self.make_lobby(self.hub)
         self.admission = ParleyAdmission(
-            self.lobby, rooms=self.lasting, allowances=self.entrance.allowances, keys=self.keys
+            self.lobby,
+            rooms=self.lasting,
+            allowances=self.entrance.allowances,
+            keys=self.keys,
+            passcodes=Passcodes(self.keys, self.limits),
         )
 
     def knock(self, *, room_id: str | None = None, leftover: bytes = b"") -> Talker:
@@ -150,6 +155,35 @@ async def test_a_round_is_played_from_the_first_hello_to_the_end(
             assert heard[-1]["reason"] == "room_ended"
             assert code == 4500
         assert it.lasting.find(it.room_id) is None
+
+
+@BOTH
+async def test_people_talk_and_react_and_what_is_wrong_is_named(
+    wire: Wire, autojump_clock: MockClock
+) -> None:
+    async with site(wire) as it:
+        ada = await it.enter(name="Ada", owner_key=it.owner_key)
+        bob = await it.enter(name="Bob", role="spectator")
+        await bob.say("say", ref=1, text="Hello\nAda")
+        said = await ada.hear("said")
+        assert (said["id"], said["name"], said["text"]) == (1, "Bob", "Hello\nAda")
+        await bob.say("react", emoji="heart")
+        (told,) = (await ada.hear("reactions"))["reactions"]
+        assert told == {"emoji": "heart", "count": 1, "members": [bob.welcome["member"]]}
+
+        await bob.say("react", emoji="bomb")
+        error = await bob.hear("error")
+        assert (error["code"], error["field"], error["ref"]) == ("malformed", "emoji", None)
+        await bob.say("say", ref=2, text="\u200b")
+        error = await bob.hear("error")
+        assert (error["code"], error["field"], error["ref"]) == ("malformed", "text", 2)
+        await ada.say("configure", ref=1, talk_by="nobody")
+        await bob.hear("configured")
+        await bob.say("react", emoji="heart")
+        error = await bob.hear("error")
+        assert (error["code"], error["ref"]) == ("no_talk", None)
+        await ada.say("unsay", ref=2, id=1)
+        assert (await bob.hear("unsaid"))["id"] == 1
 
 
 @BOTH

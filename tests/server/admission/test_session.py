@@ -24,7 +24,7 @@ JOIN = '{"type":"JOIN_ROOM","data":{"room_id":"a1B2c3"}}'
 class Connection:
     """A connection that notes what it is told."""
 
-    address = "192.0.2.1"
+    address = source = "192.0.2.1"
 
     def __init__(self) -> None:
         self.closing: Closing | None = None

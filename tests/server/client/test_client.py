@@ -9,10 +9,13 @@ import pytest
 import trio
 import trio.testing
 
-from protocol.client_happenings import Again, Answered, Changed, Happening, Over
+from protocol.changes import Nudged
+from protocol.client_happenings import Again, Answered, Changed, Happening, Over, Reacted, Reminded
 from protocol.errors import ErrorCode
 from protocol.farewell import Ending
+from protocol.lasting import Role, TimerKind
 from protocol.picture import Stage
+from protocol.talk import Emoji, Reaction
 from server.client import (
     CannotCreate,
     Declined,
@@ -49,24 +52,146 @@ def seat(
 async def test_two_estimate_a_ticket(autojump_clock: Clock, served: Served) -> None:
     async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
         await ann.wait_for(lambda picture: len(picture.members) == 2)
+        with pytest.raises(Declined):
+            await ann.estimate("5")
         begun = await ann.begin("T-1")
         assert begun.round is not None
         await bob.wait_for(lambda picture: picture.round)
         await ann.vote("5")
+        await bob.vote("13")
+        retracted = await bob.retract()
+        assert retracted.round is not None
+        assert retracted.round.waiting_for == (bob.mine.member,)
+        assert [each.mine.card for each in (ann, bob)] == ["5", None]
         await bob.vote("8")
-        assert ann.mine.card == "5"
-        assert bob.mine.card == "8"
+        assert [each.mine.card for each in (ann, bob)] == ["5", "8"]
         revealed = await ann.reveal()
         await bob.wait_for(lambda picture: picture.stage is Stage.REVEALED)
 
+        await ann.estimate("5")
+        with pytest.raises(Declined):
+            await bob.estimate("8")
+        with pytest.raises(Declined, match="already shown"):
+            await bob.vote("5")
+        estimated = await bob.wait_for(lambda picture: picture.shown and picture.shown.estimate)
+        assert estimated.shown is not None
+        assert estimated.shown.estimate == "5"
         assert revealed.shown is not None
         assert [(vote.name, vote.card) for vote in revealed.shown.votes] == [
             ("Ann", "5"),
             ("Bob", "8"),
         ]
         assert ann.picture == bob.picture == served.rules.rules.picture()
-        assert ann.mine.may == ("leave", "begin", "configure", "close")
+        assert {"begin", "estimate", "close"} <= set(ann.mine.may)
         assert ann.welcome is not None
+
+
+async def test_who_only_watches_has_no_card_and_votes_again_if_it_is_let(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        await ann.wait_for(lambda picture: len(picture.members) == 2)
+        await ann.begin("T-1")
+        await bob.wait_for(lambda picture: picture.round)
+        await bob.vote("8")
+
+        await bob.change_role(Role.SPECTATOR)
+
+        assert bob.mine.card is None
+        with pytest.raises(Declined):
+            await bob.vote("8")
+        await ann.change_role(Role.VOTER, bob.mine.member)
+        await bob.wait_for(lambda picture: picture.members[1].role is Role.VOTER)
+        await bob.vote("5")
+        assert bob.picture == served.rules.rules.picture()
+
+
+async def test_people_are_reminded_renamed_and_lead(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Ann") as bob:
+        await ann.wait_for(lambda picture: len(picture.members) == 2)
+        await ann.begin("T-1")
+        happening = aiter(bob)
+        await ann.nudge(bob.mine.member)
+        async for each in happening:
+            if isinstance(each, Reminded):
+                assert each.nudge == Nudged(ann.mine.member, "Ann", 1, "T-1")
+                break
+        assert [each.tag for each in ann.picture.members] == [1, 2]
+        await bob.rename("Bob")
+        await ann.promote(bob.mine.member)
+        await ann.demote(bob.mine.member)
+        with pytest.raises(Declined) as declined:
+            await ann.raise_capacity(1)
+        assert declined.value.error.field == "capacity"
+        with pytest.raises(Declined) as declined:
+            await bob.claim()
+        assert declined.value.error.code == ErrorCode.IS_LED
+        await ann.hand_over(bob.mine.member)
+        await bob.wait_for(lambda picture: picture.members[1].owner)
+        assert "close" in bob.mine.may
+        assert [each.name for each in bob.picture.members] == ["Ann", "Bob"]
+        await ann.settled()
+        assert ann.picture == served.rules.rules.picture()
+
+
+async def test_two_talk_and_take_it_back(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        await bob.say("my password")
+        after = await bob.say("Hello")
+        assert [each.text for each in after.messages] == ["my password", "Hello"]
+        await bob.unsay(1)
+        await ann.wait_for(lambda picture: [each.id for each in picture.messages] == [2])
+
+        with pytest.raises(Declined) as declined:
+            await ann.unsay(1)
+        assert declined.value.error.code == ErrorCode.NO_SUCH_MESSAGE
+        assert declined.value.error.field == "id"
+        assert ann.picture == bob.picture == served.rules.rules.picture()
+
+
+async def test_a_reaction_is_seen_by_who_is_there_and_forgotten_without_a_connection(
+    autojump_clock: Clock, served: Served
+) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        follower = aiter(ann)
+        assert bob.react(Emoji.PARTY)
+        assert bob.react(Emoji.PARTY)
+        shown = await anext(follower)
+        while not isinstance(shown, Reacted):
+            shown = await anext(follower)
+        assert shown == Reacted((Reaction(Emoji.PARTY, 1, (bob.mine.member,)),))
+        before = bob.picture
+        served.reachable = False
+        await served.cut()
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert not bob.react(Emoji.HEART)
+
+        served.reachable = True
+        await bob.say("back")
+        assert bob.picture.messages != before.messages
+        assert served.rules.reactions == [Emoji.PARTY]
+
+
+async def test_a_timer_is_led_by_a_facilitator(autojump_clock: Clock, served: Served) -> None:
+    async with seat(served, "Ann", owner=True) as ann, seat(served, "Bob") as bob:
+        started = (await ann.start_timer(90, TimerKind.DISCUSSION)).timer
+        assert started is not None
+        assert (started.kind, started.seconds) == (TimerKind.DISCUSSION, 90)
+        paused = (await ann.pause_timer()).timer
+        assert paused is not None
+        assert paused.deadline is None
+        longer = (await ann.extend_timer(30)).timer
+        assert longer is not None
+        assert (longer.seconds, longer.left) == (120, (paused.left or 0) + 30)
+        running = (await ann.resume_timer()).timer
+        assert running is not None
+        await bob.wait_for(lambda picture: picture.timer == running)
+        assert (await ann.stop_timer()).timer is None
+        await bob.wait_for(lambda picture: picture.timer is None)
+        with pytest.raises(Declined) as declined:
+            await bob.start_timer(90)
+        assert declined.value.error.code == ErrorCode.NOT_FACILITATOR
 
 
 async def test_a_vote_waits_for_a_connection_and_takes_effect_once(

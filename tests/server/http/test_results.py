@@ -92,10 +92,10 @@ async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResult
                 "seconds": 12.346,
                 "deck_id": "classic",
                 "votes": [
-                    {"member_id": "m1", "name": "Ada", "value": "3"},
-                    {"member_id": "m2", "name": "Bob", "value": "5"},
-                    {"member_id": "m3", "name": "Cy", "value": "5"},
-                    {"member_id": "m4", "name": "Di", "value": "?"},
+                    {"member_id": "m1", "name": "Ada", "value": "3", "changed": False},
+                    {"member_id": "m2", "name": "Bob", "value": "5", "changed": False},
+                    {"member_id": "m3", "name": "Cy", "value": "5", "changed": False},
+                    {"member_id": "m4", "name": "Di", "value": "?", "changed": False},
                 ],
                 "count": 3,
                 "mean": pytest.approx(13 / 3),
@@ -111,6 +111,7 @@ async def test_results_of_a_live_room_have_votes_and_figures(store: MemoryResult
                 "agreement": 2 / 3,
                 "consensus": False,
                 "suggestion": {"card": "5", "rule": "mode"},
+                "estimate": None,
             }
         ],
     }

@@ -1,24 +1,33 @@
 """Routes of rooms: good and bad requests, by whom, how often, and while something is away."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import trio
+import trio.testing
 
 from protocol.deck import DECKS
-from protocol.ids import RoomId
+from protocol.dialects.parley_v1 import PARLEY_V1
+from protocol.ids import MemberId, RoomId
+from protocol.lasting import Join, Lock, Numbered
 from protocol.limits import CARD_LENGTH, MOST_CARDS, ROOM_NAME_LENGTH
+from protocol.options import ClaimBy, Options, OwnerAbsence, Talkers, VotingEnds, Who
 from server.auth.sources import Source
-from server.store import logbook
+from server.store import logbook, schema
 from server.store.database import Database
 from server.store.estimations import Session, record
-from server.store.logbook import Chunk
+from server.store.logbook import Chunk, RoomSettings
 from server.support.errors import StoreUnavailable
+from server.support.limits import Limits
 from tests.server.http.whole import WholeWorld, whole_world
 from tests.server.http.world import ON_SQLITE
 from tests.server.http_client import Answer
+from tests.server.links import ADA, FakeLink
 from tests.store.test_logbook import revealed
 
 pytestmark = ON_SQLITE
@@ -85,11 +94,41 @@ async def test_a_room_is_opened_as_it_was_wished(world: WholeWorld) -> None:
     assert (await world.ask("GET", made["results"])).status == 200
 
 
+async def test_a_room_may_outlive_its_owner_and_have_as_many_seats_as_the_server_allows(
+    world: WholeWorld,
+) -> None:
+    limits = Limits()
+    wish = {"owner_absence": "claim", "claim_by": "signed_in"}
+    made = await opened(world, {"capacity": 2, "options": wish})
+
+    found = await world.database.run(logbook.parked)
+    [session] = [each for each in found if each.room_id == made["id"]]
+    stored = await world.database.run(partial(logbook.load, session_id=session.id))
+    assert stored is not None
+    settings = RoomSettings.read(stored.settings)
+    assert settings.options == Options(owner_absence=OwnerAbsence.CLAIM, claim_by=ClaimBy.SIGNED_IN)
+    assert settings.most_capacity == limits.room_capacity
+    answer = await post(world, {"capacity": 2, "options": {"owner_absence": "goes"}})
+    assert answer.status == 422
+
+
 async def test_all_but_the_seats_has_a_default(world: WholeWorld) -> None:
     made = await opened(world, {"capacity": 2, "name": None, "deck": None})
 
     assert (made["name"], made["grace_seconds"], len(made["deck"])) == ("", 60.0, 16)
     assert made["deck_id"] == "classic"
+
+
+async def test_a_room_works_as_its_options_say(world: WholeWorld) -> None:
+    made = await opened(world, {"capacity": 2, "options": {"talk_by": "nobody"}})
+    picture = await world.lasting.look(RoomId(made["id"]))
+
+    assert picture is not None
+    assert picture.options == Options(talk_by=Talkers.NOBODY)
+    assert "say" not in picture.may.everybody
+    refused = await post(world, {"capacity": 2, "options": {"talk_by": "some"}})
+    assert refused.status == 422
+    assert refused.json["field"] == "options.talk_by"
 
 
 @pytest.mark.parametrize("name", DECKS)
@@ -100,6 +139,18 @@ async def test_a_room_has_the_deck_that_was_chosen_by_its_id(name: str, world: W
     assert made["deck_id"] == shown["deck_id"] == name
     assert made["deck"] == shown["deck"]
     assert [card["label"] for card in made["deck"]] == list(DECKS[name].labels)
+
+
+async def test_a_room_works_as_its_opener_wants(world: WholeWorld) -> None:
+    options = {"begin_by": "all", "voting_ends": "reveal", "voting_seconds": 45}
+
+    made = await opened(world, {"capacity": 2, "options": options})
+
+    shown = await world.lasting.look(made["id"])
+    assert shown is not None
+    assert shown.options == Options(
+        begin_by=Who.ALL, voting_ends=VotingEnds.REVEAL, voting_seconds=45
+    )
 
 
 async def test_cards_of_ones_own_may_have_points(world: WholeWorld) -> None:
@@ -146,13 +197,15 @@ async def test_the_decks_with_a_name_are_listed_with_their_cards(world: WholeWor
         ("deck", [str(number) for number in range(MOST_CARDS + 1)]),
         *(("deck[1]", ["1", bad]) for bad in ("", "\0", "x" * (CARD_LENGTH + 1), 2, None, ["2"])),
         *(("grace_seconds", bad) for bad in (-1, 601, "5", 5.5, True, 1e400)),
+        *(("options.voting_seconds", {"voting_seconds": bad}) for bad in (0, 4, 3601, "9", 9.5)),
+        *(("options.voting_ends", {"voting_ends": bad}) for bad in ("", "end", 1, True)),
         ("nothing", 1),
     ],
 )
 async def test_what_is_wrong_with_a_wish_is_named(
     field: str, value: object, world: WholeWorld
 ) -> None:
-    answer = await post(world, {**ROOM, field.partition("[")[0]: value})
+    answer = await post(world, {**ROOM, re.split(r"[.[]", field)[0]: value})
 
     # What JSON does not know is no JSON.
     assert answer.status == (400 if value == float("inf") else 422), answer
@@ -377,6 +430,7 @@ async def test_a_room_is_shown_before_one_joins(world: WholeWorld) -> None:
         **{name: made[name] for name in ("id", "name", "capacity", "deck_id", "deck", "opened_at")},
         "state": "open",
         "stage": "waiting",
+        "people_count": 0,
         "people": [],
         "needs_passcode": False,
     }
@@ -592,3 +646,94 @@ async def test_a_server_that_goes_away_opens_and_wakes_nothing(database: Databas
         assert is_unavailable(await world.ask("GET", made["socket"]))
         assert is_unavailable(await end(world, made["id"], made["owner_key"]))
         assert (await world.ask("GET", "/v1/rooms/abcdef")).status == 404
+
+
+# --- passcodes ------------------------------------------------------------------------------
+
+HERON = "grey heron"
+
+
+async def test_behind_a_passcode_nobody_is_shown_and_the_passcode_nowhere(
+    world: WholeWorld,
+) -> None:
+    made = await post(world, {**ROOM, "passcode": f"  {HERON} "})
+    path = f"/v1/rooms/{made.json['id']}"
+    room = world.lasting.find(RoomId(made.json["id"]))
+    assert room is not None
+    room.inbox.put(MemberId("ann"), Join(name="Ann"))
+    room.inbox.settle()
+    await trio.testing.wait_all_tasks_blocked()
+
+    answer = await world.ask("GET", path)
+
+    assert answer.json == {
+        **{name: made.json[name] for name in ("id", "name", "deck_id", "deck")},
+        "state": "open",
+        "people_count": 1,
+        "needs_passcode": True,
+        **dict.fromkeys(("stage", "capacity", "people", "opened_at")),
+    }
+    assert "Ann" not in answer.body.decode()
+    stored = await world.database.run(all_that_is_stored)
+    for text in (made.body.decode(), answer.body.decode(), stored):
+        assert HERON not in text
+    sessions = await world.database.run(logbook.parked)
+    [session] = [each for each in sessions if each.room_id == made.json["id"]]
+    found = await world.database.run(lambda conn: logbook.load(conn, session_id=session.id))
+    assert found is not None
+    seal = RoomSettings.read(found.settings).seal
+    assert seal is not None
+    assert world.keys.opens(seal, HERON)
+    assert seal not in answer.body.decode() + made.body.decode()
+    assert seal not in repr(RoomSettings.read(found.settings))
+
+
+async def test_a_locked_room_says_so_also_when_it_is_full(world: WholeWorld) -> None:
+    made = await opened(world, {"capacity": 2})
+    room = world.lasting.find(RoomId(made["id"]))
+    assert room is not None
+    for name, owner in (("Ada", True), ("Bob", False)):
+        link = FakeLink(name, entry=Join(name=name, owner=owner), inbox=room.inbox)
+        assert room.join(link.id, PARLEY_V1, link, None)
+        await trio.testing.wait_all_tasks_blocked()
+    room.inbox.put(ADA, Numbered(1, Lock(locked=True)))
+    room.inbox.settle()
+    await trio.testing.wait_all_tasks_blocked()
+
+    shown = (await world.ask("GET", made["socket"])).json
+
+    assert (shown["state"], shown["people_count"]) == ("locked", 2)
+    assert [each["name"] for each in shown["people"]] == ["Ada", "Bob"]
+
+
+@pytest.mark.parametrize(
+    "passcode", ["", "abc", " abc ", "x" * 65, "ab\ncd", 1234, ["grey"], "\u200b" * 5]
+)
+async def test_what_can_be_no_passcode_is_422_and_not_said_again(
+    passcode: object, world: WholeWorld
+) -> None:
+    answer = await post(world, {**ROOM, "passcode": passcode})
+
+    assert answer.status == 422
+    assert answer.json["field"] == "passcode"
+    assert not isinstance(passcode, str) or not passcode or passcode not in answer.body.decode()
+
+
+async def test_the_same_request_has_the_same_passcode(world: WholeWorld) -> None:
+    wish = {**ROOM, "passcode": HERON}
+    first = await opened(world, wish, key="once")
+
+    again = await opened(world, wish, key="once")
+    others = [
+        await post(world, other, key="once") for other in (ROOM, {**wish, "passcode": "egret"})
+    ]
+
+    assert again["id"] == first["id"]
+    assert [answer.status for answer in others] == [409, 409]
+    assert (await post(world, {**wish, "capacity": 5}, key="once")).status == 409
+
+
+def all_that_is_stored(conn: sa.Connection) -> str:
+    """Give every row of every table as text."""
+    rows = [list(conn.execute(sa.select(table))) for table in schema.metadata.sorted_tables]
+    return repr(rows)

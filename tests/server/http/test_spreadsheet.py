@@ -43,7 +43,7 @@ def test_a_row_holds_a_vote_and_the_figures_of_its_round() -> None:
 
     text = to_csv((0, TicketResult(TicketId("T-1"), votes, 2.0)))
 
-    more = '"classic",2,"","",2.0,1.0,0.5,"5","median"'
+    more = '"classic",2,"","",2.0,1.0,0.5,"5","median","","no"'
     assert text.split("\r\n") == [
         ",".join(f'"{column}"' for column in COLUMNS),
         '"a1B2c3",1,"T-1",2.0,"m1","Ada","3",4.0,4.0,"","3 5",3.0,5.0,"no",' + more,
@@ -61,6 +61,14 @@ def test_cards_of_ones_own_are_no_formulas_wherever_they_stand() -> None:
     assert (row["vote"], row["median_card"], row["mode_cards"]) == ("'=1+1", "'@x", "'=1+1' @x")
     assert (row["deck_id"], row["suggestion"], row["rule"]) == ("custom", "'@x", "median")
     assert (row["count"], row["mean"], row["agreement"]) == ("2", "", "0.5")
+
+
+def test_the_estimate_and_what_was_changed_after_the_reveal_are_told() -> None:
+    votes = (Vote(MemberId("m1"), "Ada", "3"), Vote(MemberId("m2"), "Bob", "3", changed=True))
+
+    rows = rows_of(to_csv((0, TicketResult(TicketId("T-1"), votes, 2.0, estimate="=3"))))
+
+    assert [(row["estimate"], row["changed"]) for row in rows] == [("'=3", "no"), ("'=3", "yes")]
 
 
 def test_a_round_without_votes_has_one_row() -> None:

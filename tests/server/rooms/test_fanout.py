@@ -50,6 +50,7 @@ class Hearer:
     def __init__(self, number: int) -> None:
         self.id = MemberId(str(number))
         self.dialect: Dialect = (ESTIMATEX, OTHER)[number % 2]
+        self.source = None
         self.pushes: list[tuple[bytes, int]] = []
 
     def push(self, frames: bytes, count: int) -> None:

@@ -20,16 +20,19 @@ from protocol.lasting import (
     NOBODY,
     BeginRound,
     CastCard,
+    Claim,
     CloseRoom,
     Depart,
     Detach,
     Join,
     Numbered,
+    RaiseCapacity,
     Return,
     RevealRound,
 )
 from protocol.limits import COMEBACK_SECONDS, EMPTY_SECONDS, REST_SECONDS
 from protocol.messages import Announce, Enter, TicketId
+from protocol.options import Options, OwnerAbsence
 from server.rooms.alarms import HOLD_SECONDS
 from server.rooms.journal import SNAPSHOT_COMMANDS
 from server.rooms.lasting import ENDED_AFTER, EstimationRoom
@@ -214,6 +217,34 @@ async def test_after_a_kill_a_room_is_what_it_was_and_everybody_is_away(
         assert await it.rounds(room_id, key) == ["T-1", "T-2"]
         await live(it, room_id)
         assert it.rules(room_id).generation == 2
+
+
+async def test_after_a_kill_a_room_without_an_owner_has_its_names_and_seats_and_is_claimed(
+    autojump_clock: MockClock,
+) -> None:
+    options = Options(owner_absence=OwnerAbsence.CLAIM)
+    settings = attrs.evolve(SETTINGS, options=options, most_capacity=5)
+    database = MemoryDatabase()
+    async with house(database) as it:
+        room_id = await it.open(settings)
+        await it.say(room_id, ADA, Numbered(1, RaiseCapacity(5)))
+        await it.say(room_id, EVE, Join(name="Bob"))
+        await it.say(room_id, ADA, Numbered(2, Depart()))
+        await trio.sleep(SOON)
+        before = it.rules(room_id).picture()
+        assert before.unled_since is not None
+        assert [each.tag for each in before.members] == [1, 2]
+
+    async with house(database) as it:
+        await live(it, room_id)
+        after = it.rules(room_id).picture()
+        assert (after.capacity, after.unled_since) == (5, before.unled_since)
+        assert [(each.name, each.tag) for each in after.members] == [("Bob", 1), ("Bob", 2)]
+        await it.say(room_id, EVE, Return())
+        await trio.sleep(COMEBACK_SECONDS)  # Bob is not waited for any longer
+        await it.say(room_id, EVE, Numbered(1, Claim()))
+        assert it.rules(room_id).owner == EVE
+        assert it.lasting.find(room_id) is not None
 
 
 async def test_a_killed_server_loses_only_what_was_not_said_to_be_saved(

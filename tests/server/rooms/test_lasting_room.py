@@ -25,9 +25,12 @@ from protocol.lasting import (
     NOBODY,
     BeginRound,
     CastCard,
+    Claim,
     CloseRoom,
+    Configure,
     Depart,
     Detach,
+    HandOver,
     Join,
     Numbered,
     Park,
@@ -37,6 +40,7 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.messages import Announce, Command, Enter, Reject, TicketId, TicketResult
+from protocol.options import DEFAULTS, Options, OwnerAbsence
 from server.rooms.alarms import Alarms
 from server.rooms.fanout import Member
 from server.rooms.member import LastingMember
@@ -183,13 +187,14 @@ async def opened(
     journal: bool = True,
     limits: Limits | None = None,
     keyed: bool = True,
+    options: Options = DEFAULTS,
 ) -> AsyncIterator[Open]:
     limits = limits or Limits()
     counters = Counters()
     log: list[str] = []
     recorder = FakeRecorder(log)
     kept = FakeJournal(log) if journal else None
-    rules = Brittle(ROOM, capacity, keyed=keyed, grace_seconds=grace)
+    rules = Brittle(ROOM, capacity, keyed=keyed, grace_seconds=grace, options=options)
     done = trio.Event()
     left: list[str] = []
     alarms = Alarms()
@@ -578,6 +583,57 @@ async def test_an_owner_that_is_away_may_be_cancelled_too(autojump_clock: MockCl
         await it.done.wait()
         assert bob.code == CLOSE_CODES[Ending.ROOM_ENDED]
         assert trio.current_time() == 0
+
+
+async def test_a_room_may_outlive_its_owner_whose_scope_is_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened(options=Options(owner_absence=OwnerAbsence.CLAIM)) as it:
+        await it.join("Ada", owner=True)
+        bob = await it.join("Bob")
+        it.member_scope(ADA).cancel()
+        await settled()
+        assert not it.room.ended
+        assert it.names == ["Bob"]
+        assert it.left == ["Ada"]
+        assert bob.types[-2:] == ["left", "unled"]
+
+        await it.ask(BOB, 1, Claim())
+        assert it.rules.owner == BOB
+        await it.ask(BOB, 2, Configure(owner_absence=OwnerAbsence.ENDS))
+        it.member_scope(BOB).cancel()
+        await it.done.wait()
+
+
+async def test_a_room_may_outlive_an_owner_that_leaves_or_does_not_come_back(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened(options=Options(owner_absence=OwnerAbsence.CLAIM)) as it:
+        ada, bob = await it.join("Ada", owner=True), await it.join("Bob")
+        await it.join("Cid")
+        await it.ask(ADA, 1, Depart())
+        assert ada.types[-1] == "goodbye"
+        assert it.left == ["Ada"]
+        await it.ask(BOB, 1, Claim())
+        bob.hang_up()
+        await trio.sleep(GRACE + 1)
+        assert it.names == ["Cid"]
+        assert it.room.member_count == 1
+        assert not it.room.ended
+
+
+async def test_a_room_that_is_handed_over_ends_with_its_new_owner(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened() as it:
+        await it.join("Ada", owner=True)
+        await it.join("Bob")
+        await it.ask(ADA, 1, HandOver(BOB))
+        it.member_scope(ADA).cancel()
+        await settled()
+        assert not it.room.ended
+        it.member_scope(BOB).cancel()
+        await it.done.wait()
 
 
 @pytest.mark.parametrize("journal", [True, False])
