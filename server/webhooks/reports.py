@@ -180,6 +180,8 @@ class Reports:
             # A round that cannot be told must be kept all the same.
             with contain("webhooks", session=chunk.session_id):
                 for row in chunk.rounds:
+                    if row.result.replaces:  # what has become of a round that was told
+                        continue
                     body = events.revealed(row, at, self._telling.round(row.result))
                     reports += self._reports(
                         own, chunk.session_id, Event.ROUND_REVEALED, row.number, at, body

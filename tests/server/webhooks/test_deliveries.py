@@ -2,19 +2,21 @@
 
 from typing import Any
 
+import attrs
 import pytest
 import sqlalchemy as sa
 import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from protocol.lasting import Join
+from protocol.lasting import CastCard, Join, Numbered, SetEstimate
+from protocol.options import Options
 from server.rooms.lasting import ENDED_AFTER
 from server.store import webhooks
 from server.store.schema import webhook_deliveries
 from server.webhooks.deliveries import AT_ONCE_PER_RECEIVER, TRIES, backoff
 from tests.server.chat_harness import MemoryDatabase
-from tests.server.lasting_harness import ADA, SETTINGS, House
+from tests.server.lasting_harness import ADA, BOB, SETTINGS, House
 from tests.server.webhooks.receiver import (
     BROKEN,
     OK,
@@ -101,6 +103,29 @@ async def test_a_room_without_rounds_ends_without_results(
 
     assert receiver.kinds == ["room.opened", "room.ended"]
     assert receiver.heard[1].told["data"]["results"] is None
+
+
+async def test_a_round_is_told_as_it_was_revealed_and_what_becomes_of_it_is_not(
+    clock: MockClock, receiver: Receiver, database: MemoryDatabase
+) -> None:
+    late = attrs.evolve(SETTINGS, options=Options(change_after_reveal=True))
+    async with post(database, receiver.url) as it:
+        room_id = await it.home.open(late)
+        await it.home.play(room_id, 1)
+        await it.home.say(room_id, BOB, Numbered(101, CastCard(1, "5")))
+        await trio.sleep(1)
+        await it.home.say(room_id, ADA, Numbered(101, SetEstimate(1, "5")))
+        await trio.sleep(1)
+        await end(it.home, room_id)
+        await trio.sleep(1)
+
+        assert it.counts == (3, 0, 0, 0)
+    assert receiver.kinds == ["room.opened", "round.revealed", "room.ended"]
+    _, revealed, ended = (each.told["data"] for each in receiver.heard)
+    votes = revealed["round"]["votes"]
+    assert [(vote["value"], vote["changed"]) for vote in votes] == [("5", False), ("8", False)]
+    assert revealed["round"]["estimate"] is None
+    assert ended["rounds"] == 1
 
 
 async def test_a_room_that_nobody_visits_is_told_to_have_ended(
