@@ -33,11 +33,13 @@ from server.edge.places import Places
 from server.edge.poller import Poller
 from server.http.access import AccessRules
 from server.http.application import make_application
+from server.http.report import round_json
 from server.http.routes.chat import chat_handlers
 from server.http.routes.health import Health
-from server.http.routes.rooms import RoomsOverHttp
+from server.http.routes.rooms import RoomsOverHttp, results_path
 from server.http.routes.sessions import session_handlers
 from server.http.routes.tokens import token_handlers
+from server.http.routes.webhooks import WebhooksOverHttp
 from server.http.serve import HttpServer
 from server.http.slices import LongAnswers
 from server.http.social import Social
@@ -52,10 +54,12 @@ from server.rooms.making import RoomMaker
 from server.settings.config import Settings
 from server.store.database import Database
 from server.store.estimations import find, forget_old
-from server.store.housekeeping import prepare, tidy
+from server.store.housekeeping import Chore, prepare, tidy
 from server.store.lease import Lease
 from server.store.results import DatabaseResults
 from server.store.resume_secret import resume_secret
+from server.store.webhooks import Webhook
+from server.store.webhooks import forget_old as forget_webhooks
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.errors import CannotListen, Ousted
@@ -63,6 +67,11 @@ from server.support.limits import DAY
 from server.support.observe import get_logger
 from server.support.rlimit import raise_limit
 from server.support.stopping import exit_code
+from server.webhooks.addresses import Judge
+from server.webhooks.deliveries import Deliveries
+from server.webhooks.events import EVERY
+from server.webhooks.reports import Reports, Telling
+from server.webhooks.sending import Sender
 
 _GOING_AWAY: Final = "the server is shutting down"
 
@@ -190,16 +199,37 @@ class _Services:
         self.bots = BotTokens(
             self.database, self.accounts.revocations, most=limits.tokens_per_account
         )
-        self.book = Logbook(self.writer, counters=self.counters)
+        self.judge = Judge(settings.webhook_allow_private)
+        self.reports = Reports(
+            Telling(round=round_json, results=results_path),
+            counters=self.counters,
+            limits=limits,
+            everywhere=Webhook(
+                url=settings.webhook_url, secret=settings.webhook_secret, events=EVERY
+            )
+            if settings.webhook_url
+            else None,
+        )
+        self.deliveries = Deliveries(
+            self.database,
+            self.reports,
+            Sender(self.judge, seconds=limits.webhook_seconds, version=version("parley-server")),
+            judge=self.judge,
+            counters=self.counters,
+        )
+        self.book = Logbook(self.writer, counters=self.counters, reports=self.reports)
         self.heartbeat = Heartbeat(limits.heartbeat_seconds, limits.heartbeat_timeout_seconds)
         self.poller: Poller | None = None
-        self._retention = [partial(forget_old, seconds=limits.results_seconds)]
+        self._retention: list[Chore] = [
+            partial(forget_old, seconds=limits.results_seconds),
+            forget_webhooks,
+        ]
         self._started = trio.current_time()
 
     def tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """Say what must run as long as anything does."""
         poller = [self.poller.run] if self.poller is not None else []
-        tasks = [self.heartbeat.run, self.writer.run, self.database.watch]
+        tasks = [self.heartbeat.run, self.writer.run, self.database.watch, self.deliveries.run]
         return [*poller, *tasks, partial(tidy, self.database, self._retention)]
 
     def health(self) -> Health:
@@ -328,6 +358,11 @@ class _Frontend:
                     request.client.host if request.client else "", request.scope["headers"]
                 ),
                 limits=limits,
+                webhooks=WebhooksOverHttp(
+                    judge=ground.judge,
+                    find=partial(ground.reports.standing, database),
+                    forget=partial(ground.reports.remove, database),
+                ),
             ),
         )
         self.http = HttpServer(application, limits, proxies=proxies)

@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parent.parent
 
 PACKAGES: Final = [
     *("__main__", "command", "app", "lifecycle", "settings", "terminal", "client"),
-    *("http", "admission", "edge", "rooms", "auth", "store", "support"),
+    *("http", "admission", "edge", "rooms", "webhooks", "auth", "store", "support"),
 ]
 """The packages of ``server`` and the modules beside them, topmost first; imports go downwards."""
 
@@ -74,6 +74,7 @@ INSIDE: Final = {
     "store": [
         *(
             "housekeeping",
+            "webhooks",
             "results",
             "recording",
             "visits",
@@ -99,6 +100,7 @@ INSIDE: Final = {
         *("backup", "sqlite_file", "records", "statements", "cursors", "servers", "migrations"),
         *("schema", "faults", "urls"),
     ],
+    "webhooks": ["deliveries", "reports", "events", "sending", "addresses", "signing"],
     "support": [
         "supervise",
         "rationed",

@@ -276,7 +276,11 @@ INPUTS: Final[tuple[Input, ...]] = (
     *(_field("POST", "/ws/createRoom", {"id": "x", "name": "x"}, field)
       for field in ("id", "name")),
     *(_field("POST", "/v1/rooms", {"capacity": 2}, field)
-      for field in ("capacity", "name", "deck", "grace_seconds")),
+      for field in ("capacity", "name", "deck", "grace_seconds", "webhook")),
+    *(_within(f"{field} of a webhook", "POST", "/v1/rooms",
+              f'{{"capacity":2,"webhook":{{{others}"{field}":', "}}")
+      for field, others in (("url", ""), ("secret", '"url":"http://a",'),
+                            ("events", '"url":"http://a",'))),
     *(_field("POST", "/v1/tokens", {"name": "x", "scopes": ["posts:read"]}, field)
       for field in ("name", "scopes", "expires_in_days")),
     _field("PATCH", "/v1/sessions/1", {}, "name"),
@@ -295,6 +299,8 @@ INPUTS: Final[tuple[Input, ...]] = (
     _target("GET /rooms/…/results", "GET", "/rooms/", "/results"),
     _target("GET /rooms/…/messages", "GET", "/rooms/", "/messages"),
     *(_target(f"{method} /v1/rooms/…", method, "/v1/rooms/") for method in ("GET", "DELETE")),
+    *(_target(f"{method} /v1/rooms/…/webhook", method, "/v1/rooms/", "/webhook")
+      for method in ("GET", "DELETE")),
     _target("DELETE /v1/tokens/…", "DELETE", "/v1/tokens/"),
     *(_target(f"GET /v1/sessions?{name}=", "GET", f"/v1/sessions?{name}=")
       for name in ("limit", "before")),

@@ -234,6 +234,11 @@ class TicketsReport:
     ]
 
 
+def round_json(ticket: TicketResult) -> bytes:
+    """Write one round as a :class:`TicketReport`."""
+    return encode_json(TicketReport.of(ticket))
+
+
 class JsonForm:
     """Writes a :class:`RoomReport` slice by slice."""
 
@@ -256,7 +261,7 @@ class JsonForm:
 
     def rounds(self, room: RoomResults, rounds: Sequence[NumberedRound], *, first: bool) -> bytes:
         """Write some rounds; ``first`` tells whether none has been written."""
-        written = b",".join(encode_json(TicketReport.of(ticket)) for _, ticket in rounds)
+        written = b",".join(round_json(ticket) for _, ticket in rounds)
         return written if first else b"," + written
 
     def tail(self, forgotten: int, missing: int) -> bytes:

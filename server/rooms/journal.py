@@ -22,6 +22,7 @@ from server.store.shares import Claim, Kind, Shares
 from server.store.writer import MOST_ROWS, Writer
 from server.support.counters import Counters
 from server.support.observe import get_logger
+from server.webhooks.reports import Reports
 
 SNAPSHOT_COMMANDS: Final = 256
 """Commands after which a snapshot takes the place of the log; a large room's snapshot waits until
@@ -56,16 +57,23 @@ class Logbook:
     """
 
     def __init__(
-        self, writer: Writer, *, counters: Counters, most_rows: int = MOST_ROWS // 4
+        self,
+        writer: Writer,
+        *,
+        counters: Counters,
+        reports: Reports,
+        most_rows: int = MOST_ROWS // 4,
     ) -> None:
         """Write by ``writer``.
 
         Args:
             writer: the way into the store.
             counters: where rounds are counted, and those that had to give way.
+            reports: writes what concerns it, and reports it.
             most_rows: the bound of the rounds that wait, in votes.
         """
         self.counters = counters
+        self.reports = reports
         self._writer = writer
         self._dirty: list[Journal] = []
         self._shares = Shares[_Waiting]()
@@ -104,8 +112,11 @@ class Logbook:
     def put(self, chunk: Chunk, size: int, settled: Callable[[bool], None]) -> bool:
         """Hand over what is written of a room at once."""
         weight = 1 + sum(max(1, len(each.result.votes)) for each in chunk.rounds)
+        append = logbook.append
+        if self.reports.concern(chunk):
+            append, settled = self.reports.append, self.reports.settled(chunk, settled)
         return self._writer.put_row(
-            logbook.append, chunk, weight, settled=settled, payer=chunk.session_id, size=size
+            append, chunk, weight, settled=settled, payer=chunk.session_id, size=size
         )
 
     def _gather(self) -> None:

@@ -28,6 +28,7 @@ from server.store.database import Database
 from server.store.estimations import Session
 from server.store.logbook import Kept, Opening, RoomSettings
 from server.store.results import DatabaseResults
+from server.store.webhooks import Webhook
 from server.support.errors import StoreUnavailable
 from server.support.limits import Limits
 from server.support.observe import get_logger
@@ -121,6 +122,7 @@ class LastingRooms:
         self._results = results
         self._limits = limits
         self._make_room = make_room
+        self._reports = book.reports
         self._alarms = Alarms()
         self._clock = clock
         self._parked: dict[RoomId, Session] = {}
@@ -136,6 +138,7 @@ class LastingRooms:
         Raises:
             StoreUnavailable: if the database does not answer.
         """
+        await self._reports.load(self._database)
         for session in await self._database.run(logbook.parked):
             self._parked[session.room_id] = session
             self._hub.reserve(session.room_id)
@@ -166,12 +169,21 @@ class LastingRooms:
         found = self._live.get(room_id)
         return found and found[1]
 
+    def session(self, room_id: RoomId) -> Session | None:
+        """Look up the session of a room that lasts, live or parked."""
+        journal = self.journal(room_id)
+        return self._parked.get(room_id) if journal is None else journal.session
+
     def known(self, room_id: RoomId) -> bool:
         """Tell whether there is such a room that lasts, live or parked."""
         return room_id in self._live or room_id in self._parked
 
     async def open(
-        self, settings: RoomSettings, claim: str | None = None, owner: int | None = None
+        self,
+        settings: RoomSettings,
+        claim: str | None = None,
+        owner: int | None = None,
+        webhook: Webhook | None = None,
     ) -> Opened:
         """Open a room, which is durable then and waits for its first member.
 
@@ -179,18 +191,19 @@ class LastingRooms:
             settings: as what.
             claim: by which request: the same one gets the same room.
             owner: the account that opens it, if one does.
+            webhook: where its events are told.
 
         Raises:
             Refused: if there are too many rooms, or the server is shutting down.
             StoreUnavailable: if the database does not answer.
         """
         if claim is None:
-            return await self._open(settings, None, owner)
+            return await self._open(settings, None, owner, webhook)
         key = f"claim {claim}"
         while key in self._busy:
             await self._busy[key].wait()
         with self._at_work(key):
-            return await self._open(settings, claim, owner)
+            return await self._open(settings, claim, owner, webhook)
 
     async def claimed(self, claim: str) -> Opened | None:
         """Find the room that was opened with a claim; ``None`` if there is none yet.
@@ -289,7 +302,9 @@ class LastingRooms:
 
     # --- opening ----------------------------------------------------------------------------
 
-    async def _open(self, settings: RoomSettings, claim: str | None, owner: int | None) -> Opened:
+    async def _open(
+        self, settings: RoomSettings, claim: str | None, owner: int | None, webhook: Webhook | None
+    ) -> Opened:
         room_id = self._hub.draw()
         session = self._results.new_session(room_id, self._clock())
         self._hub.reserve(room_id)
@@ -297,11 +312,12 @@ class LastingRooms:
         try:
             opening = await self._database.run(
                 partial(
-                    logbook.open_room,
+                    self._reports.open_room,
                     session=session,
-                    settings=settings.write(),
+                    settings=settings,
                     claim=claim,
                     owner=owner,
+                    webhook=webhook,
                 ),
                 write=True,
             )
@@ -311,6 +327,7 @@ class LastingRooms:
                 self._hub.release(room_id)
         if not fresh:
             return self._opened_before(opening)
+        self._reports.opened(session.id, webhook)
         if self._hub.draining:
             self._parked[room_id] = session
         else:
@@ -383,8 +400,8 @@ class LastingRooms:
         try:
             if tickets is None:
                 tickets = await self._database.run(partial(tickets_of, some, self._limits))
-            close = partial(logbook.close, closed=closed, tickets=tickets)
-            await self._database.run(close, write=True)
+            end = partial(self._reports.close, closed=closed, tickets=tickets)
+            self._reports.counted(await self._database.run(end, write=True))
             ended = True
         except StoreUnavailable as reason:
             self._log.warning("parked rooms cannot be ended yet", reason=str(reason))

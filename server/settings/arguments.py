@@ -38,6 +38,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     try:
         given = _given(arguments, environ)
         limits = _limits({field: value for field, value in given.items() if field in OF_LIMITS})
+        if given.get("webhook_url") and not given.get("webhook_secret"):
+            raise BadValue("--webhook-url: needs --webhook-secret (PARLEY_WEBHOOK_SECRET) as well")
     except BadValue as bad:
         parser.error(str(bad))
     known = {option.variable for option in OPTIONS}

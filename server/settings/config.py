@@ -33,6 +33,12 @@ class Settings:
     secure_cookies: Secure = "auto"
     trusted_proxy: tuple[Network, ...] = ()
     """Whose forwarded headers are believed."""
+    webhook_url: str = attrs.field(default="", repr=False)
+    """Where the events of all rooms that outlive the server are told; empty for nowhere."""
+    webhook_secret: str = attrs.field(default="", repr=False)
+    """By which they are signed."""
+    webhook_allow_private: tuple[Network, ...] = ()
+    """Networks in which receivers of webhooks may be although they are not public."""
     limits: Limits = attrs.Factory(Limits)
     unknown_variables: tuple[str, ...] = ()
     """Names in the environment that look like ours and are not: worth a warning."""

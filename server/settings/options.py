@@ -14,12 +14,15 @@ from server.settings.readers import (
     host,
     networks,
     number,
+    secret,
     switch,
     whole,
 )
 from server.store import urls
 from server.support.errors import BadValue
 from server.support.limits import Limits
+from server.webhooks.addresses import place_of
+from server.webhooks.signing import FORM, check_secret
 
 PREFIX: Final = "PARLEY_"
 
@@ -40,6 +43,7 @@ class Group(Enum):
     CONNECTIONS = "connections"
     HTTP = "HTTP requests"
     ACCOUNTS = "accounts"
+    WEBHOOKS = "webhooks"
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +88,7 @@ class Option:
                 )
                 or NONE
             )
-        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default) or NONE
 
 
 def database_url(text: str) -> str:
@@ -93,6 +97,14 @@ def database_url(text: str) -> str:
         urls.parse(text)
     except ValueError as bad:
         raise BadValue(str(bad)) from None
+    return text
+
+
+def webhook_url(text: str) -> str:
+    """Read the address of a receiver, or none; where it leads is judged when something is sent."""
+    if text.lower() == NONE:
+        return ""
+    place_of(text)
     return text
 
 
@@ -289,6 +301,28 @@ OPTIONS: Final[tuple[Option, ...]] = (
          "tokens for bots that one account may have", "TOKENS", whole(1, _MANY)),
         ("max_account_seats", "account_seats",
          "connections of one account that are in chat rooms", "CONNECTIONS", whole(1, _MANY)),
+    ),
+    *_settings(
+        Group.WEBHOOKS,
+        ("webhook_url",
+         "where the events of all rooms that were opened by POST /v1/rooms are told, with those "
+         "that a room's own webhook is told; needs --webhook-secret", "URL", webhook_url),
+        ("webhook_secret",
+         f"by which they are signed: {FORM}; or the name of a file with it, since others can read "
+         "the command line", "SECRET|FILE", secret(check_secret, FORM)),
+        ("webhook_allow_private",
+         "addresses or networks, with commas between them, in which receivers may be although "
+         "they are not public", "ADDRESSES", networks),
+    ),
+    *_limits(
+        Group.WEBHOOKS,
+        ("webhook_seconds", "webhook_seconds",
+         "for one request, from the look-up of the receiver's name to the head of its answer",
+         "SECONDS", number(0, 600)),
+        ("max_webhooks_waiting", "webhooks_waiting",
+         "events that wait for receivers; further ones are not told", "EVENTS", whole(1, _MANY)),
+        ("max_room_webhooks_waiting", "room_webhooks_waiting",
+         "the same of one room, for each of its receivers", "EVENTS", whole(1, _MANY)),
     ),
 )
 # fmt: on

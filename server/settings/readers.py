@@ -15,6 +15,8 @@ SWITCH: Final = {
 
 NONE: Final = "none"
 
+_LONGEST_SECRET: Final = 4096
+
 
 def whole(least: int, most: int) -> Callable[[str], int]:
     """Make a reader of whole numbers from ``least`` to ``most``, in decimal ASCII digits."""
@@ -82,6 +84,34 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
         raise BadValue(
             f"must be {NONE}, or addresses or networks with commas between them, not {_shown(text)}"
         ) from None
+
+
+def secret(check: Callable[[str], str], form: str) -> Callable[[str], str]:
+    """Make a reader of a secret, or of the name of a file that has one, or none.
+
+    Nothing of what was given is in any message.
+
+    Args:
+        check: gives the secret, or raises ``BadValue``.
+        form: what a secret looks like, for people.
+    """
+
+    def read(text: str) -> str:
+        if text.lower() == NONE:
+            return ""
+        try:
+            return check(text)
+        except BadValue:
+            pass
+        try:
+            with open(text, encoding="ascii") as file:
+                return check(file.read(_LONGEST_SECRET).strip())
+        except BadValue:
+            raise BadValue(f"names a file that does not have {form}") from None
+        except (OSError, ValueError):
+            raise BadValue(f"must be {form}, or the name of a file with it") from None
+
+    return read
 
 
 def _shown(text: str) -> str:

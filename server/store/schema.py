@@ -311,6 +311,45 @@ room_people: Final = Table(
     Index("ix_room_people_user_id", "user_id", "session_id"),
 )
 
+# Where one room's events are told, beside what the operator has set for all rooms. It outlives the
+# room, whose end is told as well.
+webhooks: Final = Table(
+    "webhooks",
+    metadata,
+    Column("session_id", _Id, primary_key=True, autoincrement=False),
+    Column("url", Text, nullable=False),
+    # As it signs: whoever reads the database can sign, too.
+    Column("secret", Text, nullable=False),
+    # With blanks between them.
+    Column("events", Text, nullable=False),
+)
+
+# What is still to be told to a receiver, and for some days what could not be.
+webhook_deliveries: Final = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    # What receivers know it by, the same for each try.
+    Column("message_id", Text, nullable=False, unique=True),
+    # Of a session that may be gone.
+    Column("session_id", _Id, nullable=False, autoincrement=False),
+    # To the room's own webhook, and not to the one that the operator has set.
+    Column("own", Boolean, nullable=False),
+    # Scheme, host and port.
+    Column("receiver", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    # Empty once it is given up.
+    Column("body", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("tries", Integer, nullable=False),
+    # Empty once it is given up.
+    Column("next_at", Double, index=True),
+    Column("failed_at", Double, index=True),
+    # Why the last try was in vain, in words for people.
+    Column("problem", Text),
+    Index("ix_webhook_deliveries_session_id", "session_id", "own", "id"),
+)
+
 settings: Final = Table(
     "settings",
     metadata,

@@ -36,3 +36,12 @@ class Counters:
     writes_done: int = 0
     writes_dropped: int = 0
     """Too many waited, they failed by themselves, or the server ended without a database."""
+    webhooks_waiting_current: int = 0
+    """Events that wait for receivers, in the store."""
+    webhooks_delivered: int = 0
+    webhooks_retried: int = 0
+    """Tries in vain after which there will be another one."""
+    webhooks_failed: int = 0
+    """Given up: too many tries, too late, or the receiver wants nothing more."""
+    webhooks_dropped: int = 0
+    """Never tried: too many waited."""

@@ -22,6 +22,9 @@
     │   ├── Taken                    somebody else has what must be unique
     │   ├── TooMany                  an account has as many of these as it may have
     │   └── Missing                  what this would refer to does not exist
+    ├── WebhookError
+    │   ├── AddressRefused           a receiver has no address, or one that webhooks may not reach
+    │   └── NotDelivered             a receiver could not be told something; carries why
     ├── CannotListen                 the server's address is taken, not ours, or not known
     └── BadValue                     a setting cannot be meant; also a ValueError
 """
@@ -139,6 +142,18 @@ class Missing(StoreError):
         """Name the kind of thing that is missing."""
         super().__init__(f"no such {what}")
         self.what = what
+
+
+class WebhookError(ParleyError):
+    """Something is wrong with a receiver; the message has neither its path nor a secret."""
+
+
+class AddressRefused(WebhookError):
+    """A receiver has no address, or one that webhooks may not reach; goes on from "the address"."""
+
+
+class NotDelivered(WebhookError):
+    """A receiver could not be told something, for this reason."""
 
 
 class CannotListen(ParleyError):

@@ -185,6 +185,16 @@ class Limits:
     """Connections of one account that are in chat rooms; so many rooms at the most does it keep
     awake."""
 
+    webhook_seconds: float = 10.0
+    """For one request to the receiver of a webhook, from the look-up of its name to the head of its
+    answer."""
+
+    webhooks_waiting: int = 10_000
+    """Events that wait for receivers of webhooks, in the store; further ones are not told."""
+
+    room_webhooks_waiting: int = 500
+    """The same of one room, for each of its receivers."""
+
     unlimited_address: tuple[Network, ...] = THIS_MACHINE
     """Networks for whose addresses the bounds for each address do not hold."""
 

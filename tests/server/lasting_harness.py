@@ -21,6 +21,8 @@ from protocol.lasting import (
     RevealRound,
 )
 from protocol.messages import Command, GrantNumbers, TicketResult
+from server.http.report import round_json
+from server.http.routes.rooms import results_path
 from server.rooms.alarms import Alarms
 from server.rooms.hub import Hub
 from server.rooms.journal import Journal, Logbook
@@ -30,11 +32,14 @@ from server.rooms.room import Lasting, Room
 from server.store.database import Database
 from server.store.logbook import RoomSettings
 from server.store.results import DatabaseResults
+from server.store.webhooks import Webhook
 from server.store.writer import Writer
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.webhooks.reports import Reports, Telling
 
 SETTINGS: Final = RoomSettings(capacity=4, name="Refinement", grace_seconds=60.0)
+TELLING: Final = Telling(round=round_json, results=results_path)
 ADA, BOB = MemberId("ada"), MemberId("bob")
 
 settled = trio.testing.wait_all_tasks_blocked
@@ -58,13 +63,22 @@ class KeptRules:
 class House:
     """A server's rooms, from its start to its end, on a database that outlives it."""
 
-    def __init__(self, nursery: trio.Nursery, database: Database, **limits: Any) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        database: Database,
+        everywhere: Webhook | None = None,
+        **limits: Any,
+    ) -> None:
         self.database = database
         self.counters = Counters()
         self.limits = Limits(**limits)
         self.writer = Writer(database, counters=self.counters)
         self.results = DatabaseResults(database, self.writer)
-        self.book = Logbook(self.writer, counters=self.counters)
+        self.reports = Reports(
+            TELLING, counters=self.counters, limits=self.limits, everywhere=everywhere, clock=now
+        )
+        self.book = Logbook(self.writer, counters=self.counters, reports=self.reports)
         self.hub = Hub(nursery, limits=self.limits, results=self.results, counters=self.counters)
         self.lasting = LastingRooms(
             self.hub,
@@ -163,10 +177,12 @@ def now() -> float:
 
 
 @asynccontextmanager
-async def house(database: Database, **limits: Any) -> AsyncIterator[House]:
+async def house(
+    database: Database, everywhere: Webhook | None = None, **limits: Any
+) -> AsyncIterator[House]:
     """Run a server until the end of the block, which comes like a kill."""
     async with trio.open_nursery() as nursery:
-        it = House(nursery, database, **limits)
+        it = House(nursery, database, everywhere, **limits)
         await it.lasting.load()
         nursery.start_soon(it.lasting.run)  # noqa: ASYNC113
         await nursery.start(it.writer.run)

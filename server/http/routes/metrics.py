@@ -39,6 +39,11 @@ HELP: Final = {
     "writes_waiting_current": "Writes of rooms waiting for the database.",
     "writes_done": "Writes of rooms committed to the database.",
     "writes_dropped": "Writes of rooms given up: too many waited, or the database refused them.",
+    "webhooks_waiting_current": "Events that wait for receivers of webhooks.",
+    "webhooks_delivered": "Events that receivers of webhooks have taken.",
+    "webhooks_retried": "Requests to receivers of webhooks that failed and will be tried again.",
+    "webhooks_failed": "Events that were given up after all tries, or that nobody wants any more.",
+    "webhooks_dropped": "Events that were never sent: too many waited for receivers of webhooks.",
 }
 """What each counter counts, for the people who read dashboards."""
 

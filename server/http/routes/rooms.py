@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any, Final, Protocol
 
 import attrs
@@ -26,7 +25,7 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from protocol.codec import clean_line, clean_passcode
+from protocol.codec import CONVERTER, clean_line, clean_passcode
 from protocol.errors import ErrorCode, Refused
 from protocol.ids import MemberId, RoomId
 from protocol.limits import (
@@ -50,9 +49,16 @@ from server.http.outputs import time_of
 from server.http.routes.decks import DeckChoice, RoomCard, deck_wished
 from server.http.routes.imports import Imports
 from server.http.routes.results import FoundTickets
+from server.http.routes.webhooks import (
+    MadeWebhook,
+    NewWebhook,
+    WebhooksOverHttp,
+    WebhookStanding,
+)
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
 from server.store.records import User
+from server.store.webhooks import Webhook
 from server.support.limits import Limits
 
 _TAGS: Final = ["rooms"]
@@ -166,6 +172,13 @@ class NewRoom(Strict):
         NewOptions | None,
         Parameter(description="How the team wants to work; all of it can be changed later"),
     ] = None
+    webhook: Annotated[
+        NewWebhook | None,
+        Parameter(
+            description="Where to tell what happens in the room; needs an account, or a token for "
+            "bots"
+        ),
+    ] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -188,6 +201,10 @@ class RoomOpened:
     link: Annotated[str, Parameter(description="The path of the room for people")]
     socket: Annotated[str, Parameter(description="The path of its WebSocket, for parley.v1")]
     results: Annotated[str, Parameter(description="The path of its results")]
+    webhook: Annotated[
+        MadeWebhook | None,
+        Parameter(description="Where its events are told, with the secret; null if nowhere"),
+    ]
 
 
 @attrs.frozen(kw_only=True)
@@ -267,7 +284,11 @@ class Rooms(Protocol):
     """What is needed of the rooms that outlive the server."""
 
     async def open(
-        self, settings: RoomSettings, claim: str | None = None, owner: int | None = None
+        self,
+        settings: RoomSettings,
+        claim: str | None = None,
+        owner: int | None = None,
+        webhook: Webhook | None = None,
     ) -> Any:
         """Open one, or find the one that was opened with this claim; an :class:`OpenedRoom`.
 
@@ -280,6 +301,9 @@ class Rooms(Protocol):
 
     async def look(self, room_id: RoomId) -> Picture | None:
         """Show a live or parked room; ``None`` if there is none."""
+
+    def session(self, room_id: RoomId) -> Session | None:
+        """Look up the session of a live or parked room; ``None`` if there is none."""
 
     async def close(self, room_id: RoomId, may: Callable[[int], bool]) -> bool | None:
         """End a room, if ``may`` says yes to its session's id.
@@ -341,6 +365,7 @@ class RoomsOverHttp:
     source: Callable[[Request[Any, Any, Any]], Source]
     """Tells whom a request counts for."""
     limits: Limits
+    webhooks: WebhooksOverHttp
 
 
 IdempotencyKey = Annotated[
@@ -371,6 +396,8 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
         needs: what they need.
         access: knows who is signed in; ``None`` if nobody can be.
     """
+    # Made at the start, since it takes as long as a hundred requests.
+    CONVERTER.get_structure_hook(NewRoom)
 
     # Before the body is decoded, as where a token is needed.
     async def recognise(connection: Connection, handler: BaseRouteHandler) -> None:
@@ -412,12 +439,25 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
         if idempotency_key is not None:
             whose = source.key if user is None else f"account {user.id}"
             claim = hashlib.sha256(f"{whose}\0{idempotency_key}".encode()).hexdigest()
+        webhook = None if data.webhook is None else needs.webhooks.wished(data.webhook, user)
         # Before anything is counted: whoever lost an answer may have all rooms that it may have.
         opened: OpenedRoom | None = None if claim is None else await needs.rooms.claimed(claim)
         if opened is None:
             owner = None if user is None else user.id
-            opened = await _open(needs, source, partial(needs.rooms.open, settings, claim, owner))
-        same = opened.fresh or _same(opened.settings, settings, data.passcode, needs.keys)
+
+            async def open_it() -> OpenedRoom:
+                if webhook is not None:
+                    await needs.webhooks.check(webhook)
+                made: OpenedRoom = await needs.rooms.open(settings, claim, owner, webhook)
+                return made
+
+            opened = await _open(needs, source, open_it)
+        same = True
+        if not opened.fresh:
+            earlier = await needs.webhooks.of(opened.session)
+            same = _same(opened.settings, settings, data.passcode, needs.keys)
+            same = same and needs.webhooks.is_same(data.webhook, earlier)
+            webhook = earlier
         if not opened.fresh and (opened.ended or not same):
             why = "has ended" if opened.ended else "was to be another one"
             raise RequestFailed(
@@ -438,6 +478,7 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
             link=f"/r/{session.room_id}",
             socket=f"/v1/rooms/{session.room_id}",
             results=results_path(session),
+            webhook=None if webhook is None else MadeWebhook.of(webhook),
         )
         return Response(made, headers={"Location": f"/v1/rooms/{session.room_id}"})
 
@@ -485,10 +526,7 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
     )
     async def end_room(request: Request[Any, Any, Any], room_id: _Id) -> None:
         """End a room for everybody; its owner key is shown in `Authorization: Bearer`."""
-        key = bearer(request.headers.get("authorization", ""))
-        if key is None:
-            message = "show the room's owner key in the header Authorization"
-            raise RequestFailed(HTTP_401_UNAUTHORIZED, message, headers=CHALLENGE)
+        key = _owner_key(request)
         source = needs.source(request)
         with _told():
             needs.allowances.check_guesses(source)
@@ -502,7 +540,83 @@ def room_handlers(needs: RoomsOverHttp, access: Access | None) -> list[HTTPRoute
         if not ended:
             raise RequestFailed(HTTP_403_FORBIDDEN, "this is not the room's owner key")
 
-    return [open_room, show_room, end_room]
+    @get(
+        "/v1/rooms/{room_id:str}/webhook",
+        operation_id="getWebhook",
+        summary="Look how a room's webhook does",
+        tags=_TAGS,
+        responses=responses(
+            HTTP_401_UNAUTHORIZED,
+            HTTP_403_FORBIDDEN,
+            HTTP_404_NOT_FOUND,
+            HTTP_429_TOO_MANY_REQUESTS,
+        ),
+        security=[{"ownerKey": []}],
+    )
+    async def show_webhook(
+        request: Request[Any, Any, Any], room_id: _Id
+    ) -> Response[WebhookStanding]:
+        """Show where the events of a live room are told, and what has not arrived there.
+
+        The room's owner key is shown in `Authorization: Bearer`. The secret is not told again.
+        """
+        session = _owned(needs, request, room_id)
+        standing = await needs.webhooks.find(session.id)
+        if standing is None:
+            raise not_here("webhook")
+        return Response(WebhookStanding.of(standing))
+
+    @delete(
+        "/v1/rooms/{room_id:str}/webhook",
+        operation_id="deleteWebhook",
+        summary="Take a room's webhook away",
+        tags=_TAGS,
+        responses=responses(
+            HTTP_401_UNAUTHORIZED, HTTP_403_FORBIDDEN, HTTP_404_NOT_FOUND, changing=True
+        ),
+        security=[{"ownerKey": []}],
+    )
+    async def delete_webhook(request: Request[Any, Any, Any], room_id: _Id) -> None:
+        """Tell the receiver nothing more, not even what waits for it.
+
+        The room's owner key is shown in `Authorization: Bearer`.
+        """
+        if not await needs.webhooks.forget(_owned(needs, request, room_id).id):
+            raise not_here("webhook")
+
+    return [open_room, show_room, end_room, show_webhook, delete_webhook]
+
+
+def _owner_key(request: Request[Any, Any, Any]) -> str:
+    """Find the owner key that a request shows.
+
+    Raises:
+        RequestFailed: 401.
+    """
+    key = bearer(request.headers.get("authorization", ""))
+    if key is None:
+        message = "show the room's owner key in the header Authorization"
+        raise RequestFailed(HTTP_401_UNAUTHORIZED, message, headers=CHALLENGE)
+    return key
+
+
+def _owned(needs: RoomsOverHttp, request: Request[Any, Any, Any], room_id: str) -> Session:
+    """Find a room whose owner key a request shows.
+
+    Raises:
+        RequestFailed: 401, 403, 404 or 429.
+    """
+    key = _owner_key(request)
+    source = needs.source(request)
+    with _told():
+        needs.allowances.check_guesses(source)
+    session = needs.rooms.session(RoomId(room_id))
+    if session is not None and needs.keys.is_owner_key(session.id, key):
+        return session
+    needs.allowances.missed(source)
+    if session is None:
+        raise not_here("room")
+    raise RequestFailed(HTTP_403_FORBIDDEN, "this is not the room's owner key")
 
 
 def settings_of(wish: NewRoom, limits: Limits, keys: Keys) -> RoomSettings:

@@ -27,6 +27,7 @@ from server.store.logbook import RoomSettings
 from server.store.results import DatabaseResults
 from server.support.errors import HttpRejection
 from server.support.limits import Limits
+from server.webhooks.reports import Reports
 from tests.server.admission import parley_site
 from tests.server.admission.parley_site import Talker, hello_frame, opened
 from tests.server.chat_harness import MemoryDatabase
@@ -41,6 +42,7 @@ from tests.server.harness import (
     masked_close,
     sweep,
 )
+from tests.server.lasting_harness import TELLING
 
 BOTH = pytest.mark.parametrize("wire", WIRES)
 
@@ -68,7 +70,11 @@ class Site(parley_site.Site):
         self.lasting = LastingRooms(
             self.hub,
             database=self.database,
-            book=Logbook(self.writer, counters=self.counters),
+            book=Logbook(
+                self.writer,
+                counters=self.counters,
+                reports=Reports(TELLING, counters=self.counters),
+            ),
             results=results,
             limits=self.limits,
             make_room=RoomMaker(limits=self.limits, counters=self.counters, dialect=PARLEY_V1),

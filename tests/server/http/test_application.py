@@ -25,15 +25,18 @@ from server.edge.closing import Cause
 from server.http.routes.health import Health
 from server.http.routes.metrics import HELP
 from server.http.routes.rooms import RoomsOverHttp
+from server.http.routes.webhooks import WebhooksOverHttp
 from server.http.serve import HttpServer
 from server.rooms.imports import TicketImports
 from server.rooms.lasting import Opened
 from server.store.estimations import Session, StoredSession
 from server.store.logbook import RoomSettings
 from server.store.recording import RoomResults
+from server.store.webhooks import Webhook
 from server.support.counters import Counters
 from server.support.limits import Limits
 from server.support.rationed import LINES_AT_ONCE, LONGEST
+from server.webhooks.addresses import Judge
 from tests.server.http_client import Answer, connect, make_server
 from tests.server.memory_results import MemoryResults
 
@@ -304,10 +307,14 @@ class OnlyRoom:
         return None
 
     async def open(
-        self, settings: RoomSettings, claim: str | None = None, owner: int | None = None
+        self,
+        settings: RoomSettings,
+        claim: str | None = None,
+        owner: int | None = None,
+        webhook: Webhook | None = None,
     ) -> Opened:
         await trio.lowlevel.checkpoint()
-        assert owner is None
+        assert (owner, webhook) == (None, None)
         if self.refuses is not None:
             raise Refused(self.refuses, "it is refused")
         self.asked.append(settings)
@@ -316,6 +323,9 @@ class OnlyRoom:
     async def look(self, room_id: RoomId) -> Picture | None:
         await trio.lowlevel.checkpoint()
         return None
+
+    def session(self, room_id: RoomId) -> Session | None:
+        return Session(1, ROOM, "key1", 1.5) if room_id == ROOM else None
 
     async def close(self, room_id: RoomId, may: Callable[[int], bool]) -> bool | None:
         await trio.lowlevel.checkpoint()
@@ -337,6 +347,13 @@ def server_of(rooms: OnlyRoom) -> HttpServer:
         await trio.lowlevel.checkpoint()
         return []
 
+    async def no_webhook(_: int) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def none_to_forget(_: int) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
+
     return make_server(
         rooms=RoomsOverHttp(
             rooms=rooms,
@@ -347,6 +364,7 @@ def server_of(rooms: OnlyRoom) -> HttpServer:
             imports=TicketImports(nowhere),
             source=lambda _: Source("192.0.2.1"),
             limits=limits,
+            webhooks=WebhooksOverHttp(judge=Judge(), find=no_webhook, forget=none_to_forget),
         )
     )
 

@@ -58,6 +58,7 @@ async def test_every_path_is_described(world: WholeWorld) -> None:
             "/v1/rooms/{room_id}",
             "/v1/rooms/{room_id}/results",
             "/v1/rooms/{room_id}/tickets/import",
+            "/v1/rooms/{room_id}/webhook",
             "/v1/sessions",
             "/v1/sessions/{session_id}",
         ),

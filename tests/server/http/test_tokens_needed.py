@@ -17,8 +17,8 @@ OPEN = {
 }
 """The operations that need no token."""
 
-BY_OWNER_KEY = {"endRoom", "importTickets"}
-"""Need a key or token of the room that they are about; see test_rooms and test_imports."""
+BY_OWNER_KEY = {"endRoom", "importTickets", "getWebhook", "deleteWebhook"}
+"""Need a key or token of the room; see test_rooms, test_imports and test_webhooks."""
 
 BY_UPGRADE = {"joinChatRoom"}
 """Needs one, but is answered before HTTP begins; see tests/server/admission."""

@@ -14,10 +14,12 @@ from server.auth.bots import BotTokens
 from server.auth.seats import SeatKeys
 from server.auth.sources import Source
 from server.http.application import make_application
+from server.http.report import round_json
 from server.http.routes.chat import chat_handlers
-from server.http.routes.rooms import RoomsOverHttp
+from server.http.routes.rooms import RoomsOverHttp, results_path
 from server.http.routes.sessions import session_handlers
 from server.http.routes.tokens import token_handlers
+from server.http.routes.webhooks import WebhooksOverHttp
 from server.http.serve import HttpServer
 from server.http.social import Social
 from server.rooms.backlogs import Backlogs
@@ -31,9 +33,18 @@ from server.store.database import Database
 from server.store.results import DatabaseResults
 from server.support.counters import Counters
 from server.support.limits import Limits
+from server.webhooks.addresses import Judge
+from server.webhooks.reports import Reports, Telling
 from tests.server.http.test_chat_routes import ChatWorld
 from tests.server.http.world import UNLIMITED
 from tests.server.http_client import UP, endpoints
+
+HOSTS = {
+    "receiver.example": ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"],
+    "inside.example": ["93.184.215.14", "10.0.0.1"],
+    "127.0.0.1": ["127.0.0.1"],
+}
+"""The hosts that there are."""
 
 
 class WholeWorld(ChatWorld):
@@ -45,10 +56,13 @@ class WholeWorld(ChatWorld):
         self.source = Source("192.0.2.1")
         self.results = DatabaseResults(database, self.writer)
         self.hub = Hub(nursery, limits=limits, results=self.results, counters=counters)
+        self.reports = Reports(
+            Telling(round=round_json, results=results_path), counters=counters, limits=limits
+        )
         self.lasting = LastingRooms(
             self.hub,
             database=database,
-            book=Logbook(self.writer, counters=counters),
+            book=Logbook(self.writer, counters=counters, reports=self.reports),
             results=self.results,
             limits=limits,
             make_room=RoomMaker(limits=limits, counters=counters, dialect=PARLEY_V1),
@@ -86,9 +100,21 @@ class WholeWorld(ChatWorld):
                 imports=TicketImports(self.lasting.wake),
                 source=lambda _: self.source,
                 limits=limits,
+                webhooks=WebhooksOverHttp(
+                    judge=Judge(lookup=self._look_up),
+                    find=partial(self.reports.standing, database),
+                    forget=partial(self.reports.remove, database),
+                ),
             ),
         )
         self.server = HttpServer(self.application, limits)
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        """Know some hosts, and ask nobody."""
+        await trio.lowlevel.checkpoint()
+        if host not in HOSTS:
+            raise OSError("not known")
+        return HOSTS[host]
 
     def _is_live(self, room_id: RoomId) -> bool:
         return self.hub.find(room_id) is not None or self.lasting.known(room_id)

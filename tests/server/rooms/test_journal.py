@@ -22,7 +22,9 @@ from server.store.results import DatabaseResults
 from server.store.schema import room_people
 from server.store.writer import BATCH_SECONDS, MOST_ROWS, Writer
 from server.support.counters import Counters
+from server.webhooks.reports import Reports
 from tests.server.chat_harness import MemoryDatabase, settled
+from tests.server.lasting_harness import TELLING
 
 A = RoomId("aaaaaa")
 M = MemberId("m")
@@ -55,7 +57,12 @@ class Desk:
         self.counters = Counters()
         self.writer = Writer(database, most=most_waiting, counters=self.counters)
         self.results = DatabaseResults(database, self.writer)
-        self.book = Logbook(self.writer, counters=self.counters, most_rows=most_rows)
+        self.book = Logbook(
+            self.writer,
+            counters=self.counters,
+            reports=Reports(TELLING, counters=self.counters),
+            most_rows=most_rows,
+        )
         self.seq = 0
         self.padding = ""
 

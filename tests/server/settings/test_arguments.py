@@ -1,6 +1,7 @@
 """Settings: what wins over what, and one clear line about every kind of nonsense."""
 
 import re
+from pathlib import Path
 
 import attrs
 import pytest
@@ -11,6 +12,10 @@ from server.settings.arguments import parse
 from server.settings.config import Settings
 from server.settings.options import OPTIONS, Option
 from server.support.limits import Limits
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEEDED = {"webhook_url": ["--webhook-secret", SECRET]}
+"""What must be given with an option that would make no sense without it."""
 
 ALL = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 
@@ -32,6 +37,8 @@ def other_than(option: Option) -> str:
         "sqlite:///other.db",
         "7",
         "10.0.0.0/8",
+        "https://example.org/hook",
+        SECRET,
     ):
         try:
             if option.read(text) != option.default:
@@ -96,6 +103,7 @@ def test_the_default_of_an_option_is_that_of_the_settings(option: Option) -> Non
 def test_an_option_can_be_given_on_the_command_line(option: Option) -> None:
     text = other_than(option)
     argv = [option.flag, text] if option.unit else [option.flag]
+    argv += NEEDED.get(option.name, [])
 
     assert value_of(parse(argv, {}), option) == option.read(text)
 
@@ -104,7 +112,8 @@ def test_an_option_can_be_given_on_the_command_line(option: Option) -> None:
 def test_an_option_can_be_given_in_the_environment(option: Option) -> None:
     text = other_than(option)
 
-    assert value_of(parse([], {option.variable: text}), option) == option.read(text)
+    needed = NEEDED.get(option.name, [])
+    assert value_of(parse(needed, {option.variable: text}), option) == option.read(text)
 
 
 @ALL
@@ -259,3 +268,51 @@ def test_a_backup_without_a_file_is_refused(
         parse(["db", "backup", *words], {})
 
     assert "FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [SECRET, f"  {SECRET}\n"])
+def test_a_secret_may_stand_in_a_file(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(text)
+
+    settings = parse(["--webhook-url", "https://example.org/", "--webhook-secret", str(file)], {})
+
+    assert settings.webhook_secret == SECRET
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "given", ["whsec_dG9vIHNob3J0", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!", "a\0b"]
+)
+def test_a_secret_that_is_none_is_not_shown(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = complaint(capsys, [], {"PARLEY_WEBHOOK_SECRET": given})
+
+    assert line.startswith("parley: PARLEY_WEBHOOK_SECRET: must be whsec_ and 24 to 64 bytes")
+    assert given not in line
+
+
+def test_a_file_without_a_secret_is_told_from_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("correct horse")
+
+    line = complaint(capsys, ["--webhook-secret", str(file)])
+
+    assert "--webhook-secret: names a file that does not have whsec_" in line
+    assert "horse" not in line
+
+
+def test_nothing_is_sent_unsigned(capsys: pytest.CaptureFixture[str]) -> None:
+    line = complaint(capsys, ["--webhook-url", "https://example.org/hook"])
+
+    assert "--webhook-url: needs --webhook-secret" in line
+
+
+@pytest.mark.parametrize("url", ["example.org", "ftp://example.org/", "https://a:b@example.org/"])
+def test_the_address_of_a_receiver_must_be_one(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = complaint(capsys, ["--webhook-url", url, "--webhook-secret", SECRET])
+
+    assert line.startswith("parley: --webhook-url: must ")
