@@ -380,7 +380,7 @@ async def test_rooms_are_opened_and_ended_by_whoever_keeps_them() -> None:
         ROOM,
         "1970-01-01T00:00:01.500000Z",
     )
-    assert rooms.asked == [RoomSettings(capacity=3)]
+    assert rooms.asked == [RoomSettings(capacity=3, most_capacity=500)]
     # No address, and no key in plain sight, is in what the store keeps.
     [claim] = rooms.claims
     assert re.fullmatch("[0-9a-f]{64}", claim)

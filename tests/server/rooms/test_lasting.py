@@ -619,6 +619,7 @@ async def test_a_snapshot_and_what_came_after_it_rebuild_the_room(
             "expected",
             "resting_until",
             "rest_ends",
+            "returning_until",
         ):  # by the restart
             expected.pop(changed), now_there.pop(changed)
         assert now_there == expected
