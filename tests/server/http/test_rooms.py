@@ -185,7 +185,7 @@ async def test_the_decks_with_a_name_are_listed_with_their_cards(world: WholeWor
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("capacity", bad) for bad in (None, "4", 4.0, True, 1, 0, -1, 501, 2**53, 10**30, [4])),
+        *(("capacity", bad) for bad in (None, "4", 4.5, True, 1, 0, -1, 501, 2**53, 10**30, [4])),
         *(("name", bad) for bad in ("", " ", "a\nb", "\u200b", "x" * (ROOM_NAME_LENGTH + 1), 5)),
         *(("deck", bad) for bad in ([], ["1"], "12", {"1": 1, "2": 2}, 5, ["1", "1"], ["1", " 1"])),
         *(("deck", bad) for bad in ("", "custom", "tarot", True, 1.5, ["1", {"label": "1"}])),
