@@ -12,7 +12,7 @@ from protocol.ids import MemberId
 from protocol.lasting import Kick
 from protocol.limits import MOST_BANS, REMOVED_KNOWN
 from protocol.messages import Refusal
-from protocol.refusals import Effects, refuse, refuse_unless
+from protocol.refusals import Effects, refuse, refuse_stranger, refuse_unless
 
 
 def kick(state: State, request: Kick, member: MemberId, seat: Seat, now: float) -> Effects:
@@ -39,12 +39,12 @@ def kick(state: State, request: Kick, member: MemberId, seat: Seat, now: float) 
 
 def _refuse_target(state: State, target: MemberId, member: MemberId) -> Effects:
     """Refuse to put out whoever is not there, or must not be put out."""
-    seat = state.seats.get(target)
-    if seat is None or not seat.announced:
-        return refuse(member, ErrorCode.NO_SUCH_MEMBER, "member")
+    refusal = refuse_stranger(state, target, member)
+    if refusal:
+        return refusal
     if target == member:
         return refuse(member, ErrorCode.IS_YOURSELF, "member")
-    return refuse(member, ErrorCode.IS_OWNER, "member") if seat.admin else []
+    return refuse(member, ErrorCode.IS_OWNER, "member") if state.seats[target].admin else []
 
 
 def _note(state: State, target: MemberId, by: str) -> None:
