@@ -148,14 +148,7 @@ def results_handler(store: ResultsStore, answers: LongAnswers, limits: Limits) -
             raise ValidationException(
                 extra=[{"key": "format", "message": f"must be {' or '.join(FORMS)}"}]
             )
-        room = await store.find(RoomId(room_id), key)
-        if room is None or not room.secret:
-            # Also what is found by its id alone: else ids would be guessed until one is right.
-            wait = lookups.take(answers.address(request))
-            if wait:
-                raise too_many(wait)
-        if room is None:
-            raise NotHere("no results are kept of a room with this id and key")
+        room = await _find(store, RoomId(room_id), key, lookups, answers.address(request))
         form = FORMS[format](limits)
         headers = {"Cache-Control": "no-store"}
         # Litestar would add a second charset to a media type.
@@ -165,6 +158,26 @@ def results_handler(store: ResultsStore, answers: LongAnswers, limits: Limits) -
         return await answers.answer(request, _Results(store, room, form), headers=headers)
 
     return room_results
+
+
+async def _find(
+    store: ResultsStore, room_id: RoomId, key: str | None, lookups: Throttle, address: str
+) -> RoomResults:
+    """Find the results of a room, if this address has not looked up too many in vain.
+
+    Raises:
+        NotHere: if there are none, or the key is wrong.
+        RequestFailed: 429.
+    """
+    room = await store.find(room_id, key)
+    if room is None or not room.secret:
+        # Also what is found by its id alone: else ids would be guessed until one is right.
+        wait = lookups.take(address)
+        if wait:
+            raise too_many(wait)
+    if room is None:
+        raise NotHere("no results are kept of a room with this id and key")
+    return room
 
 
 class FoundTickets(Protocol):
@@ -232,13 +245,7 @@ def ticket_results_handler(
             raise ValidationException(
                 extra=[{"key": "format", "message": f"must be {', '.join(TICKET_FORMS)}"}]
             )
-        room = await store.find(RoomId(room_id), key)
-        if room is None or not room.secret:
-            wait = lookups.take(answers.address(request))
-            if wait:
-                raise too_many(wait)
-        if room is None:
-            raise NotHere("no results are kept of a room with this id and key")
+        room = await _find(store, RoomId(room_id), key, lookups, answers.address(request))
         tickets = await backlogs.tickets(room.session)
         form = TICKET_FORMS[format]()
         headers = {"Cache-Control": "no-store", "Content-Type": form.content_type}
